@@ -1,0 +1,1 @@
+"""What departments promise: contracts, metrics, targets, departments, and their words."""

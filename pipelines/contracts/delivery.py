@@ -1,0 +1,134 @@
+"""A delivery and its judgement: what passes from landing through staging to the ledger."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from enum import StrEnum
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict
+
+from pipelines.contracts.reasons import Reason
+from pipelines.errors import AccountingError
+
+
+class Verdict(StrEnum):
+    """What became of a delivery."""
+
+    ACCEPTED = "accepted"
+    ACCEPTED_WITH_QUARANTINE = "accepted_with_quarantine"
+    HELD = "held"
+    REJECTED = "rejected"
+    UNREADABLE = "unreadable"
+    UNCHANGED = "unchanged"
+
+    @property
+    def loads(self) -> bool:
+        """Whether its rows go into the source table."""
+        return self in (Verdict.ACCEPTED, Verdict.ACCEPTED_WITH_QUARANTINE)
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Delivery(_Record):
+    """One file. `department` and `business_date` are None when its own columns say them.
+
+    `received_at` is UTC; `delivery_id` identifies this receipt of these bytes, so that a run that
+    was killed between loading and clearing the landing folder recognises what it has done.
+    `refusal` is a reason known before the file is read.
+    """
+
+    delivery_id: str
+    source: str
+    department: str | None
+    business_date: date | None
+    part: str
+    path: Path
+    format: str
+    size: int
+    sha256: str
+    received_at: datetime
+    contract_hash: str
+    refusal: Reason | None = None
+    overruled: str | None = None
+
+    @property
+    def slot(self) -> tuple[str, str, str, str]:
+        """The place it fills: source, department, business date, part."""
+        day = self.business_date.isoformat() if self.business_date else "bulk"
+        return self.source, self.department or "all", day, self.part
+
+    def __str__(self) -> str:
+        source, department, day, part = self.slot
+        return f"{day}/{department}/{source}{'.' + part if part else ''}"
+
+
+class Accounting(_Record):
+    """Where every row that was read went."""
+
+    rows_read: int
+    accepted: int
+    quarantined: int
+    duplicates: int
+    ignored: int
+    withheld: int
+
+    def verify(self, what: object) -> None:
+        """Raise AccountingError unless rows read = the sum of the others."""
+        parts = self.accepted + self.quarantined + self.duplicates + self.ignored + self.withheld
+        if parts != self.rows_read or min(self.model_dump().values()) < 0:
+            raise AccountingError(
+                f"{what}: {self.rows_read} rows were read and {parts} accounted for "
+                f"({self.model_dump()}); nothing of it was loaded, report this as a defect"
+            )
+
+
+class PartitionRows(_Record):
+    """Rows that a delivery puts into one partition of its source."""
+
+    department: str
+    business_date: date
+    rows: int
+
+
+class Judgement(_Record):
+    """Staging's word on a delivery. `accounting` is None exactly when it was unreadable."""
+
+    delivery: Delivery
+    verdict: Verdict
+    accounting: Accounting | None
+    partitions: tuple[PartitionRows, ...] = ()
+    reasons: tuple[Reason, ...] = ()
+    warnings: tuple[Reason, ...] = ()
+    seconds: float = 0.0
+
+
+class StagedChunk(_Record):
+    """Deliveries of one source staged together; the rows lie in Parquet files beside it."""
+
+    source: str
+    folder: Path
+    judgements: tuple[Judgement, ...]
+
+    @property
+    def accepted(self) -> Path:
+        """Rows to load: the contract's columns and their lineage."""
+        return self.folder / "accepted.parquet"
+
+    @property
+    def quarantined(self) -> Path:
+        """Rows kept out: lineage, masked text and every reason."""
+        return self.folder / "quarantined.parquet"
+
+    def save(self) -> Path:
+        """Write the judgements beside the rows; the file's presence says the chunk is whole."""
+        path = self.folder / "judgements.json"
+        path.write_text(self.model_dump_json(), encoding="utf-8")
+        return path
+
+    @classmethod
+    def read(cls, folder: Path) -> StagedChunk:
+        """The chunk that `save` wrote into `folder`."""
+        return cls.model_validate_json((folder / "judgements.json").read_text(encoding="utf-8"))

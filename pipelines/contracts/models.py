@@ -1,0 +1,391 @@
+"""The declared configuration as frozen models: sources, metrics, targets, departments.
+
+A column is declared once; its type, checks, table, comments and sample derive from it.
+Shapes are checked here, what one file says of another in catalog.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date, time
+from enum import StrEnum
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
+Code = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,32}$")]
+
+
+def _as_tuple(value: object) -> object:
+    return (value,) if isinstance(value, str) else value
+
+
+def _as_mapping(value: object) -> object:
+    return {text: text for text in value} if isinstance(value, list) else value
+
+
+OneOrMany = Annotated[tuple[str, ...], BeforeValidator(_as_tuple)]
+
+
+class Declared(BaseModel):
+    """Base of all configuration: immutable, and a key nobody knows is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ColumnType(StrEnum):
+    """The types a contract can declare."""
+
+    TEXT = "text"
+    INTEGER = "integer"
+    DECIMAL = "decimal"
+    DATE = "date"
+    TIMESTAMP = "timestamp"
+    BOOLEAN = "boolean"
+
+
+class Column(Declared):
+    """One column of an export and everything that is promised about it.
+
+    `header` lists the accepted spellings (width, case and blanks are folded); `required` means
+    that the header must be there and no cell empty. `values` are the only texts allowed: a list,
+    or a mapping to what the warehouse stores. `unit` lists the words that may trail a number.
+    """
+
+    name: Name
+    header: OneOrMany = Field(min_length=1)
+    type: ColumnType
+    required: bool = False
+    pattern: str | None = None
+    values: Annotated[dict[str, str], BeforeValidator(_as_mapping)] | None = None
+    minimum: float | date | None = None
+    maximum: float | date | None = None
+    unit: OneOrMany = ()
+    nulls: OneOrMany = ()
+    pii: Literal["phone", "name", "id_number", "email", "address"] | None = None
+    description: str | None = None
+
+    @property
+    def title(self) -> str:
+        """The Chinese comment of the column."""
+        return self.description or self.header[0]
+
+    @model_validator(mode="after")
+    def _keys_fit_the_type(self) -> Self:
+        numeric = self.type in (ColumnType.INTEGER, ColumnType.DECIMAL)
+        text_only = {"pattern": self.pattern, "values": self.values, "pii": self.pii}
+        if self.type is not ColumnType.TEXT:
+            for key, value in text_only.items():
+                if value is not None:
+                    raise ValueError(f"`{key}` is for text columns, and this one is {self.type}")
+        if self.unit and not numeric:
+            raise ValueError(f"`unit` is for numbers, and this column is {self.type}")
+        for key, bound in (("minimum", self.minimum), ("maximum", self.maximum)):
+            if bound is None:
+                continue
+            if numeric and isinstance(bound, date):
+                raise ValueError(f"`{key}` must be a number")
+            if self.type is ColumnType.DATE and not isinstance(bound, date):
+                raise ValueError(f"`{key}` must be a date")
+            if not numeric and self.type is not ColumnType.DATE:
+                raise ValueError(f"`{key}` is for numbers and dates")
+        return self
+
+
+class Rows(Declared):
+    """How many rows a delivery must have (inclusive)."""
+
+    min: int = Field(1, ge=0)
+    max: int | None = Field(None, ge=0)
+
+
+class Frequency(StrEnum):
+    """How often a department owes a delivery."""
+
+    DAILY = "daily"
+    WEEKLY = "weekly"
+    MONTHLY = "monthly"
+
+
+class Due(Declared):
+    """When departments owe a source.
+
+    For business date D the delivery is due on D+1 at `time` (Asia/Shanghai) and overdue
+    `grace_days` later. Weekly sources are due for `weekday` (1 = Monday), monthly ones for `day`
+    (or the month's last day when it is shorter).
+    """
+
+    frequency: Frequency
+    time: time
+    calendar: Literal["calendar", "workdays"] = "calendar"
+    weekday: int = Field(1, ge=1, le=7)
+    day: int = Field(1, ge=1, le=31)
+    grace_days: int = Field(0, ge=0, le=366)
+    start: date = Field(alias="from")
+    until: date | None = None
+    departments: Literal["all"] | tuple[Code, ...] = "all"
+
+
+class CsvDialect(Declared):
+    """How CSV files are written; decoding is strict and never guessed."""
+
+    encoding: Literal["utf-8", "gb18030", "utf-16"] = "utf-8"
+    delimiter: str = Field(",", min_length=1, max_length=1)
+    quote: str = Field('"', min_length=1, max_length=1)
+
+
+class CsvFormat(CsvDialect):
+    """The source's CSV dialect, and the departments that write another one."""
+
+    departments: dict[Code, CsvDialect] = {}
+
+    def dialect(self, department: str | None) -> CsvDialect:
+        """The dialect that `department` (None: a file of many departments) declared."""
+        return self.departments.get(department or "", self)
+
+
+class XlsxFormat(Declared):
+    """Which sheet of a workbook holds the rows: its position from 0, or its name."""
+
+    sheet: int | str = 0
+
+
+class NoOptions(Declared):
+    """A format that needs nothing said about it."""
+
+
+class Formats(Declared):
+    """The formats a source accepts; one that is absent is refused."""
+
+    csv: CsvFormat | None = None
+    xlsx: XlsxFormat | None = None
+    jsonl: NoOptions | None = None
+    parquet: NoOptions | None = None
+
+
+class Partition(Declared):
+    """The columns that say whose and which day's a row is.
+
+    When the landing path names the department and the date, these columns must agree with it;
+    where the path says `all` or `bulk`, they split the file into partitions.
+    """
+
+    department: Name | None = None
+    business_date: Name | None = None
+
+
+class Source(Declared):
+    """A contract: one kind of export, as departments promise to send it."""
+
+    name: Name
+    title: str
+    owner: str
+    description: str = ""
+    content: Literal["snapshot", "events"]
+    grain: str
+    key: tuple[Name, ...]
+    max_quarantine: float = Field(0.0, ge=0, le=1)
+    empty: Literal["accept", "reject"] = "reject"
+    rows: Rows = Rows()
+    due: Due | None = None
+    formats: Formats
+    file_patterns: tuple[str, ...] = ()
+    footer: tuple[str, ...] = ()
+    partition: Partition = Partition()
+    columns: tuple[Column, ...] = Field(min_length=1)
+
+    def column(self, name: str) -> Column:
+        """The column called `name`; KeyError when there is none."""
+        return next(column for column in self.columns if column.name == name)
+
+    @property
+    def column_names(self) -> tuple[str, ...]:
+        """Names in declared order."""
+        return tuple(column.name for column in self.columns)
+
+
+class Aggregate(Declared):
+    """One aggregate over a partition's rows; `where` keeps rows whose column has the value(s)."""
+
+    aggregate: Literal["sum", "count", "count_distinct", "min", "max"]
+    column: Name | None = None
+    where: dict[Name, str | bool | int | tuple[str, ...]] = {}
+
+    @model_validator(mode="after")
+    def _column_where_needed(self) -> Self:
+        if self.aggregate != "count" and self.column is None:
+            raise ValueError(f"`{self.aggregate}` needs a `column`")
+        return self
+
+
+class Kind(StrEnum):
+    """What a metric's values mean over time: DESIGN's flow, stock and ratio."""
+
+    FLOW = "flow"
+    STOCK = "stock"
+    RATIO = "ratio"
+
+
+class Metric(Declared):
+    """A named figure per department, business date and breakdown.
+
+    A flow adds over days and departments; a stock holds until the next observation; a ratio is
+    `numerator / denominator * scale` and adds its parts, never its values.
+    """
+
+    name: Name
+    title: str
+    unit: str
+    kind: Kind
+    source: Name
+    description: str = ""
+    value: Aggregate | None = None
+    numerator: Aggregate | None = None
+    denominator: Aggregate | None = None
+    by: Name | None = None
+
+    @property
+    def scale(self) -> int:
+        """100 for a ratio shown in percent, else 1."""
+        return 100 if self.kind is Kind.RATIO and self.unit == "%" else 1
+
+    @property
+    def aggregates(self) -> tuple[Aggregate, ...]:
+        """The aggregates it is made of: one, or numerator and denominator."""
+        parts = (self.value, self.numerator, self.denominator)
+        return tuple(part for part in parts if part is not None)
+
+    @model_validator(mode="after")
+    def _parts_fit_the_kind(self) -> Self:
+        ratio_parts = self.numerator is not None and self.denominator is not None
+        if self.kind is Kind.RATIO and (not ratio_parts or self.value is not None):
+            raise ValueError("a ratio has `numerator` and `denominator`, and no `value`")
+        if self.kind is not Kind.RATIO and (
+            self.value is None or self.numerator is not None or self.denominator is not None
+        ):
+            raise ValueError(f"a {self.kind} has `value`, and no `numerator` or `denominator`")
+        if self.kind is Kind.FLOW and self.value and self.value.aggregate not in ("sum", "count"):
+            raise ValueError("a flow adds up: its aggregate is `sum` or `count`")
+        return self
+
+
+class Milestone(Declared):
+    """By the end of day `by`, `share` of the way from baseline to goal."""
+
+    by: date
+    share: float = Field(ge=0, le=1)
+
+
+class Milestones(Declared):
+    """A plan curve through given points, straight between them."""
+
+    milestones: tuple[Milestone, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _points_rise(self) -> Self:
+        for earlier, later in zip(self.milestones, self.milestones[1:], strict=False):
+            if later.by <= earlier.by or later.share < earlier.share:
+                raise ValueError(f"milestones must rise in `by` and `share`, and {later.by} not")
+        if self.milestones[-1].share != 1:
+            raise ValueError("the last milestone must have share 1")
+        return self
+
+
+Curve = Literal["calendar", "workdays", "level"] | Milestones
+
+
+class Revision(Declared):
+    """A re-baselining, recorded and never edited in place; absent keys keep their value."""
+
+    effective: date
+    reason: str
+    goal: float | None = None
+    baseline: float | None = None
+    end: date | None = None
+    department_goals: dict[Code, float] | None = None
+    unallocated: float | None = None
+
+
+class Target(Declared):
+    """A metric, a scope, a window, a baseline, a goal and a plan curve.
+
+    `start` and `end` both count. `goal` is the city's. With `each_department` scope the goals of
+    `department_goals` plus `unallocated` sum to it; for a ratio or a level one `department_goal`
+    serves every department. Thresholds are of SPI(t), for a level of actual / goal.
+    """
+
+    name: Name
+    title: str
+    metric: Name
+    scope: Literal["city", "each_department"]
+    start: date
+    end: date
+    baseline: float = 0
+    goal: float
+    department_goals: dict[Code, float] = {}
+    unallocated: float = 0
+    department_goal: float | None = None
+    direction: Literal["at_least", "at_most"] = "at_least"
+    curve: Curve = "calendar"
+    at_risk_below: float = Field(0.95, gt=0, le=1)
+    behind_below: float = Field(0.85, gt=0, le=1)
+    owner: str = ""
+    description: str = ""
+    revisions: tuple[Revision, ...] = ()
+
+    @model_validator(mode="after")
+    def _window_and_thresholds(self) -> Self:
+        if self.end < self.start:
+            raise ValueError(f"`end` {self.end} is before `start` {self.start}")
+        if self.behind_below > self.at_risk_below:
+            raise ValueError("`behind_below` must not exceed `at_risk_below`")
+        effective = [revision.effective for revision in self.revisions]
+        if effective != sorted(set(effective)):
+            raise ValueError("`revisions` must be in order, one per day")
+        return self
+
+    def revised(self, as_of: date) -> tuple[int, Target]:
+        """The target as it stood on `as_of`: (revision number, 0 for the first; the target)."""
+        number, current = 0, self
+        for revision in self.revisions:
+            if revision.effective <= as_of:
+                number += 1
+                changes = revision.model_dump(
+                    exclude={"effective", "reason"}, exclude_none=True
+                )
+                current = current.model_copy(update=changes)
+        return number, current
+
+
+class Department(Declared):
+    """Who sends: code, names, group, validity, and who took over."""
+
+    code: Code
+    name: str
+    short_name: str = ""
+    group: str = ""
+    region: str = ""
+    valid_from: date | None = None
+    valid_to: date | None = None
+    successor: Code | None = None
+
+    @property
+    def label(self) -> str:
+        """What tables and messages call it."""
+        return self.short_name or self.name
+
+    def valid_on(self, day: date) -> bool:
+        """Whether the department exists on `day` (both ends count)."""
+        after_start = self.valid_from is None or self.valid_from <= day
+        return after_start and (self.valid_to is None or day <= self.valid_to)
+
+
+class Suite(Declared):
+    """A native Great Expectations suite, as GX itself writes it."""
+
+    name: Name
+    expectations: tuple[Mapping[str, Any], ...] = ()
+    meta: Mapping[str, Any] = {}
+    id: str | None = None
+    notes: Any = None

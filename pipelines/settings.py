@@ -1,0 +1,65 @@
+"""Where things are and how large they may grow: paths and environment, prefix CITYBRAIN_."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+PROJECT = Path(__file__).resolve().parent.parent
+SQL = PROJECT / "warehouse"
+
+
+class Settings(BaseSettings):
+    """One deployment's settings, read from the environment.
+
+    Every field is an environment variable: `data_dir` is CITYBRAIN_DATA_DIR, and so on.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="CITYBRAIN_", frozen=True)
+
+    config_dir: Path | None = Field(None, description="contracts of this deployment")
+    data_dir: Path = Field(PROJECT / "data", description="landing, archive, warehouse, published")
+    ops_url: SecretStr | None = Field(None, description="operational database (SQLAlchemy URL)")
+    notify_urls: SecretStr = Field(SecretStr(""), description="Apprise URLs, blank-separated")
+    memory_limit: str = Field("2GB", description="DuckDB's limit per process")
+    threads: int = Field(2, ge=1, description="DuckDB threads per process")
+    lock_seconds: float = Field(600, ge=0, description="how long a writer waits for another")
+    chunk_deliveries: int = Field(500, ge=1, description="deliveries staged and judged together")
+    chunk_bytes: int = Field(64 << 20, ge=1, description="bytes staged and judged together")
+    max_uncompressed_bytes: int = Field(2 << 30, ge=1, description="limit of one opened workbook")
+    keep_generations: int = Field(7, ge=1, description="published generations kept")
+
+    @cached_property
+    def landing(self) -> Path:
+        """Where departments' files arrive."""
+        return self.data_dir / "landing"
+
+    @cached_property
+    def archive(self) -> Path:
+        """Raw bytes of every delivery, by hash; never changed."""
+        return self.data_dir / "archive"
+
+    @cached_property
+    def staging(self) -> Path:
+        """Judged deliveries on their way to the warehouse."""
+        return self.data_dir / "staging"
+
+    @cached_property
+    def warehouse(self) -> Path:
+        """The one DuckDB file with one writer."""
+        return self.data_dir / "warehouse.duckdb"
+
+    @cached_property
+    def published(self) -> Path:
+        """Folder of the read-only generations; readers open `citybrain.duckdb` in it."""
+        return self.data_dir / "published"
+
+    @cached_property
+    def operations_url(self) -> str:
+        """SQLAlchemy URL of the operational database."""
+        if self.ops_url is not None:
+            return self.ops_url.get_secret_value()
+        return f"sqlite:///{self.data_dir / 'operations.sqlite'}"
