@@ -200,6 +200,11 @@ class Source(Declared):
         return next(column for column in self.columns if column.name == name)
 
     @property
+    def titles(self) -> dict[str, str]:
+        """The columns' Chinese names."""
+        return {column.name: column.header[0] for column in self.columns}
+
+    @property
     def column_names(self) -> tuple[str, ...]:
         """Names in declared order."""
         return tuple(column.name for column in self.columns)

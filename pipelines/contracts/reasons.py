@@ -5,6 +5,9 @@ Stored in the ledger as it is; English for the command line and logs, Chinese fo
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 from pydantic import BaseModel, ConfigDict
 
 # code: (English, Chinese); the fields of Reason are what a template may use
@@ -129,13 +132,15 @@ TEMPLATES: dict[str, tuple[str, str]] = {
     ),
 }
 
-# the names of types, as departments read them
-TYPES_CHINESE = {
+# what is expected, as departments read it
+EXPECTED_CHINESE = {
     "an integer": "整数",
     "a number": "数字",
     "a date": "日期",
     "a time": "时间",
     "yes or no": "是/否",
+    "the delivery's department": "报送单位应为本单位",
+    "the delivery's business date": "日期应为本业务日期",
 }
 
 
@@ -157,9 +162,12 @@ class Reason(BaseModel):
         """For the command line and logs."""
         return self._counted(TEMPLATES[self.code][0].format(**self._fields()), "{} rows: {}")
 
-    def chinese(self) -> str:
-        """For departments, duty officers and leaders."""
-        fields = self._fields() | {"expected": TYPES_CHINESE.get(self.expected, self.expected)}
+    def chinese(self, titles: Mapping[str, str] = MappingProxyType({})) -> str:
+        """For departments, duty officers and leaders; `titles` are the columns' Chinese names."""
+        fields = self._fields() | {
+            "expected": EXPECTED_CHINESE.get(self.expected, self.expected),
+            "column": titles.get(self.column, self.column),
+        }
         return self._counted(TEMPLATES[self.code][1].format(**fields), "{} 行:{}")
 
     def _fields(self) -> dict[str, str]:

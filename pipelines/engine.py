@@ -1,0 +1,95 @@
+"""Opens DuckDB through SQLAlchemy with our limits and macros; reads the project's .sql files."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from string import Template
+
+from sqlalchemy import Engine, create_engine, event
+from sqlalchemy.pool import ConnectionPoolEntry, NullPool, StaticPool
+
+from pipelines.contracts.models import ColumnType
+from pipelines.settings import SQL, Settings
+
+COLUMN_TYPES = {
+    ColumnType.TEXT: "VARCHAR",
+    ColumnType.INTEGER: "BIGINT",
+    ColumnType.DECIMAL: "DECIMAL(28,6)",
+    ColumnType.DATE: "DATE",
+    ColumnType.TIMESTAMP: "TIMESTAMP",
+    ColumnType.BOOLEAN: "BOOLEAN",
+}
+
+
+def open_duckdb(
+    path: Path | None, settings: Settings, *, read_only: bool = False, macros: bool = False
+) -> Engine:
+    """An engine on the DuckDB file at `path`; None is a database in memory.
+
+    The file is held exactly while a connection is open. Nothing is ever fetched from outside:
+    extensions are neither installed nor loaded by themselves.
+    """
+    engine = create_engine(
+        duckdb_url(path),
+        connect_args=connect_args(settings, read_only=read_only),
+        poolclass=NullPool if path else StaticPool,
+    )
+
+    @event.listens_for(engine, "connect")
+    def prepare(connection: object, _entry: ConnectionPoolEntry) -> None:
+        execute = connection.execute  # type: ignore[attr-defined]
+        execute("SET TimeZone = 'UTC'")
+        if macros:
+            for script in macro_scripts():
+                execute(script)
+
+    return engine
+
+
+def duckdb_url(path: Path | None) -> str:
+    """SQLAlchemy's URL of a DuckDB file."""
+    return f"duckdb:///{path or ':memory:'}"
+
+
+def connect_args(settings: Settings, *, read_only: bool = False) -> dict[str, object]:
+    """Our limits; every connection of a process to one file must carry the same."""
+    config = {
+        "memory_limit": settings.memory_limit,
+        "threads": settings.threads,
+        "preserve_insertion_order": "false",
+        "autoinstall_known_extensions": "false",
+        "autoload_known_extensions": "false",
+    }
+    return {"read_only": read_only, "config": config}
+
+
+@cache
+def macro_scripts() -> tuple[str, ...]:
+    """The normaliser, and the masks, which are written in its terms."""
+    names = ("normalise.sql", "mask.sql")
+    return tuple((SQL / "macros" / name).read_text(encoding="utf-8") for name in names)
+
+
+@cache
+def _template(name: str) -> Template:
+    return Template((SQL / name).read_text(encoding="utf-8"))
+
+
+def sql(name: str, **parts: str) -> str:
+    """The statement in warehouse/`name`, its `${part}`s filled in.
+
+    Parts are identifiers and lists of columns made from contracts, whose names are checked;
+    values are bound, never filled in.
+    """
+    return _template(name).substitute(parts)
+
+
+def quoted(name: str) -> str:
+    """An identifier as SQL wants it."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def literal(text: str) -> str:
+    """A text literal as SQL wants it, for declared constants inside expressions."""
+    return "'" + text.replace("'", "''") + "'"

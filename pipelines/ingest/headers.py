@@ -1,0 +1,84 @@
+"""Finds the header row of a grid by the spellings its contract accepts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pipelines.contracts.catalog import fold_header
+from pipelines.contracts.models import Source
+from pipelines.contracts.reasons import Reason
+
+SEARCHED_ROWS = 50  # title rows above a header are few
+
+
+@dataclass(frozen=True)
+class Header:
+    """Where each column of the contract stands in the file: `positions` by column name."""
+
+    cells: tuple[str, ...]
+    positions: dict[str, int]
+    extra: tuple[str, ...]
+    repeated: tuple[Reason, ...]
+
+    @property
+    def warnings(self) -> tuple[Reason, ...]:
+        """Columns nobody asked for."""
+        return tuple(Reason(code="extra_column", value=name) for name in self.extra)
+
+    def faults(self, source: Source) -> tuple[Reason, ...]:
+        """Required columns that are not there, and columns that are there twice."""
+        if self.positions:
+            found = "、".join(cell for cell in self.cells if cell)[:500]
+        else:
+            found = "(no header row)"  # the row may be data, and data may be personal
+        missing = tuple(
+            Reason(
+                code="missing_column",
+                column=column.name,
+                value=found,
+                expected=" / ".join(column.header),
+            )
+            for column in source.columns
+            if column.required and column.name not in self.positions
+        )
+        return self.repeated + missing
+
+
+def match(source: Source, cells: Sequence[str]) -> Header:
+    """Hold one row's cells against the contract's headers."""
+    spellings = {
+        fold_header(header): column.name for column in source.columns for header in column.header
+    }
+    positions: dict[str, int] = {}
+    extra: list[str] = []
+    repeated: list[Reason] = []
+    for position, cell in enumerate(cells):
+        folded = fold_header(cell)
+        name = spellings.get(folded)
+        if name is None:
+            if folded:
+                extra.append(cell.strip()[:100])
+        elif name in positions:
+            both = f"{cells[positions[name]]} / {cell}"
+            repeated.append(Reason(code="repeated_header", column=name, value=both))
+        else:
+            positions[name] = position
+    return Header(tuple(cells), positions, tuple(extra), tuple(repeated))
+
+
+def locate(source: Source, rows: Sequence[Sequence[str]]) -> tuple[int, Header]:
+    """The header among a file's first rows: (its index, how it matches).
+
+    It is the first row that has every required column, else the one that has most; a file in
+    which no row matches anything gives index -1 and an empty header.
+    """
+    best_index, best = -1, Header((), {}, (), ())
+    required = {column.name for column in source.columns if column.required}
+    for index, cells in enumerate(rows[:SEARCHED_ROWS]):
+        header = match(source, cells)
+        if required and required <= header.positions.keys():
+            return index, header
+        if len(header.positions) > len(best.positions):
+            best_index, best = index, header
+    return best_index, best

@@ -1,0 +1,300 @@
+"""The landing folder: what lies there, whose it is, and its bytes put into the archive.
+
+Paths are untrusted: nothing is followed out of the folder, and a name that does not say a known
+source, department and date is reported and left where it is.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from pathlib import Path
+
+from pipelines.contracts.catalog import Catalog
+from pipelines.contracts.delivery import Delivery
+from pipelines.contracts.models import Source
+from pipelines.contracts.reasons import Reason
+from pipelines.errors import UsageError
+from pipelines.ingest.readers import EXTENSIONS, format_of
+from pipelines.settings import Settings
+
+BULK = "bulk"  # stands where the business date would: the file's own column says it
+ALL = "all"  # stands where the department would
+UNFINISHED = (".part", ".tmp", ".filepart", ".crdownload")
+PART = re.compile(r"[\w-]{1,64}")
+
+
+@dataclass(frozen=True)
+class LandingProblem:
+    """A file that is nobody's delivery: where it lies, why, and the mend; Chinese for the digest."""
+
+    path: str
+    message: str
+    mend: str
+    chinese: str
+
+
+@dataclass(frozen=True)
+class Landed:
+    """A file in the landing folder whose name makes sense."""
+
+    path: Path
+    source: str
+    department: str | None
+    business_date: date | None
+    part: str
+    format: str
+
+
+def look(landing: Path, catalog: Catalog) -> tuple[list[Landed], list[LandingProblem]]:
+    """Everything in the landing folder, as deliveries-to-be and as problems."""
+    landed: list[Landed] = []
+    problems: list[LandingProblem] = []
+    for path in _files(landing):
+        found = _identify(path, landing, catalog)
+        if isinstance(found, Landed):
+            landed.append(found)
+        else:
+            problems.append(found)
+    return landed, problems
+
+
+def receive(landed: Landed, catalog: Catalog, archive: Path) -> Delivery:
+    """Put the file's bytes into the archive, by hash, and name the delivery.
+
+    The receipt time is the file's modification time. Raises UsageError when the file changes
+    while it is copied.
+    """
+    before = landed.path.stat()
+    sha256 = _archive(landed.path, archive)
+    after = landed.path.stat()
+    if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
+        raise UsageError(f"{landed.path} is still being written; it is taken by the next run")
+    day = landed.business_date.isoformat() if landed.business_date else BULK
+    identity = "|".join(
+        (landed.source, landed.department or ALL, day, landed.part, landed.format,
+         str(before.st_mtime_ns), sha256)
+    )  # fmt: skip
+    declared = getattr(catalog.sources[landed.source].formats, landed.format)
+    refusal = None
+    if declared is None:
+        formats = catalog.sources[landed.source].formats
+        accepted = ", ".join(name for name, value in formats if value is not None)
+        refusal = Reason(code="format", value=landed.format, expected=accepted)
+    return Delivery(
+        delivery_id=hashlib.sha256(identity.encode()).hexdigest()[:16],
+        source=landed.source,
+        department=landed.department,
+        business_date=landed.business_date,
+        part=landed.part,
+        path=landed.path,
+        format=landed.format,
+        size=before.st_size,
+        sha256=sha256,
+        received_at=_received(before),
+        contract_hash=catalog.contract_hash(landed.source),
+        refusal=refusal,
+    )
+
+
+def archived(archive: Path, sha256: str) -> Path:
+    """Where the archive keeps the bytes with this hash."""
+    return archive / sha256[:2] / sha256
+
+
+def clear(delivery: Delivery) -> None:
+    """Remove a recorded delivery's file from landing, unless other bytes have replaced it."""
+    try:
+        stat = delivery.path.stat()
+    except FileNotFoundError:
+        return
+    if stat.st_size == delivery.size and _received(stat) == delivery.received_at:
+        delivery.path.unlink(missing_ok=True)
+        for folder in list(delivery.path.parents)[:2]:
+            try:
+                folder.rmdir()
+            except OSError:  # somebody else's file lies there
+                break
+
+
+def _received(stat: os.stat_result) -> datetime:
+    """When the file arrived, in UTC: its modification time."""
+    return datetime(1970, 1, 1) + timedelta(microseconds=stat.st_mtime_ns // 1000)
+
+
+def submit(
+    file: Path,
+    settings: Settings,
+    catalog: Catalog,
+    source: str,
+    department: str | None,
+    business_date: date | None,
+    part: str = "",
+) -> Path:
+    """Copy `file` to its place in landing, received now; returns the place.
+
+    Raises UsageError naming the argument that makes no sense.
+    """
+    _check_arguments(file, catalog, source, department, business_date, part)
+    day = business_date.isoformat() if business_date else BULK
+    folder = settings.landing / day / (department or ALL)
+    folder.mkdir(parents=True, exist_ok=True)
+    stem = f"{source}.{part}" if part else source
+    place = folder / f"{stem}{file.suffix.lower()}"
+    handle, unfinished = tempfile.mkstemp(dir=folder, suffix=".part")
+    with os.fdopen(handle, "wb") as target, file.open("rb") as origin:
+        shutil.copyfileobj(origin, target, 1 << 20)
+    Path(unfinished).chmod(0o640)
+    Path(unfinished).replace(place)
+    return place
+
+
+def _check_arguments(
+    file: Path,
+    catalog: Catalog,
+    source: str,
+    department: str | None,
+    business_date: date | None,
+    part: str,
+) -> None:
+    contract = catalog.sources.get(source)
+    if contract is None:
+        raise UsageError(f"no source is called {source}; there are {', '.join(catalog.sources)}")
+    if department is None and contract.partition.department is None:
+        raise UsageError(f"say --department: {source} has no column that names it")
+    if department is not None and department not in catalog.departments:
+        raise UsageError(f"no department is called {department}; see departments.csv for codes")
+    if business_date is None and contract.partition.business_date is None:
+        raise UsageError(f"say --date: {source} has no column that names the day")
+    if part and not PART.fullmatch(part):
+        raise UsageError(f"part {part!r} may hold letters, digits, - and _ only")
+    if not file.is_file():
+        raise UsageError(f"{file} is no file")
+    if format_of(file) is None:
+        raise UsageError(f"{file.name} is of no known format; send {', '.join(EXTENSIONS)}")
+
+
+def _files(landing: Path) -> Iterator[Path]:
+    """Regular files below the folder in name order; dotfiles and unfinished uploads are not ours."""
+    for folder, folders, names in os.walk(landing, followlinks=False):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(names):
+            if not name.startswith(".") and not name.lower().endswith(UNFINISHED):
+                yield Path(folder, name)
+
+
+def _identify(path: Path, landing: Path, catalog: Catalog) -> Landed | LandingProblem:
+    relative = path.relative_to(landing).as_posix()
+    shown = relative.encode("utf-8", "backslashreplace").decode()
+    if path.is_symlink() or not path.is_file():
+        return LandingProblem(
+            shown, "not a regular file", "send the file itself", "不是普通文件,请直接报送文件"
+        )
+    kind = format_of(path)
+    if kind is None:
+        return LandingProblem(
+            shown, f"no format is called {path.suffix or 'nothing'}",
+            f"send one of {', '.join(EXTENSIONS)}", f"不支持的文件类型“{path.suffix}”",
+        )  # fmt: skip
+    matched = _match_patterns(relative, catalog)
+    if matched is not None:
+        source, day, department, part = matched
+    else:
+        steps = relative.split("/")
+        if len(steps) != 3:
+            return LandingProblem(
+                shown, "not at <business date>/<department>/<source>[.<part>].<ext>",
+                "move it there, or use `citybrain submit`", "文件未按“业务日期/单位/数据源”存放",
+            )  # fmt: skip
+        day, department, name = steps
+        source, _, part = name[: -len(path.suffix)].partition(".")
+    return _resolve(path, shown, catalog, source, day, department, part, kind)
+
+
+def _match_patterns(relative: str, catalog: Catalog) -> tuple[str, str, str, str] | None:
+    for source in catalog.sources.values():
+        for pattern in source.file_patterns:
+            match = re.fullmatch(pattern, relative)
+            if match:
+                groups = {key: text or "" for key, text in match.groupdict().items()}
+                return (
+                    source.name,
+                    groups.get("business_date", BULK),
+                    groups.get("department", ALL),
+                    groups.get("part", ""),
+                )
+    return None
+
+
+def _resolve(
+    path: Path,
+    shown: str,
+    catalog: Catalog,
+    source: str,
+    day: str,
+    department: str,
+    part: str,
+    kind: str,
+) -> Landed | LandingProblem:
+    contract = catalog.sources.get(source)
+    if contract is None:
+        return LandingProblem(
+            shown, f"no source is called {source}",
+            f"name the file after one of {', '.join(catalog.sources)}", f"未知数据源“{source}”",
+        )  # fmt: skip
+    if part and not PART.fullmatch(part):
+        return LandingProblem(
+            shown, f"part {part!r} holds other than letters, digits, - and _",
+            "rename the file", f"分包名“{part}”含有不允许的字符",
+        )  # fmt: skip
+    business_date = _day(day, contract)
+    if isinstance(business_date, str):
+        return LandingProblem(
+            shown, business_date, "name the folder after the day, as 2021-09-23",
+            f"业务日期“{day}”无效",
+        )  # fmt: skip
+    if department == ALL and contract.partition.department is not None:
+        code = None
+    elif department in catalog.departments:
+        code = department
+    else:
+        return LandingProblem(
+            shown, f"no department is called {department}",
+            "correct the folder's name, or add the department to departments.csv",
+            f"未登记的单位“{department}”",
+        )  # fmt: skip
+    return Landed(path, source, code, business_date, part, kind)
+
+
+def _day(text: str, contract: Source) -> date | str | None:
+    """The business date, None for bulk, or what is wrong with it."""
+    if text == BULK and contract.partition.business_date is not None:
+        return None
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        return f"{text} is no date of the calendar"
+
+
+def _archive(path: Path, archive: Path) -> str:
+    archive.mkdir(parents=True, exist_ok=True, mode=0o700)
+    digest = hashlib.sha256()
+    handle, unfinished = tempfile.mkstemp(dir=archive, prefix=".")  # mode 0600
+    try:
+        with os.fdopen(handle, "wb") as copy, path.open("rb") as origin:
+            while block := origin.read(1 << 20):
+                digest.update(block)
+                copy.write(block)
+        place = archived(archive, digest.hexdigest())
+        if not place.exists():
+            place.parent.mkdir(exist_ok=True, mode=0o700)
+            Path(unfinished).replace(place)
+    finally:
+        Path(unfinished).unlink(missing_ok=True)
+    return digest.hexdigest()
