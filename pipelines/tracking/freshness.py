@@ -1,0 +1,202 @@
+"""Who owes what by when, who is silent, and who took over from whom."""
+
+from __future__ import annotations
+
+from calendar import monthrange
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import date, timedelta
+from functools import lru_cache
+from typing import Literal
+
+from pipelines.contracts.models import Department, Due, Frequency, Source
+from pipelines.tracking.calendar import WorkCalendar
+
+Freshness = Literal["fresh", "stale", "no_data"]
+
+
+@dataclass(frozen=True, slots=True)
+class Overdue:
+    """Business dates of a source that a department still owes, in order, never empty.
+
+    `last_received` is the latest business date it did send, None when it never sent any.
+    """
+
+    source: str
+    department: str
+    missing: tuple[date, ...]
+    last_received: date | None
+
+
+def due_dates(due: Due, until: date, calendar: WorkCalendar) -> list[date]:
+    """Business dates owed from `due.start` through `until` (and `due.until`), in order.
+
+    On the workdays calendar a weekly date that is a holiday moves to the next workday; a date
+    that moves past the last day is not owed. A monthly date never moves, because it stands for
+    its month; it is the month's last day when the month is shorter.
+    """
+    return list(_due_dates(due, until, calendar))
+
+
+@lru_cache(maxsize=1024)
+def _due_dates(due: Due, until: date, calendar: WorkCalendar) -> tuple[date, ...]:
+    last = until if due.until is None else min(until, due.until)
+    match due.frequency:
+        case Frequency.DAILY:
+            return tuple(calendar.days(due.start, last, due.calendar))
+        case Frequency.WEEKLY:
+            weeks = _weekly(due, last)
+            if due.calendar == "workdays":
+                # two weeks can move to one day: a holiday Friday, and the Friday after it
+                weeks = iter(sorted({_next_workday(day, calendar) for day in weeks}))
+            return tuple(day for day in weeks if day <= last)
+        case Frequency.MONTHLY:
+            return tuple(_monthly(due, last))
+
+
+def _weekly(due: Due, last: date) -> Iterator[date]:
+    day = due.start + timedelta((due.weekday - due.start.isoweekday()) % 7)
+    while day <= last:
+        yield day
+        day += timedelta(7)
+
+
+def _monthly(due: Due, last: date) -> Iterator[date]:
+    first = due.start.year * 12 + due.start.month - 1
+    for position in range(first, last.year * 12 + last.month):
+        year, month = position // 12, position % 12 + 1
+        day = date(year, month, min(due.day, monthrange(year, month)[1]))
+        if due.start <= day <= last:
+            yield day
+
+
+def _next_workday(day: date, calendar: WorkCalendar) -> date:
+    while not calendar.is_workday(day):
+        day += timedelta(1)
+    return day
+
+
+def freshness(
+    last_observed: date | None, due: Due | None, as_of: date, calendar: WorkCalendar
+) -> Freshness:
+    """Whether the last observation is as recent as the contract asks for on `as_of`.
+
+    `stale` when a due date lies in (last_observed, as_of - grace_days]; a source that is never
+    due does not go stale.
+    """
+    if last_observed is None:
+        return "no_data"
+    if due is None:
+        return "fresh"
+    owed = _due_dates(due, as_of - timedelta(due.grace_days), calendar)
+    return "stale" if owed and owed[-1] > last_observed else "fresh"
+
+
+def heirs(code: str, departments: Mapping[str, Department]) -> Iterator[str]:
+    """`code`'s successor, the successor's successor, and so on."""
+    seen = {code}
+    while code in departments:
+        successor = departments[code].successor
+        if successor is None or successor in seen:
+            return
+        seen.add(successor)
+        yield successor
+        code = successor
+
+
+def answers_for(code: str, departments: Mapping[str, Department], day: date) -> str | None:
+    """Who answers for `code` on `day`: itself while valid, then the first heir that is valid.
+
+    None when it is unknown or not yet valid, or when it ended and nobody took over.
+    """
+    for candidate in (code, *heirs(code, departments)):
+        department = departments.get(candidate)
+        if department is None:
+            return None
+        if department.valid_on(day):
+            return candidate
+        if department.valid_to is None or department.valid_to >= day:
+            return None
+    return None
+
+
+def overdue(
+    source: Source,
+    departments: Mapping[str, Department],
+    received: Mapping[str, Collection[date]],
+    as_of: date,
+    calendar: WorkCalendar,
+) -> list[Overdue]:
+    """What is missing of `source` on `as_of`, one per department that owes any, in their order.
+
+    A date D is missing when D + grace_days <= as_of and it is not in `received[department]`. It
+    is owed by whoever answered for a listed department on D, so a successor owes from its first
+    day, and what its predecessor left out stays under the old code.
+    """
+    due = source.due
+    if due is None:
+        return []
+    listed = tuple(departments) if due.departments == "all" else due.departments
+    sent = {code: frozenset(days) for code, days in received.items()}
+    owed: dict[str, list[date]] = {}
+    for day in _due_dates(due, as_of - timedelta(due.grace_days), calendar):
+        for code in {answers_for(code, departments, day) for code in listed}:
+            if code is not None and day not in sent.get(code, ()):
+                owed.setdefault(code, []).append(day)
+    return [
+        Overdue(
+            source=source.name,
+            department=code,
+            missing=tuple(owed[code]),
+            last_received=max((day for day in sent.get(code, ()) if day <= as_of), default=None),
+        )
+        for code in departments
+        if code in owed
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """One department's metric within a target's window, as known on the as-of day.
+
+    `value` is a flow's sum over [start, min(as_of, end)] or a stock's last observation by then; of
+    a ratio `numerator` and `denominator` count instead (0 below the line: no value).
+    """
+
+    value: float
+    numerator: float
+    denominator: float
+    last_observed: date
+
+
+def handed_over(
+    observations: Mapping[str, Observation],
+    departments: Mapping[str, Department],
+    as_of: date,
+    carried: bool,
+) -> dict[str, Observation]:
+    """Observations by who answers for them on `as_of`; by their own code when nobody does.
+
+    A successor's and its predecessors' add up. Where values are `carried` (last observations), an
+    ended department's is dropped once an heir was observed after that end.
+    """
+    held: dict[str, Observation] = {}
+    for code, seen in observations.items():
+        ended = departments[code].valid_to if code in departments else None
+        if carried and ended is not None and ended < as_of:
+            later = (observations.get(heir) for heir in heirs(code, departments))
+            if any(heir is not None and heir.last_observed > ended for heir in later):
+                continue  # the heir's own count includes what it took over
+        holder = answers_for(code, departments, as_of) or code
+        other = held.get(holder)
+        held[holder] = seen if other is None else _together(seen, other)
+    return held
+
+
+def _together(one: Observation, other: Observation) -> Observation:
+    return Observation(
+        value=one.value + other.value,
+        numerator=one.numerator + other.numerator,
+        denominator=one.denominator + other.denominator,
+        last_observed=max(one.last_observed, other.last_observed),
+    )
