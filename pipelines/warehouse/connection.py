@@ -1,0 +1,139 @@
+"""Opens the warehouse for its one writer: lock, migrations, connection."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import sqlalchemy as sa
+
+from pipelines.engine import open_duckdb, sql
+from pipelines.errors import WarehouseBusyError
+from pipelines.settings import SQL, Settings
+
+POLL_SECONDS = 0.2
+
+
+@contextmanager
+def open_warehouse(settings: Settings, purpose: str) -> Iterator[sa.Connection]:
+    """The warehouse, migrated, in autocommit; waits its turn behind other writers.
+
+    The lock is the operating system's, so that a killed process leaves none behind. Raises
+    WarehouseBusyError naming the holder when it is not free within `settings.lock_seconds`.
+    """
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    with writer_lock(settings, purpose):
+        engine = open_duckdb(settings.warehouse, settings)
+        try:
+            with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+                migrate(connection, "warehouse")
+                yield connection
+        finally:
+            engine.dispose()
+
+
+@contextmanager
+def writer_lock(settings: Settings, purpose: str) -> Iterator[None]:
+    """Hold the warehouse's lock file."""
+    with (settings.data_dir / "warehouse.lock").open("a+", encoding="utf-8") as lock:
+        _wait_for(lock, settings.lock_seconds)
+        lock.truncate(0)
+        lock.write(json.dumps({"pid": os.getpid(), "purpose": purpose, "since": _now()}))
+        lock.flush()
+        yield
+        lock.truncate(0)
+
+
+def _wait_for(lock: Any, seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() < deadline:
+                time.sleep(POLL_SECONDS)
+                continue
+            lock.seek(0)
+            holder = json.loads(lock.read() or "{}")
+            raise WarehouseBusyError(
+                f"the warehouse is in use by process {holder.get('pid', '?')} "
+                f"({holder.get('purpose', '?')}) since {holder.get('since', '?')} UTC; "
+                "wait for it, or raise CITYBRAIN_LOCK_SECONDS"
+            ) from None
+        return
+
+
+def _now() -> str:
+    return datetime.now(UTC).replace(tzinfo=None).isoformat(" ", "seconds")
+
+
+@contextmanager
+def transaction(connection: sa.Connection) -> Iterator[None]:
+    """One DuckDB transaction: all of the block, or nothing of it."""
+    run(connection, "BEGIN TRANSACTION")
+    try:
+        yield
+    except BaseException:
+        run(connection, "ROLLBACK")
+        raise
+    run(connection, "COMMIT")
+
+
+def migrate(connection: sa.Connection, store: str) -> None:
+    """Bring a store (`warehouse` or `operations`) to its newest schema."""
+    from alembic import command
+    from alembic.config import Config
+    from alembic.migration import MigrationContext
+    from alembic.script import ScriptDirectory
+    from duckdb_sqlalchemy import alembic_impl  # noqa: F401 - tells Alembic of DuckDB
+
+    config = Config()
+    config.set_main_option("script_location", str(SQL / "migrations"))
+    config.set_main_option("version_locations", str(SQL / "migrations" / store))
+    config.set_main_option("path_separator", "newline")
+    head = ScriptDirectory.from_config(config).get_current_head()
+    if MigrationContext.configure(connection).get_current_revision() == head:
+        return
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
+
+
+def run(connection: sa.Connection, statements: str) -> None:
+    """Execute SQL text as it is, several statements included."""
+    duckdb_of(connection).execute(statements)
+
+
+def run_file(connection: sa.Connection, name: str, **parts: str) -> None:
+    """Execute a .sql file of warehouse/."""
+    run(connection, sql(name, **parts))
+
+
+def rows(connection: sa.Connection, query: str, **values: Any) -> list[sa.Row[Any]]:
+    """All rows of a query with bound `:values`."""
+    return list(connection.execute(sa.text(query), values))
+
+
+def keep(connection: sa.Connection, name: str, table: pa.Table) -> None:
+    """A temporary table with the rows of `table`."""
+    duckdb = duckdb_of(connection)
+    duckdb.register(f"{name}_given", table)
+    duckdb.execute(f"CREATE OR REPLACE TEMP TABLE {name} AS SELECT * FROM {name}_given")
+    duckdb.unregister(f"{name}_given")
+
+
+def duckdb_of(connection: sa.Connection) -> Any:
+    """DuckDB's own connection below SQLAlchemy's."""
+    return connection.connection.driver_connection
+
+
+def file_literal(path: Path) -> str:
+    """A path inside a SQL text literal."""
+    return str(path).replace("'", "''")

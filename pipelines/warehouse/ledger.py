@@ -1,0 +1,274 @@
+"""What the ledger knows: positions, deliveries, decisions, the configuration in force, runs."""
+
+from __future__ import annotations
+
+import getpass
+import json
+from collections.abc import Collection, Iterable, Sequence
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import sqlalchemy as sa
+
+from pipelines.contracts.catalog import Catalog
+from pipelines.contracts.delivery import Delivery
+from pipelines.contracts.models import Metric, Source
+from pipelines.errors import UsageError
+from pipelines.warehouse.connection import keep, rows, run, run_file, transaction
+from pipelines.warehouse.metrics import record_metrics
+
+
+def next_position(connection: sa.Connection) -> int:
+    """The ledger position that the next entry takes."""
+    return last_position(connection) + 1
+
+
+def last_position(connection: sa.Connection) -> int:
+    """The newest ledger position; 0 in an empty ledger."""
+    query = (
+        "SELECT greatest(coalesce((SELECT max(position) FROM delivery), 0), "
+        "coalesce((SELECT max(position) FROM decision), 0))"
+    )
+    return int(rows(connection, query)[0][0])
+
+
+def recorded(connection: sa.Connection, deliveries: Iterable[Delivery]) -> set[str]:
+    """Which of the deliveries the ledger has already, by id."""
+    ids = [delivery.delivery_id for delivery in deliveries]
+    found = rows(
+        connection,
+        "SELECT DISTINCT delivery_id FROM delivery WHERE delivery_id IN "
+        "(SELECT unnest(CAST(:ids AS VARCHAR[])))",
+        ids=ids,
+    )
+    return {row[0] for row in found}
+
+
+def known_before(
+    connection: sa.Connection, candidates: Sequence[Delivery]
+) -> tuple[list[Delivery], list[Delivery]]:
+    """Those of `candidates` that would change nothing: (recorded already, unchanged).
+
+    The first are receipts that an earlier run entered and did not live to clear away; the second
+    have the bytes and the contract of their slot's latest input, whose partitions all still stand.
+    """
+    if not candidates:
+        return [], []
+    _keep_candidates(connection, candidates)
+    found = {
+        delivery_id: is_recorded
+        for delivery_id, is_recorded in connection.exec_driver_sql(_slots()).fetchall()
+    }
+    again = [one for one in candidates if found.get(one.delivery_id) is True]
+    unchanged = [one for one in candidates if found.get(one.delivery_id) is False]
+    return again, unchanged
+
+
+def _slots() -> str:
+    from pipelines.engine import sql
+
+    return sql("load/slots.sql")
+
+
+def _keep_candidates(connection: sa.Connection, candidates: Sequence[Delivery]) -> None:
+    table = pa.table(
+        {
+            "delivery_id": [one.delivery_id for one in candidates],
+            "source": [one.source for one in candidates],
+            "department": [one.department or "all" for one in candidates],
+            "business_date": pa.array([one.business_date for one in candidates], pa.date32()),
+            "part": [one.part for one in candidates],
+            "sha256": [one.sha256 for one in candidates],
+            "contract_hash": [one.contract_hash for one in candidates],
+        }
+    )
+    keep(connection, "candidate", table)
+
+
+def find_delivery(connection: sa.Connection, prefix: str) -> sa.Row[Any]:
+    """The latest judgement of the delivery whose id starts with `prefix`; UsageError if not one."""
+    found = rows(
+        connection,
+        "SELECT * FROM delivery WHERE starts_with(delivery_id, :prefix) AND verdict <> 'unchanged' "
+        "QUALIFY row_number() OVER (PARTITION BY delivery_id ORDER BY position DESC) = 1",
+        prefix=prefix,
+    )
+    if len(found) != 1:
+        known = "no delivery" if not found else f"{len(found)} deliveries"
+        raise UsageError(f"{known} has an id starting with {prefix!r}; see `citybrain deliveries`")
+    return found[0]
+
+
+def delivery_of(row: sa.Row[Any], contract_hash: str, overruled: str | None = None) -> Delivery:
+    """A ledger row as the delivery that it judged, to be judged again from the archive."""
+    return Delivery(
+        delivery_id=row.delivery_id,
+        source=row.source,
+        department=row.department,
+        business_date=row.business_date,
+        part=row.part,
+        path=Path(row.file_name),
+        format=row.format,
+        size=row.size,
+        sha256=row.sha256,
+        received_at=row.received_at,
+        contract_hash=contract_hash,
+        overruled=overruled,
+    )
+
+
+def deliveries_to_rebuild(connection: sa.Connection, source: str) -> list[sa.Row[Any]]:
+    """The source's deliveries in the order of receipt, each once, with what people decided.
+
+    A delivery withdrawn by a person is left out; `overruled` is the reason of an acceptance.
+    """
+    return rows(
+        connection,
+        "WITH latest AS ("
+        "  SELECT * FROM delivery WHERE source = :source AND verdict <> 'unchanged'"
+        "  QUALIFY row_number() OVER (PARTITION BY delivery_id ORDER BY position DESC) = 1"
+        "), decided AS ("
+        "  SELECT delivery_id, arg_max(kind, position) AS kind, arg_max(reason, position) AS reason"
+        "  FROM decision WHERE source = :source GROUP BY delivery_id"
+        ") "
+        "SELECT latest.*, CASE WHEN decided.kind = 'accept' THEN decided.reason END AS overruled "
+        "FROM latest LEFT JOIN decided USING (delivery_id) "
+        "WHERE decided.kind IS DISTINCT FROM 'withdraw' ORDER BY received_at, latest.position",
+        source=source,
+    )
+
+
+def forget_partitions(connection: sa.Connection, source: str, position: int) -> None:
+    """Close every partition of a source: it is about to be rebuilt."""
+    connection.execute(
+        sa.text(
+            "UPDATE delivery_partition SET known_until = :position "
+            "WHERE source = :source AND known_until IS NULL"
+        ),
+        {"source": source, "position": position},
+    )
+
+
+def decide(
+    connection: sa.Connection, kind: str, row: sa.Row[Any], reason: str, position: int
+) -> None:
+    """Record a person's decision on a delivery (`accept` or `withdraw`)."""
+    connection.execute(
+        sa.text(
+            "INSERT INTO decision (position, kind, delivery_id, source, department, "
+            "business_date, part, reason, decided_by, decided_at) VALUES (:position, :kind, "
+            ":delivery_id, :source, :department, :business_date, :part, :reason, :by, :at)"
+        ),
+        {
+            "position": position,
+            "kind": kind,
+            "delivery_id": row.delivery_id,
+            "source": row.source,
+            "department": row.department,
+            "business_date": row.business_date,
+            "part": row.part,
+            "reason": reason,
+            "by": getpass.getuser(),
+            "at": _now(),
+        },
+    )
+
+
+def withdraw(
+    connection: sa.Connection, row: sa.Row[Any], source: Source, metrics: Sequence[Metric],
+    reason: str,
+) -> int:  # fmt: skip
+    """Take a delivery's rows away, recorded; returns how many there were.
+
+    Raises UsageError when none of its rows are in the source table.
+    """
+    with transaction(connection):
+        position = next_position(connection)
+        run_file(
+            connection, "load/withdrawn.sql", position=str(position), delivery_id=row.delivery_id
+        )
+        gone = int(rows(connection, "SELECT coalesce(sum(rows), -1) FROM replaced")[0][0])
+        if gone < 0:
+            raise UsageError(
+                f"delivery {row.delivery_id} provides no rows now: it was {row.verdict}, or "
+                "something newer has taken its place"
+            )
+        run_file(connection, "load/rows_withdrawn.sql", table=f'"{source.name}"')
+        run_file(connection, "load/partitions.sql")
+        decide(connection, "withdraw", row, reason, position)
+        run_file(connection, "load/touched.sql")
+        record_metrics(connection, source, metrics)
+    return gone
+
+
+def record_configuration(connection: sa.Connection, catalog: Catalog) -> None:
+    """Store the configuration, if it is not the one in force, and the departments' names."""
+    latest = rows(connection, "SELECT hash FROM configuration ORDER BY effective_at DESC LIMIT 1")
+    if latest and latest[0][0] == catalog.configuration_hash:
+        return
+    with transaction(connection):
+        connection.execute(
+            sa.text("INSERT INTO configuration VALUES (:hash, :position, :at, :content)"),
+            {
+                "hash": catalog.configuration_hash,
+                "position": last_position(connection),
+                "at": _now(),
+                "content": json.dumps(catalog.configuration, ensure_ascii=False),
+            },
+        )
+        run(connection, "DELETE FROM department")
+        keep(connection, "departments", _department_table(catalog))
+        run(connection, "INSERT INTO department BY NAME SELECT * FROM departments")
+
+
+def _department_table(catalog: Catalog) -> pa.Table:
+    departments = list(catalog.departments.values())
+    return pa.table(
+        {
+            "code": pa.array([one.code for one in departments], pa.string()),
+            "name": pa.array([one.name for one in departments], pa.string()),
+            "short_name": pa.array([one.label for one in departments], pa.string()),
+            "department_group": pa.array([one.group for one in departments], pa.string()),
+            "region": pa.array([one.region for one in departments], pa.string()),
+            "valid_from": pa.array([one.valid_from for one in departments], pa.date32()),
+            "valid_to": pa.array([one.valid_to for one in departments], pa.date32()),
+            "successor": pa.array([one.successor for one in departments], pa.string()),
+        }
+    )
+
+
+def record_run(
+    connection: sa.Connection, run_id: str, as_of: date, started_at: datetime,
+    configuration_hash: str, summary: dict[str, Any],
+) -> None:  # fmt: skip
+    """Note that a run has finished."""
+    connection.execute(
+        sa.text("INSERT INTO run VALUES (:run, :as_of, :start, :now, :position, :hash, :summary)"),
+        {
+            "run": run_id, "as_of": as_of, "start": started_at, "now": _now(),
+            "position": last_position(connection), "hash": configuration_hash,
+            "summary": json.dumps(summary, ensure_ascii=False),
+        },
+    )  # fmt: skip
+
+
+def received_dates(
+    connection: sa.Connection, sources: Collection[str], since: date
+) -> dict[str, dict[str, set[date]]]:
+    """Business dates for which anything is loaded: source → department → dates."""
+    found: dict[str, dict[str, set[date]]] = {name: {} for name in sources}
+    for source, department, business_date in rows(
+        connection,
+        "SELECT DISTINCT source, department, business_date FROM delivery_partition "
+        "WHERE known_until IS NULL AND business_date >= :since",
+        since=since,
+    ):
+        if source in found:
+            found[source].setdefault(department, set()).add(business_date)
+    return found
+
+
+def _now() -> datetime:
+    return datetime.now(UTC).replace(tzinfo=None)

@@ -1,0 +1,80 @@
+"""Source tables, made from contracts: one column a declared column, and lineage."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+from pipelines.contracts.models import Source
+from pipelines.engine import COLUMN_TYPES, literal, quoted
+from pipelines.errors import IncompatibleTableError
+from pipelines.warehouse.connection import rows, run
+
+LINEAGE = {
+    "department": ("VARCHAR", "报送单位代码"),
+    "business_date": ("DATE", "业务日期"),
+    "part": ("VARCHAR", "分包名;整包为空串"),
+    "delivery_id": ("VARCHAR", "报送编号,见 delivery"),
+    "sheet": ("VARCHAR", "工作表"),
+    "row_number": ("BIGINT", "文件中的行号,从 1 起"),
+}
+
+
+def source_table(source: Source) -> sa.Table:
+    """The table as SQLAlchemy sees it, for building queries."""
+    types: dict[str, sa.types.TypeEngine[object]] = {
+        "VARCHAR": sa.String(), "BIGINT": sa.BigInteger(), "DECIMAL(28,6)": sa.Numeric(28, 6),
+        "DATE": sa.Date(), "TIMESTAMP": sa.DateTime(), "BOOLEAN": sa.Boolean(),
+    }  # fmt: skip
+    columns = [sa.Column(name, types[kind]) for name, (kind, _) in _columns(source).items()]
+    return sa.Table(source.name, sa.MetaData(), *columns)
+
+
+def _columns(source: Source) -> dict[str, tuple[str, str]]:
+    """Every column of a source's table: its SQL type and Chinese comment."""
+    own = {column.name: (COLUMN_TYPES[column.type], column.title) for column in source.columns}
+    return LINEAGE | own
+
+
+def ensure_table(connection: sa.Connection, source: Source) -> None:
+    """Create the source's table or add the columns that its contract has gained.
+
+    Raises IncompatibleTableError when a column changed its type or vanished from the contract.
+    """
+    wanted = _columns(source)
+    there = {
+        name: kind
+        for name, kind in rows(
+            connection,
+            "SELECT column_name, data_type FROM duckdb_columns() "
+            "WHERE table_name = :name AND schema_name = 'main' AND database_name = "
+            "current_database()",
+            name=source.name,
+        )
+    }
+    faults = [
+        f"{name} was {kind} and is now {wanted[name][0] if name in wanted else 'gone'}"
+        for name, kind in there.items()
+        if name not in wanted or wanted[name][0] != kind
+    ]
+    if faults:
+        raise IncompatibleTableError(
+            f"{source.name}: the contract no longer fits its table: {'; '.join(faults)}; "
+            f"run `citybrain rebuild {source.name}`"
+        )
+    added = {name: column for name, column in wanted.items() if name not in there}
+    if not there:
+        body = ", ".join(f"{quoted(name)} {kind}" for name, (kind, _) in wanted.items())
+        run(connection, f"CREATE TABLE {quoted(source.name)} ({body})")
+    else:
+        for name, (kind, _) in added.items():
+            run(connection, f"ALTER TABLE {quoted(source.name)} ADD COLUMN {quoted(name)} {kind}")
+    if added:
+        run(connection, f"COMMENT ON TABLE {quoted(source.name)} IS {literal(source.title)}")
+        for name, (_, comment) in added.items():
+            column = f"{quoted(source.name)}.{quoted(name)}"
+            run(connection, f"COMMENT ON COLUMN {column} IS {literal(comment)}")
+
+
+def drop_table(connection: sa.Connection, source: Source) -> None:
+    """Remove the source's table, to be rebuilt from the archive."""
+    run(connection, f"DROP TABLE IF EXISTS {quoted(source.name)}")

@@ -1,0 +1,13 @@
+-- grain: one row per current partition that the wave replaces
+CREATE OR REPLACE TEMP TABLE replaced AS
+SELECT current.source, current.department, current.business_date, current.part,
+    current.delivery_id, incoming.position
+FROM incoming
+INNER JOIN delivery_partition AS current
+    ON
+        incoming.source = current.source
+        AND incoming.department = current.department
+        AND incoming.business_date = current.business_date
+        AND incoming.part = current.part
+        AND current.known_until IS NULL
+WHERE NOT incoming.is_late

@@ -1,0 +1,19 @@
+-- grain: one row per department and day whose metrics the wave may have changed
+CREATE OR REPLACE TEMP TABLE touched AS
+SELECT
+    changed.department,
+    changed.business_date,
+    max(changed.position) AS position,
+    count(current.delivery_id) > 0 AS is_heard
+FROM (
+    SELECT source, department, business_date, position FROM incoming WHERE NOT is_late
+    UNION ALL
+    SELECT source, department, business_date, position FROM replaced
+) AS changed
+LEFT JOIN delivery_partition AS current
+    ON
+        changed.source = current.source
+        AND changed.department = current.department
+        AND changed.business_date = current.business_date
+        AND current.known_until IS NULL
+GROUP BY changed.department, changed.business_date
