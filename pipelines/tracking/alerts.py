@@ -149,7 +149,8 @@ def delivery_alerts(
             day if delivery.business_date else "多日文件",
             *([f"分包 {part}"] if part else []),
         ]
-        reasons = [reason.chinese() for reason in judgement.reasons]
+        titles = sources[source].titles if source in sources else {}
+        reasons = [reason.chinese(titles) for reason in judgement.reasons]
         more = len(reasons) - _REASON_LIMIT
         detail = ";".join(reasons[:_REASON_LIMIT]) + (f";其余 {more} 条见系统" if more > 0 else "")
         found.append(

@@ -13,8 +13,10 @@ import pyarrow as pa
 import sqlalchemy as sa
 
 from pipelines.contracts.catalog import Catalog
-from pipelines.contracts.delivery import Delivery
+from pipelines.contracts.delivery import Accounting, Delivery, Judgement, Verdict
 from pipelines.contracts.models import Metric, Source
+from pipelines.contracts.reasons import Reason
+from pipelines.engine import quoted, sql
 from pipelines.errors import UsageError
 from pipelines.warehouse.connection import keep, rows, run, run_file, transaction
 from pipelines.warehouse.metrics import record_metrics
@@ -59,17 +61,13 @@ def known_before(
     _keep_candidates(connection, candidates)
     found = {
         delivery_id: is_recorded
-        for delivery_id, is_recorded in connection.exec_driver_sql(_slots()).fetchall()
+        for delivery_id, is_recorded in connection.exec_driver_sql(
+            sql("load/slots.sql")
+        ).fetchall()
     }
     again = [one for one in candidates if found.get(one.delivery_id) is True]
     unchanged = [one for one in candidates if found.get(one.delivery_id) is False]
     return again, unchanged
-
-
-def _slots() -> str:
-    from pipelines.engine import sql
-
-    return sql("load/slots.sql")
 
 
 def _keep_candidates(connection: sa.Connection, candidates: Sequence[Delivery]) -> None:
@@ -195,7 +193,7 @@ def withdraw(
                 f"delivery {row.delivery_id} provides no rows now: it was {row.verdict}, or "
                 "something newer has taken its place"
             )
-        run_file(connection, "load/rows_withdrawn.sql", table=f'"{source.name}"')
+        run_file(connection, "load/rows_withdrawn.sql", table=quoted(source.name))
         run_file(connection, "load/partitions.sql")
         decide(connection, "withdraw", row, reason, position)
         run_file(connection, "load/touched.sql")
@@ -203,11 +201,17 @@ def withdraw(
     return gone
 
 
-def record_configuration(connection: sa.Connection, catalog: Catalog) -> None:
-    """Store the configuration, if it is not the one in force, and the departments' names."""
-    latest = rows(connection, "SELECT hash FROM configuration ORDER BY effective_at DESC LIMIT 1")
-    if latest and latest[0][0] == catalog.configuration_hash:
-        return
+def record_configuration(connection: sa.Connection, catalog: Catalog) -> set[str]:
+    """Store the configuration, if it is not the one in force, and the departments' names.
+
+    Returns the sources whose metrics were declared otherwise until now, to be computed anew.
+    """
+    latest = rows(
+        connection, "SELECT hash, content FROM configuration ORDER BY effective_at DESC LIMIT 1"
+    )
+    if latest and latest[0].hash == catalog.configuration_hash:
+        return set()
+    before = latest[0].content if latest else {}
     with transaction(connection):
         connection.execute(
             sa.text("INSERT INTO configuration VALUES (:hash, :position, :at, :content)"),
@@ -221,6 +225,11 @@ def record_configuration(connection: sa.Connection, catalog: Catalog) -> None:
         run(connection, "DELETE FROM department")
         keep(connection, "departments", _department_table(catalog))
         run(connection, "INSERT INTO department BY NAME SELECT * FROM departments")
+    return {
+        metric.source
+        for metric in catalog.metrics.values()
+        if latest and before.get(f"metric:{metric.name}") != metric.model_dump(mode="json")
+    }
 
 
 def _department_table(catalog: Catalog) -> pa.Table:
@@ -268,6 +277,31 @@ def received_dates(
         if source in found:
             found[source].setdefault(department, set()).add(business_date)
     return found
+
+
+def judged_since_last_run(connection: sa.Connection) -> list[Judgement]:
+    """Deliveries judged after the last finished run, each with its latest verdict."""
+    found = rows(
+        connection,
+        "SELECT * FROM delivery WHERE verdict <> 'unchanged' "
+        "AND position > coalesce((SELECT max(position) FROM run), 0) "
+        "QUALIFY row_number() OVER (PARTITION BY delivery_id ORDER BY position DESC) = 1 "
+        "ORDER BY position",
+    )
+    return [judgement_of(row) for row in found]
+
+
+def judgement_of(row: sa.Row[Any]) -> Judgement:
+    """A ledger row as the judgement that it records (its partitions left out)."""
+    counts = {name: getattr(row, name) for name in Accounting.model_fields}
+    return Judgement(
+        delivery=delivery_of(row, row.contract_hash),
+        verdict=Verdict(row.verdict),
+        accounting=None if row.rows_read is None else Accounting(**counts),
+        reasons=tuple(Reason(**reason) for reason in row.reasons),
+        warnings=tuple(Reason(**reason) for reason in row.warnings),
+        seconds=row.stage_seconds,
+    )
 
 
 def _now() -> datetime:

@@ -24,9 +24,9 @@ from pipelines.warehouse.connection import (
     run_file,
     transaction,
 )
-from pipelines.warehouse.ledger import next_position, recorded
+from pipelines.warehouse.ledger import forget_partitions, next_position, recorded
 from pipelines.warehouse.metrics import record_metrics
-from pipelines.warehouse.tables import ensure_table
+from pipelines.warehouse.tables import drop_table, ensure_table
 
 Place = tuple[str, object]
 
@@ -55,6 +55,40 @@ def load_chunk(
         with transaction(connection):
             final += _load_wave(connection, wave, chunk, source, metrics, run_id, cause)
     return final
+
+
+def reload(
+    connection: sa.Connection,
+    chunks: Sequence[StagedChunk],
+    source: Source,
+    metrics: Sequence[Metric],
+    run_id: str,
+) -> list[Judgement]:
+    """Replace the source's table by what `chunks` (its whole archive, judged anew) say.
+
+    One transaction: the old table stays until the new one is whole. Knowledge is appended: only
+    values of metric_daily that came out otherwise get a successor.
+    """
+    final: list[Judgement] = []
+    with transaction(connection):
+        position = next_position(connection)
+        drop_table(connection, source)
+        ensure_table(connection, source)
+        forget_partitions(connection, source.name, position)
+        for chunk in chunks:
+            for wave in _waves(chunk.judgements):
+                final += _load_wave(connection, wave, chunk, source, (), run_id, "rebuild")
+        run_file(connection, "load/touched_all.sql", source=source.name)
+        record_metrics(connection, source, metrics)
+    return final
+
+
+def recompute(connection: sa.Connection, source: Source, metrics: Sequence[Metric]) -> None:
+    """Compute a source's metrics on everything loaded, after their definitions changed."""
+    with transaction(connection):
+        ensure_table(connection, source)
+        run_file(connection, "load/touched_all.sql", source=source.name)
+        record_metrics(connection, source, metrics)
 
 
 def record_unchanged(

@@ -128,6 +128,8 @@ TABLES = {
             "spi_t": ("DOUBLE", "时间进度绩效指数 SPI(t)"),
             "sv_t": ("DOUBLE", "时间偏差(天),负为落后"),
             "required_per_day": ("DOUBLE", "剩余每日需完成量"),
+            "days_elapsed": ("INTEGER", "已过天数(按计划日历)"),
+            "days_left": ("INTEGER", "剩余天数(按计划日历)"),
             "coverage": ("DOUBLE", "应报单位中已报的比例"),
             "status": ("VARCHAR NOT NULL", "状态"),
             "last_observed": ("DATE", "最近数据的业务日期"),

@@ -1,0 +1,430 @@
+"""Use cases. Only composition: the command line and the DAGs' tasks call the same functions.
+
+Staging's modules are imported inside the functions that stage: they cost seconds, and most
+commands do not stage.
+"""
+
+from __future__ import annotations
+
+import shutil
+import uuid
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipelines import operations, published
+from pipelines.contracts.catalog import Catalog
+from pipelines.contracts.delivery import Delivery, Judgement, StagedChunk, Verdict
+from pipelines.contracts.reasons import Reason
+from pipelines.errors import IncompatibleTableError, UsageError
+from pipelines.settings import Settings
+from pipelines.tracking.alerts import (
+    Alert,
+    delivery_alerts,
+    digest,
+    feed_alerts,
+    landing_alerts,
+    target_alerts,
+)
+from pipelines.tracking.freshness import Overdue
+from pipelines.tracking.pace import Pace, Status
+from pipelines.warehouse import ledger, load
+from pipelines.warehouse import pace as pace_store
+from pipelines.warehouse import publish as publishing
+from pipelines.warehouse.connection import open_warehouse
+
+if TYPE_CHECKING:
+    from pipelines.ingest.landing import LandingProblem
+
+BAD = (Verdict.REJECTED, Verdict.HELD, Verdict.UNREADABLE)
+Progress = Callable[[str, int, int], None]  # what, done, of how many
+
+
+def silent(what: str, done: int, total: int) -> None:
+    """Progress that nobody watches."""
+
+
+@dataclass(frozen=True)
+class Discovery:
+    """What lies in landing: to be staged, changing nothing, and nobody's delivery."""
+
+    pending: tuple[Delivery, ...]
+    unchanged: tuple[Delivery, ...]
+    problems: tuple[LandingProblem, ...]
+
+
+@dataclass
+class RunReport:
+    """What a run did: every delivery's judgement, every target's pace, the published file."""
+
+    run_id: str
+    as_of: date
+    judgements: list[Judgement] = field(default_factory=list)
+    unchanged: int = 0
+    problems: list[LandingProblem] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+    paces: list[Pace] = field(default_factory=list)
+    alerts: list[Alert] = field(default_factory=list)
+    notified: str = ""
+    generation: publishing.Generation | None = None
+
+    @property
+    def has_rejections(self) -> bool:
+        """Whether anything that arrived was not taken."""
+        bad = any(judgement.verdict in BAD for judgement in self.judgements)
+        return bad or bool(self.problems) or bool(self.errors)
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether a target is behind or was missed."""
+        return any(pace.status in (Status.BEHIND, Status.MISSED) for pace in self.paces)
+
+
+def new_run_id() -> str:
+    """Identifies one run: its UTC time, and what tells two runs of a second apart."""
+    return f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:6]}"
+
+
+def run(
+    settings: Settings,
+    catalog: Catalog,
+    as_of: date,
+    dates: tuple[date, date] | None = None,
+    progress: Progress = silent,
+) -> RunReport:
+    """The whole night: every pending delivery into the warehouse, pace, alerts, publication.
+
+    `dates` limits it to deliveries of those business days (both count); bulk files, which have
+    no day of their own, are then left for a run without it. A source that cannot be loaded is
+    reported and does not stop the others.
+    """
+    report = RunReport(new_run_id(), as_of)
+    started_at = datetime.now(UTC).replace(tzinfo=None)
+    found = discover(settings, catalog, report.run_id, dates, progress=progress)
+    report.unchanged, report.problems = len(found.unchanged), list(found.problems)
+    done = 0
+    for number, chunk in enumerate(chunks(settings, found.pending)):
+        try:
+            name = chunk[0].source
+            staged = stage(
+                settings, catalog, chunk, report.run_id, number,
+                lambda at, before=done: progress("staging", before + at, len(found.pending)),
+            )  # fmt: skip
+            progress(f"loading {name}", done + len(chunk), len(found.pending))
+            report.judgements += load_staged(settings, catalog, [staged], report.run_id)
+        except (IncompatibleTableError, OSError) as error:
+            report.errors.append(str(error))
+        done += len(chunk)
+    progress("tracking", done, len(found.pending))
+    finish(settings, catalog, report, started_at)
+    return report
+
+
+def discover(
+    settings: Settings,
+    catalog: Catalog,
+    run_id: str,
+    dates: tuple[date, date] | None = None,
+    source: str | None = None,
+    progress: Progress = silent,
+) -> Discovery:
+    """Archive what lies in landing and tell what of it is new.
+
+    Receipts that change nothing are recorded as unchanged and cleared away.
+    """
+    from pipelines.ingest import landing
+
+    landed, problems = landing.look(settings.landing, catalog)
+    wanted = [one for one in landed if source in (None, one.source) and _within(one, dates)]
+    received: list[Delivery] = []
+    for number, one in enumerate(wanted, start=1):
+        try:
+            received.append(landing.receive(one, catalog, settings.archive))
+        except (UsageError, OSError) as error:
+            problems.append(
+                landing.LandingProblem(
+                    str(one.path.relative_to(settings.landing)), str(error),
+                    "it stays for the next run", "文件尚未写完或无法读取,下次运行时再取",
+                )
+            )  # fmt: skip
+        progress("archiving", number, len(wanted))
+    received.sort(key=lambda one: (one.received_at, str(one), one.delivery_id))
+    with open_warehouse(settings, "discover") as connection:
+        again, known = ledger.known_before(connection, received)
+        done = {one.delivery_id for one in (*again, *known)}
+        fresh = [one for one in received if one.delivery_id not in done]
+        pending, repeated = _without_repeats(fresh)
+        load.record_unchanged(connection, [*known, *repeated], run_id)
+    unchanged = (*again, *known, *repeated)
+    for one in unchanged:
+        landing.clear(one)
+    return Discovery(tuple(_refuse_mixed_parts(pending)), unchanged, tuple(problems))
+
+
+def _within(landed: object, dates: tuple[date, date] | None) -> bool:
+    day = getattr(landed, "business_date", None)
+    return dates is None or (day is not None and dates[0] <= day <= dates[1])
+
+
+def _without_repeats(received: Sequence[Delivery]) -> tuple[list[Delivery], list[Delivery]]:
+    """Those whose slot's previous receipt in this very run had other bytes, and the others."""
+    pending: list[Delivery] = []
+    repeated: list[Delivery] = []
+    latest: dict[tuple[str, ...], str] = {}
+    for delivery in received:
+        is_same = latest.get(delivery.slot) == delivery.sha256
+        (repeated if is_same else pending).append(delivery)
+        latest[delivery.slot] = delivery.sha256
+    return pending, repeated
+
+
+def _refuse_mixed_parts(pending: Iterable[Delivery]) -> Iterator[Delivery]:
+    """A day that comes both whole and in parts is refused altogether."""
+    pending = list(pending)
+    kinds: dict[tuple[str, ...], set[bool]] = {}
+    for delivery in pending:
+        kinds.setdefault(delivery.slot[:3], set()).add(delivery.part == "")
+    for delivery in pending:
+        is_mixed = len(kinds[delivery.slot[:3]]) > 1 and delivery.refusal is None
+        refusal = {"refusal": Reason(code="parts_mixed")} if is_mixed else {}
+        yield delivery.model_copy(update=refusal)
+
+
+def chunks(settings: Settings, pending: Iterable[Delivery]) -> Iterator[list[Delivery]]:
+    """Deliveries of one source at a time, few and small enough to be staged together."""
+    by_source = sorted(pending, key=lambda one: one.source)
+    for _, group in groupby(by_source, key=lambda one: one.source):
+        chunk: list[Delivery] = []
+        size = 0
+        for delivery in group:
+            full = len(chunk) >= settings.chunk_deliveries
+            if chunk and (full or size + delivery.size > settings.chunk_bytes):
+                yield chunk
+                chunk, size = [], 0
+            chunk.append(delivery)
+            size += delivery.size
+        if chunk:
+            yield chunk
+
+
+def stage(
+    settings: Settings,
+    catalog: Catalog,
+    deliveries: Sequence[Delivery],
+    run_id: str,
+    number: int,
+    progress: Callable[[int], None] = lambda done: None,
+) -> StagedChunk:
+    """Judge deliveries of one source; needs no warehouse and may run anywhere, in parallel."""
+    from pipelines.ingest import staging
+
+    name = deliveries[0].source
+    count = iter(range(1, len(deliveries) + 1))
+    return staging.stage(
+        deliveries,
+        catalog.sources[name],
+        catalog.suites[name],
+        catalog.departments,
+        settings,
+        settings.staging / run_id / f"{name}-{number:04}",
+        lambda delivery: progress(next(count)),
+    )
+
+
+def load_staged(
+    settings: Settings, catalog: Catalog, staged: Sequence[StagedChunk], run_id: str
+) -> list[Judgement]:
+    """Load staged chunks of any sources, then clear their files from landing and staging."""
+    from pipelines.ingest import landing
+
+    final: list[Judgement] = []
+    with open_warehouse(settings, f"run {run_id}") as connection:
+        _apply_configuration(connection, catalog)
+        for chunk in staged:
+            source = catalog.sources[chunk.source]
+            metrics = catalog.metrics_of(source.name)
+            final += load.load_chunk(connection, chunk, source, metrics, run_id)
+    for chunk in staged:
+        for judgement in chunk.judgements:
+            landing.clear(judgement.delivery)
+        _discard(chunk.folder)
+    return final
+
+
+def _apply_configuration(connection: object, catalog: Catalog) -> None:
+    for name in sorted(ledger.record_configuration(connection, catalog)):  # type: ignore[arg-type]
+        source = catalog.sources[name]
+        load.recompute(connection, source, catalog.metrics_of(name))  # type: ignore[arg-type]
+
+
+def _discard(folder: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    try:
+        folder.parent.rmdir()
+    except OSError:  # other chunks of the run are still there
+        return
+
+
+def finish(
+    settings: Settings, catalog: Catalog, report: RunReport, started_at: datetime
+) -> None:
+    """What follows the loads of a run: pace, alerts, publication, one digest."""
+    report.paces, overdue = track(settings, catalog, report.as_of, report.run_id)
+    report.alerts = raise_alerts(settings, catalog, report.as_of, report.run_id, overdue)
+    summary = dict(Counter(judgement.verdict.value for judgement in report.judgements))
+    close_run(settings, catalog, report.as_of, report.run_id, started_at, summary)
+    report.generation = publish(settings, catalog)
+    report.notified = notify(settings, catalog, report.as_of, report.run_id)
+
+
+def track(
+    settings: Settings, catalog: Catalog, as_of: date, run_id: str
+) -> tuple[list[Pace], list[Overdue]]:
+    """Compute and store the pace of every target as of a day; also the feeds that are overdue."""
+    with open_warehouse(settings, "track") as connection:
+        _apply_configuration(connection, catalog)
+        paces = pace_store.compute_pace(connection, catalog, as_of)
+        pace_store.store_pace(connection, paces, run_id, catalog.configuration_hash)
+        return paces, pace_store.overdue_feeds(connection, catalog, as_of)
+
+
+def raise_alerts(
+    settings: Settings, catalog: Catalog, as_of: date, run_id: str, overdue: Sequence[Overdue]
+) -> list[Alert]:
+    """Store an alert for each target at risk or behind, delivery not taken and feed overdue."""
+    from pipelines.ingest import landing
+
+    with open_warehouse(settings, "alerts") as connection:
+        judgements = ledger.judged_since_last_run(connection)
+        paces = pace_store.pace_of_run(connection, run_id)
+    _, problems = landing.look(settings.landing, catalog)
+    # a delivery that was mended within the same run needs no phone call
+    latest = {judgement.delivery.slot: judgement for judgement in judgements}
+    alerts = [
+        *target_alerts(paces, catalog.targets, catalog.metrics, catalog.departments),
+        *delivery_alerts(latest.values(), catalog.departments, catalog.sources),
+        *feed_alerts(overdue, catalog.sources, catalog.departments),
+        *landing_alerts((problem.path, problem.chinese) for problem in problems),
+    ]
+    with operations.open_operations(settings) as store:
+        operations.store_alerts(store, alerts, run_id, as_of)
+    return alerts
+
+
+def close_run(
+    settings: Settings, catalog: Catalog, as_of: date, run_id: str, started_at: datetime,
+    summary: dict[str, int],
+) -> None:  # fmt: skip
+    """Note in the ledger that the run is done."""
+    with open_warehouse(settings, "close run") as connection:
+        ledger.record_run(
+            connection, run_id, as_of, started_at, catalog.configuration_hash, summary
+        )
+
+
+def publish(settings: Settings, catalog: Catalog) -> publishing.Generation:
+    """Build, verify and put in place a read-only generation."""
+    with operations.open_operations(settings) as store:
+        frames = operations.export(store)
+    return publishing.publish(settings, catalog.sources, frames, operations.METADATA)
+
+
+def notify(settings: Settings, catalog: Catalog, as_of: date, run_id: str) -> str:
+    """Send the run's one digest; says in a line what became of it."""
+    from pipelines.outputs.notify import send
+
+    with open_warehouse(settings, "digest") as connection:
+        paces = pace_store.pace_of_run(connection, run_id)
+    with operations.open_operations(settings) as store:
+        alerts = operations.alerts_of_run(store, run_id)
+        title, body = digest(alerts, as_of, paces, catalog.targets)
+        sent = send(settings, title, body)
+        operations.store_notification(store, run_id, title, body, sent.channels, sent.error)
+    if sent.error is not None:
+        return f"digest not delivered: {sent.error}"
+    if not sent.channels:
+        return "digest not sent: CITYBRAIN_NOTIFY_URLS is empty"
+    return f"digest sent to {sent.channels} channels"
+
+
+def rebuild(
+    settings: Settings,
+    catalog: Catalog,
+    name: str,
+    progress: Progress = silent,
+) -> list[Judgement]:
+    """Judge a source's whole archive by its contract of today and replace its table.
+
+    Decisions of people are honoured. Raises UsageError for a source that nobody knows.
+    """
+    if name not in catalog.sources:
+        raise UsageError(f"no source is called {name}; there are {', '.join(catalog.sources)}")
+    run_id = new_run_id()
+    contract_hash = catalog.contract_hash(name)
+    with open_warehouse(settings, f"rebuild {name}") as connection:
+        found = ledger.deliveries_to_rebuild(connection, name)
+    deliveries = [ledger.delivery_of(row, contract_hash, row.overruled) for row in found]
+    staged: list[StagedChunk] = []
+    done = 0
+    for number, chunk in enumerate(chunks(settings, deliveries)):
+        staged.append(stage(
+            settings, catalog, chunk, run_id, number,
+            lambda at, before=done: progress("staging", before + at, len(deliveries)),
+        ))  # fmt: skip
+        done += len(chunk)
+    with open_warehouse(settings, f"rebuild {name}") as connection:
+        ledger.record_configuration(connection, catalog)
+        source, metrics = catalog.sources[name], catalog.metrics_of(name)
+        judgements = load.reload(connection, staged, source, metrics, run_id)
+    for chunk in staged:
+        _discard(chunk.folder)
+    return judgements
+
+
+def accept(settings: Settings, catalog: Catalog, prefix: str, reason: str) -> Judgement:
+    """Overrule a held or rejected delivery: its good rows load. Recorded; rebuilds honour it."""
+    run_id = new_run_id()
+    with open_warehouse(settings, "accept") as connection:
+        row = ledger.find_delivery(connection, prefix)
+        if row.verdict not in (Verdict.HELD, Verdict.REJECTED):
+            raise UsageError(f"delivery {row.delivery_id} is {row.verdict}, not held or rejected")
+    delivery = ledger.delivery_of(row, catalog.contract_hash(row.source), reason)
+    staged = stage(settings, catalog, [delivery], run_id, 0)
+    source, metrics = catalog.sources[row.source], catalog.metrics_of(row.source)
+    with open_warehouse(settings, "accept") as connection:
+        ledger.decide(connection, "accept", row, reason, ledger.next_position(connection))
+        final = load.load_chunk(connection, staged, source, metrics, run_id, "accept")
+    _discard(staged.folder)
+    return final[0]
+
+
+def withdraw(settings: Settings, catalog: Catalog, prefix: str, reason: str) -> int:
+    """Take a delivery's rows out of the warehouse, recorded; returns how many there were."""
+    with open_warehouse(settings, "withdraw") as connection:
+        row = ledger.find_delivery(connection, prefix)
+        source = catalog.sources[row.source]
+        return ledger.withdraw(connection, row, source, catalog.metrics_of(row.source), reason)
+
+
+def status(
+    settings: Settings, catalog: Catalog, as_of: date | None = None, known_at: int | None = None
+) -> list[Pace]:
+    """The pace of targets from the published generation: as the last run found it, or as of a day.
+
+    `known_at` is a ledger position: what was known then.
+    """
+    engine = published.engine(settings)
+    try:
+        with engine.connect() as connection:
+            if as_of is None and known_at is None:
+                return pace_store.stored_pace(connection)
+            day = as_of or pace_store.stored_as_of(connection)
+            return pace_store.compute_pace(connection, catalog, day, known_at)
+    finally:
+        engine.dispose()
+
+

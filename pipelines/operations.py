@@ -1,0 +1,112 @@
+"""The operational database: alerts and notifications, which people touch while a load runs.
+
+SQLAlchemy on SQLite in the data folder, or on what CITYBRAIN_OPS_URL names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, fields
+from datetime import UTC, date, datetime
+from typing import TYPE_CHECKING
+
+import sqlalchemy as sa
+
+from pipelines.settings import Settings
+from pipelines.tracking.alerts import Alert
+from pipelines.warehouse.connection import migrate
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+METADATA = sa.MetaData()
+
+alert_table = sa.Table(
+    "alert",
+    METADATA,
+    sa.Column("run_id", sa.String(32), primary_key=True, comment="运行编号"),
+    sa.Column("key", sa.String(255), primary_key=True, comment="告警对象"),
+    sa.Column("kind", sa.String(16), comment="类别:target、delivery、feed、landing"),
+    sa.Column("level", sa.String(16), comment="级别:warning、critical"),
+    sa.Column("as_of", sa.Date, comment="截止日"),
+    sa.Column("raised_at", sa.DateTime, comment="发出时间(UTC)"),
+    sa.Column("source", sa.String(63), comment="数据源"),
+    sa.Column("department", sa.String(32), comment="单位代码"),
+    sa.Column("target", sa.String(63), comment="目标"),
+    sa.Column("title", sa.Text, comment="标题"),
+    sa.Column("detail", sa.Text, comment="详情"),
+    comment="告警",
+)
+notification_table = sa.Table(
+    "notification",
+    METADATA,
+    sa.Column("run_id", sa.String(32), primary_key=True, comment="运行编号"),
+    sa.Column("created_at", sa.DateTime, comment="生成时间(UTC)"),
+    sa.Column("title", sa.Text, comment="标题"),
+    sa.Column("body", sa.Text, comment="正文"),
+    sa.Column("channels", sa.Integer, comment="通知渠道数"),
+    sa.Column("sent_at", sa.DateTime, comment="送达时间(UTC);空表示未送达"),
+    sa.Column("error", sa.Text, comment="未送达的原因"),
+    comment="通知摘要",
+)
+
+
+@contextmanager
+def open_operations(settings: Settings) -> Iterator[sa.Connection]:
+    """The operational database, migrated, in one transaction."""
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    engine = sa.create_engine(settings.operations_url)
+    try:
+        with engine.begin() as connection:
+            migrate(connection, "operations")
+        with engine.begin() as connection:
+            yield connection
+    finally:
+        engine.dispose()
+
+
+def store_alerts(
+    connection: sa.Connection, alerts: Sequence[Alert], run_id: str, as_of: date
+) -> None:
+    """Keep a run's alerts, replacing those of an earlier attempt at the same run."""
+    connection.execute(sa.delete(alert_table).where(alert_table.c.run_id == run_id))
+    if alerts:
+        common = {"run_id": run_id, "as_of": as_of, "raised_at": _now()}
+        connection.execute(sa.insert(alert_table), [common | asdict(alert) for alert in alerts])
+
+
+def alerts_of_run(connection: sa.Connection, run_id: str) -> list[Alert]:
+    """The alerts that a run stored."""
+    columns = [alert_table.c[field.name] for field in fields(Alert)]
+    query = sa.select(*columns).where(alert_table.c.run_id == run_id).order_by(alert_table.c.key)
+    return [Alert(**row._asdict()) for row in connection.execute(query)]
+
+
+def store_notification(
+    connection: sa.Connection, run_id: str, title: str, body: str, channels: int,
+    error: str | None,
+) -> None:  # fmt: skip
+    """Keep what was sent for a run; `error` says why it did not arrive."""
+    table = notification_table
+    connection.execute(sa.delete(table).where(table.c.run_id == run_id))
+    sent_at = _now() if channels and error is None else None
+    connection.execute(
+        sa.insert(table).values(
+            run_id=run_id, created_at=_now(), title=title, body=body, channels=channels,
+            sent_at=sent_at, error=error,
+        )
+    )  # fmt: skip
+
+
+def export(connection: sa.Connection) -> dict[str, pd.DataFrame]:
+    """Every operational table as a frame, for the published generation."""
+    import pandas as pd
+
+    return {
+        table.name: pd.read_sql_query(sa.select(table), connection) for table in METADATA.tables.values()
+    }
+
+
+def _now() -> datetime:
+    return datetime.now(UTC).replace(tzinfo=None)

@@ -1,0 +1,198 @@
+"""Turns results into terminal tables and into the JSON that other programs rely on."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date, datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.table import Table
+
+from pipelines.contracts.catalog import Catalog
+from pipelines.contracts.delivery import Accounting
+from pipelines.contracts.reasons import Reason
+from pipelines.tracking.pace import Pace
+
+if TYPE_CHECKING:
+    from pipelines.jobs import RunReport
+
+COLOURS = {
+    "ahead": "green", "on_track": "green", "met": "green", "at_risk": "yellow",
+    "behind": "red", "missed": "red", "no_data": "magenta", "stale": "magenta",
+    "accepted": "green", "accepted_with_quarantine": "yellow", "held": "magenta",
+    "rejected": "red", "unreadable": "red",
+}  # fmt: skip
+PACE_KEYS = (
+    "target", "department", "as_of", "baseline", "goal", "actual", "expected", "progress", "spi",
+    "spi_t", "required_per_day", "coverage", "status",
+)  # fmt: skip
+DELIVERY_KEYS = (
+    "delivery", "source", "department", "business_date", "part", "verdict", *Accounting.model_fields,
+    "reasons", "superseded",
+)  # fmt: skip
+
+
+def as_json(data: object) -> str:
+    """Data as indented JSON; dates in ISO form, decimals as numbers."""
+    return json.dumps(data, ensure_ascii=False, indent=2, default=_plain)
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, date | datetime):
+        return value.isoformat()
+    if isinstance(value, Decimal):
+        return int(value) if value == value.to_integral_value() else float(value)
+    if hasattr(value, "model_dump"):
+        return value.model_dump(mode="json")
+    return str(value)
+
+
+def pace_records(paces: Iterable[Pace]) -> list[dict[str, Any]]:
+    """`status --json`: one object per target and department (null: the city)."""
+    return [{key: getattr(pace, key) for key in PACE_KEYS} for pace in paces]
+
+
+def delivery_records(found: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """`deliveries --json`: one object per delivery; reasons are sentences."""
+    records = []
+    for row in found:
+        reasons = [Reason(**reason).english() for reason in json.loads(row["reasons"])]
+        told = {**row, "delivery": row["delivery_id"], "reasons": reasons}
+        records.append({key: told[key] for key in DELIVERY_KEYS})
+    return records
+
+
+def number(value: float | None, digits: int = 2) -> str:
+    """A figure for a table: thousands separated, `-` for none."""
+    if value is None:
+        return "-"
+    return f"{value:,.0f}" if float(value).is_integer() else f"{value:,.{digits}f}"
+
+
+def coloured(word: str) -> str:
+    """A status or verdict in its colour."""
+    colour = COLOURS.get(word)
+    return f"[{colour}]{word}[/{colour}]" if colour else word
+
+
+def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
+    """A plain table; columns whose name ends with ` #` are right-aligned."""
+    drawn = Table(title=title, title_justify="left", header_style="bold", pad_edge=False)
+    for column in columns:
+        numeric = column.endswith(" #")
+        drawn.add_column(
+            column.removesuffix(" #"),
+            justify="right" if numeric else "left",
+            no_wrap=numeric,
+            overflow="fold",
+        )
+    for row in rows:
+        drawn.add_row(*row)
+    return drawn
+
+
+def pace_table(paces: Sequence[Pace], catalog: Catalog) -> Table:
+    """Targets with their pace and status."""
+    as_of = paces[0].as_of if paces else "-"
+    rows = []
+    for pace in paces:
+        target = catalog.targets.get(pace.target)
+        title = target.title if target else pace.target
+        if pace.department is not None:
+            department = catalog.departments.get(pace.department)
+            title = f"  {department.label if department else pace.department}"
+        rows.append(
+            (
+                title,
+                number(pace.actual),
+                number(pace.expected),
+                number(pace.goal),
+                "-" if pace.progress is None else f"{pace.progress:.1%}",
+                number(pace.spi_t),
+                number(pace.required_per_day),
+                "-" if pace.coverage is None else f"{pace.coverage:.0%}",
+                coloured(str(pace.status)),
+            )
+        )
+    columns = ("target", "actual #", "expected #", "goal #", "progress #", "SPI(t) #",
+               "required/day #", "coverage #", "status")  # fmt: skip
+    return table(f"Targets as of {as_of}", columns, rows)
+
+
+def accounting_table(report: RunReport) -> Table:
+    """Deliveries and rows of a run, by source and verdict."""
+    groups: dict[tuple[str, str], Counter[str]] = {}
+    for judgement in report.judgements:
+        group = groups.setdefault(
+            (judgement.delivery.source, judgement.verdict.value), Counter()
+        )
+        group["deliveries"] += 1
+        if judgement.accounting is not None:
+            group.update(judgement.accounting.model_dump())
+    names = ("deliveries", *Accounting.model_fields)
+    rows = [
+        (source, coloured(verdict), *(f"{counts[name]:,}" for name in names))
+        for (source, verdict), counts in sorted(groups.items())
+    ]
+    total: Counter[str] = Counter()
+    for counts in groups.values():
+        total.update(counts)
+    rows.append(("total", "", *(f"{total[name]:,}" for name in names)))
+    if report.unchanged:
+        rows.append(("", "unchanged", f"{report.unchanged:,}", *("-" for _ in names[1:])))
+    return table("Deliveries of this run", ("source", "verdict", *(f"{n} #" for n in names)), rows)
+
+
+def show_report(console: Console, report: RunReport, catalog: Catalog) -> None:
+    """A run's outcome for the person who started it."""
+    for judgement in report.judgements:
+        if judgement.verdict.value in ("rejected", "held", "unreadable"):
+            why = "; ".join(reason.english() for reason in judgement.reasons[:3])
+            console.print(
+                f"{coloured(judgement.verdict.value)} {judgement.delivery} "
+                f"[dim]({judgement.delivery.delivery_id[:8]})[/dim]: ",
+                end="",
+            )
+            console.print(why, markup=False)
+    for problem in report.problems:
+        console.print(
+            f"not a delivery: {problem.path}: {problem.message} ({problem.mend})", markup=False
+        )
+    for error in report.errors:
+        console.print(f"error: {error}", markup=False, style="red")
+    console.print(accounting_table(report))
+    console.print(pace_table([pace for pace in report.paces if pace.department is None], catalog))
+    kinds = Counter(alert.kind for alert in report.alerts)
+    console.print(
+        "alerts: " + (", ".join(f"{count} {kind}" for kind, count in kinds.items()) or "none")
+        + f"; {report.notified}"
+    )  # fmt: skip
+    if report.generation is not None:
+        pinned = "" if report.generation.in_place else " (readers are pinned to an older one)"
+        console.print(
+            f"published: generation {report.generation.number} at {report.generation.path}{pinned}",
+            soft_wrap=True,
+        )
+
+
+def report_record(report: RunReport) -> dict[str, Any]:
+    """`run --json`."""
+    verdicts = Counter(judgement.verdict.value for judgement in report.judgements)
+    if report.unchanged:
+        verdicts["unchanged"] += report.unchanged
+    return {
+        "run_id": report.run_id,
+        "as_of": report.as_of,
+        "deliveries": dict(verdicts),
+        "problems": [
+            {"path": one.path, "message": one.message, "mend": one.mend} for one in report.problems
+        ],
+        "errors": report.errors,
+        "alerts": [alert.key for alert in report.alerts],
+        "targets": pace_records(report.paces),
+        "published": str(report.generation.path) if report.generation else None,
+    }

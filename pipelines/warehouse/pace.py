@@ -1,0 +1,133 @@
+"""Feeds tracking from metric_daily and stores what it finds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from datetime import date, timedelta
+
+import pyarrow as pa
+import sqlalchemy as sa
+
+from pipelines.contracts.catalog import Catalog
+from pipelines.contracts.models import Kind, Metric, Source, Target
+from pipelines.engine import sql
+from pipelines.errors import UsageError
+from pipelines.tracking.calendar import WorkCalendar
+from pipelines.tracking.freshness import Observation, Overdue, overdue
+from pipelines.tracking.pace import Pace, Status, track
+from pipelines.warehouse.connection import keep, rows, run
+from pipelines.warehouse.ledger import last_position, received_dates
+
+OVERDUE_DAYS = 62  # how far back a feed's gaps are looked for: two months are a phone call's worth
+
+
+def is_carried(metric: Metric, source: Source) -> bool:
+    """Whether the metric's last observation holds until the next, instead of adding up."""
+    return metric.kind is Kind.STOCK or (
+        metric.kind is Kind.RATIO and source.content == "snapshot"
+    )
+
+
+def observe(
+    connection: sa.Connection, target: Target, metric: Metric, source: Source, as_of: date,
+    position: int,
+) -> dict[str, Observation]:  # fmt: skip
+    """What each department reported of a target's metric as of a day, as known at a position."""
+    _, revised = target.revised(as_of)
+    query = sql("pace/carried.sql" if is_carried(metric, source) else "pace/summed.sql")
+    values = {"metric": metric.name, "until": min(as_of, revised.end), "position": position}
+    if not is_carried(metric, source):
+        values["start"] = revised.start
+    return {
+        department: Observation(float(value), float(numerator), float(denominator), last)
+        for department, value, numerator, denominator, last in rows(connection, query, **values)
+    }
+
+
+def compute_pace(
+    connection: sa.Connection,
+    catalog: Catalog,
+    as_of: date,
+    position: int | None = None,
+    targets: Iterable[Target] | None = None,
+) -> list[Pace]:
+    """The pace of every target as of a day, as known at a ledger position (None: the newest)."""
+    known_at = last_position(connection) if position is None else position
+    calendar = WorkCalendar(catalog.holidays)
+    paces: list[Pace] = []
+    for target in catalog.targets.values() if targets is None else targets:
+        metric = catalog.metrics[target.metric]
+        source = catalog.sources[metric.source]
+        paces += track(
+            target,
+            metric,
+            observe(connection, target, metric, source, as_of, known_at),
+            catalog.departments,
+            catalog.due_departments(source) or tuple(target.department_goals),
+            source.due,
+            calendar,
+            as_of,
+            carried=is_carried(metric, source),
+        )
+    return paces
+
+
+def store_pace(
+    connection: sa.Connection, paces: Sequence[Pace], run_id: str, configuration_hash: str
+) -> None:
+    """Append pace rows with everything needed to reproduce them."""
+    columns = [
+        "as_of", "target", "department", "revision", "baseline", "goal", "actual", "expected",
+        "progress", "spi", "spi_t", "sv_t", "required_per_day", "days_elapsed",
+        "days_left", "coverage", "status", "last_observed",
+    ]  # fmt: skip
+    records = [
+        {
+            "run_id": run_id,
+            "configuration_hash": configuration_hash,
+            "position": last_position(connection),
+            **{name: value for name, value in asdict(pace).items() if name in columns},
+            "status": str(pace.status),
+        }
+        for pace in paces
+    ]
+    if records:
+        keep(connection, "paces", pa.Table.from_pylist(records))
+        run(connection, "INSERT INTO pace BY NAME SELECT * FROM paces")
+
+
+def stored_pace(connection: sa.Connection) -> list[Pace]:
+    """The pace rows of the newest finished run."""
+    latest = rows(connection, "SELECT run_id FROM run ORDER BY finished_at DESC LIMIT 1")
+    return pace_of_run(connection, latest[0].run_id) if latest else []
+
+
+def stored_as_of(connection: sa.Connection) -> date:
+    """The day that the newest finished run looked at; UsageError before the first."""
+    latest = rows(connection, "SELECT as_of FROM run ORDER BY finished_at DESC LIMIT 1")
+    if not latest:
+        raise UsageError("no run has finished yet: say --as-of")
+    day: date = latest[0].as_of
+    return day
+
+
+def pace_of_run(connection: sa.Connection, run_id: str) -> list[Pace]:
+    """The pace rows that a run stored, the city's first under each target."""
+    found = rows(connection, sql("pace/of_run.sql"), run_id=run_id)
+    return [Pace(**{**row._asdict(), "status": Status(row.status)}) for row in found]
+
+
+def overdue_feeds(connection: sa.Connection, catalog: Catalog, as_of: date) -> list[Overdue]:
+    """Feeds that departments owe and that have not come, over the last OVERDUE_DAYS."""
+    calendar = WorkCalendar(catalog.holidays)
+    since = as_of - timedelta(days=OVERDUE_DAYS)
+    received = received_dates(connection, catalog.sources, since)
+    found: list[Overdue] = []
+    for name, source in catalog.sources.items():
+        if source.due is None:
+            continue
+        start = max(source.due.start, since)
+        recent = source.model_copy(update={"due": source.due.model_copy(update={"start": start})})
+        found += overdue(recent, catalog.departments, received[name], as_of, calendar)
+    return found

@@ -1,0 +1,219 @@
+"""Publishes read-only generations: built aside, verified, put in place with os.replace.
+
+published/
+  generations/000001.duckdb …   immutable, the last few are kept
+  citybrain.duckdb              the one that readers open: a hard link to one of them
+  pinned                        the number that a rollback pinned readers to, if any
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import sqlalchemy as sa
+
+from pipelines.engine import literal, open_duckdb, quoted
+from pipelines.errors import NotPublishedError, UsageError, VerificationError
+from pipelines.published import READERS_FILE
+from pipelines.settings import SQL, Settings
+from pipelines.warehouse.connection import duckdb_of, open_warehouse, rows, run
+from pipelines.warehouse.ledger import last_position
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class Generation:
+    """A published generation: its number, its file, and whether readers have it."""
+
+    number: int
+    path: Path
+    in_place: bool
+    pinned: bool
+
+
+def publish(
+    settings: Settings,
+    sources: Iterable[str],
+    operations: Mapping[str, pd.DataFrame],
+    comments: sa.MetaData,
+) -> Generation:
+    """Build, verify and put in place a generation of the warehouse as it is now.
+
+    Readers pinned by a rollback stay where they are. Raises VerificationError, and leaves
+    readers alone, when a source's rows are not those that the ledger says.
+    """
+    folder = settings.published / "generations"
+    folder.mkdir(parents=True, exist_ok=True)
+    for leftover in folder.glob(".building*"):
+        leftover.unlink()
+    number = max(_numbers(settings), default=0) + 1
+    building = folder / f".building-{number:06}.duckdb"
+    with open_warehouse(settings, "publish") as connection:
+        run(connection, "CHECKPOINT")
+        shutil.copyfile(settings.warehouse, building)
+    engine = open_duckdb(building, settings)
+    try:
+        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            verify(connection, sources)
+            _add_operations(connection, operations, comments)
+            _add_marts(connection)
+            _add_generation(connection, number)
+            run(connection, "CHECKPOINT")
+    finally:
+        engine.dispose()
+    building.chmod(0o444)
+    path = folder / f"{number:06}.duckdb"
+    _sync(building)
+    building.replace(path)
+    pinned = pinned_to(settings)
+    if pinned is None:
+        _put_in_place(settings, path)
+    _retire(settings)
+    return Generation(number, path, pinned is None, pinned is not None)
+
+
+def verify(connection: sa.Connection, sources: Iterable[str]) -> None:
+    """Hold every source table's rows per delivery against the ledger's."""
+    there = {row[0] for row in rows(connection, "SELECT table_name FROM duckdb_tables()")}
+    for source in sources:
+        if source not in there:
+            continue
+        faults = rows(
+            connection,
+            f"WITH counted AS (SELECT delivery_id, count(*) AS rows FROM {quoted(source)} "  # noqa: S608 - a checked name
+            "GROUP BY delivery_id), told AS (SELECT delivery_id, sum(rows) AS rows "
+            "FROM delivery_partition WHERE source = :source AND known_until IS NULL "
+            "GROUP BY delivery_id) "
+            "SELECT delivery_id, coalesce(counted.rows, 0), coalesce(told.rows, 0) "
+            "FROM counted FULL JOIN told USING (delivery_id) "
+            "WHERE coalesce(counted.rows, 0) <> coalesce(told.rows, 0) ORDER BY delivery_id",
+            source=source,
+        )
+        if faults:
+            delivery_id, counted, told = faults[0]
+            raise VerificationError(
+                f"{source}: delivery {delivery_id} has {counted} rows and the ledger says {told} "
+                f"({len(faults)} such deliveries); nothing was published, "
+                f"run `citybrain rebuild {source}`"
+            )
+
+
+def rollback(settings: Settings, number: int | None = None) -> Generation:
+    """Put an older generation in place and pin readers to it; None is the one before theirs."""
+    numbers = _numbers(settings)
+    if not numbers:
+        raise NotPublishedError("nothing was published yet; run `citybrain run`")
+    current = _current(settings)
+    if number is None:
+        older = [one for one in numbers if current is None or one < current]
+        if not older:
+            raise UsageError(f"there is no generation before {current}")
+        number = older[-1]
+    if number not in numbers:
+        known = ", ".join(map(str, numbers))
+        raise UsageError(f"generation {number} is not kept; there are {known}")
+    path = _path(settings, number)
+    (settings.published / "pinned").write_text(f"{number}\n", encoding="utf-8")
+    _put_in_place(settings, path)
+    return Generation(number, path, in_place=True, pinned=True)
+
+
+def unpin(settings: Settings) -> None:
+    """Let readers have the newest generation again."""
+    (settings.published / "pinned").unlink(missing_ok=True)
+
+
+def pinned_to(settings: Settings) -> int | None:
+    """The generation that a rollback pinned readers to."""
+    try:
+        return int((settings.published / "pinned").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+
+
+def _numbers(settings: Settings) -> list[int]:
+    folder = settings.published / "generations"
+    return sorted(int(path.stem) for path in folder.glob("[0-9]*.duckdb"))
+
+
+def _path(settings: Settings, number: int) -> Path:
+    return settings.published / "generations" / f"{number:06}.duckdb"
+
+
+def _current(settings: Settings) -> int | None:
+    """The generation whose file readers have."""
+    in_place = settings.published / READERS_FILE
+    if not in_place.exists():
+        return None
+    same = [one for one in _numbers(settings) if _path(settings, one).samefile(in_place)]
+    return same[0] if same else None
+
+
+def _put_in_place(settings: Settings, path: Path) -> None:
+    """One rename: readers have the old file or the new one, never half of one."""
+    unfinished = settings.published / f".{READERS_FILE}"
+    unfinished.unlink(missing_ok=True)
+    os.link(path, unfinished)
+    unfinished.replace(settings.published / READERS_FILE)
+
+
+def _sync(path: Path) -> None:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+def _retire(settings: Settings) -> None:
+    """Keep the newest generations, and the one that readers have."""
+    current = _current(settings)
+    for number in _numbers(settings)[: -settings.keep_generations]:
+        if number != current:
+            _path(settings, number).unlink()
+
+
+def _add_operations(
+    connection: sa.Connection, frames: Mapping[str, pd.DataFrame], comments: sa.MetaData
+) -> None:
+    run(connection, "CREATE SCHEMA ops")
+    for name, frame in frames.items():
+        duckdb_of(connection).register("given", frame)
+        run(connection, f"CREATE TABLE ops.{quoted(name)} AS SELECT * FROM given")
+        duckdb_of(connection).unregister("given")
+        table = comments.tables[name]
+        run(connection, f"COMMENT ON TABLE ops.{quoted(name)} IS {literal(table.comment or '')}")
+        for column in table.columns:
+            there = f"ops.{quoted(name)}.{quoted(column.name)}"
+            run(connection, f"COMMENT ON COLUMN {there} IS {literal(column.comment or '')}")
+
+
+def _add_marts(connection: sa.Connection) -> None:
+    run(connection, "CREATE SCHEMA marts")
+    for path in sorted((SQL / "marts").glob("*.sql")):
+        run(connection, path.read_text(encoding="utf-8"))
+
+
+def _add_generation(connection: sa.Connection, number: int) -> None:
+    run(
+        connection,
+        "CREATE TABLE generation (number INTEGER, published_at TIMESTAMP, position BIGINT);"
+        "COMMENT ON TABLE generation IS '本发布版';"
+        "COMMENT ON COLUMN generation.number IS '版本号';"
+        "COMMENT ON COLUMN generation.published_at IS '发布时间(UTC)';"
+        "COMMENT ON COLUMN generation.position IS '发布时的台账序号'",
+    )
+    connection.execute(
+        sa.text("INSERT INTO generation VALUES (:number, :at, :position)"),
+        {
+            "number": number,
+            "at": datetime.now(UTC).replace(tzinfo=None),
+            "position": last_position(connection),
+        },
+    )

@@ -1,0 +1,10 @@
+-- grain: one row per department and day that the source ever had
+CREATE OR REPLACE TEMP TABLE touched AS
+SELECT
+    department,
+    business_date,
+    (SELECT max(position) FROM delivery) AS position,
+    bool_or(known_until IS NULL) AS is_heard
+FROM delivery_partition
+WHERE source = '${source}'
+GROUP BY department, business_date

@@ -1,0 +1,11 @@
+-- grain: one row per delivery, the newest first: its latest judgement
+SELECT *
+FROM delivery
+WHERE
+    ($source IS NULL OR source = $source)
+    AND ($department IS NULL OR department = $department)
+    AND ($first IS NULL OR business_date BETWEEN CAST($first AS DATE) AND CAST($last AS DATE))
+    AND ($verdict IS NULL OR verdict = $verdict)
+QUALIFY row_number() OVER (PARTITION BY delivery_id ORDER BY position DESC) = 1
+ORDER BY position DESC
+LIMIT $limit

@@ -1,0 +1,9 @@
+-- grain: one row per row kept out, the newest first
+SELECT *
+FROM marts.quarantine_current
+WHERE
+    ($source IS NULL OR source = $source)
+    AND ($department IS NULL OR department = $department)
+    AND ($first IS NULL OR business_date BETWEEN CAST($first AS DATE) AND CAST($last AS DATE))
+ORDER BY business_date DESC, department, delivery_id, sheet, row_number
+LIMIT $limit
