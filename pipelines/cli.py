@@ -237,16 +237,11 @@ def status(
         console.print(rendering.pace_table(shown, catalog))
         _show_attention(settings, paces)
     behind = any(pace.status in ("behind", "missed") for pace in paces)
-    _exit(fail_on, bool(_rejected_corrections(settings)), behind)
+    _exit(fail_on, bool(_rejected_corrections()), behind)
 
 
-def _rejected_corrections(settings: Settings) -> list[dict[str, Any]]:
-    from pipelines import published
-    from pipelines.engine import sql
-
-    return published.read(sql("queries/rejected_corrections.sql"), settings=settings).to_dict(
-        "records"
-    )
+def _rejected_corrections() -> list[dict[str, Any]]:
+    return _select("queries/rejected_corrections.sql")
 
 
 def _show_attention(settings: Settings, paces: list[Pace]) -> None:
@@ -256,7 +251,7 @@ def _show_attention(settings: Settings, paces: list[Pace]) -> None:
     silent = [pace for pace in paces if pace.department and pace.status in ("no_data", "stale")]
     if silent:
         console.print(f"{len(silent)} departments' figures are stale or missing (--departments)")
-    for row in _rejected_corrections(settings):
+    for row in _rejected_corrections():
         console.print(
             f"correction {row['verdict']}: {row['business_date']}/{row['department']}/"
             f"{row['source']} ({row['delivery_id'][:8]}); the figures are those of the earlier one",
@@ -288,10 +283,8 @@ def deliveries(
     """
     from pipelines import rendering
 
-    found = _select(
-        "queries/deliveries.sql", source, department, _range(dates), verdict,
-        0 if as_json else limit,
-    )  # fmt: skip
+    filters = _filters(source, department, dates, 0 if as_json else limit)
+    found = _select("queries/deliveries.sql", verdict=verdict, **filters)
     if as_json:
         typer.echo(rendering.as_json(rendering.delivery_records(found)))
         return
@@ -329,7 +322,7 @@ def quarantine(
     from pipelines import rendering
     from pipelines.contracts.reasons import Reason
 
-    found = _select("queries/quarantine.sql", source, department, _range(dates), None, limit)
+    found = _select("queries/quarantine.sql", **_filters(source, department, dates, limit))
     for row in found:
         row["reasons"] = [
             Reason(**{key: text or "" for key, text in reason.items()}).english()
@@ -354,24 +347,26 @@ def quarantine(
     console.print(rendering.table("Quarantined rows", columns, rows))
 
 
-def _select(
-    file: str, source: str | None, department: str | None, dates: tuple[date, date] | None,
-    verdict: str | None, limit: int,
-) -> list[dict[str, Any]]:  # fmt: skip
+def _select(file: str, **values: Any) -> list[dict[str, Any]]:
     """Rows of a query over the published generation, as dictionaries."""
     from pipelines import published
     from pipelines.engine import sql
 
-    first, last = dates or (None, None)
-    values = {
-        "source": source, "department": department, "first": first, "last": last,
-        "verdict": verdict, "limit": limit or None,
-    }  # fmt: skip
-    query = sql(file)
     with published.connect() as connection:
-        result = connection.execute(query, {k: v for k, v in values.items() if f"${k}" in query})
+        result = connection.execute(sql(file), values or None)
         names = [column[0] for column in result.description]
         return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
+
+
+def _filters(
+    source: str | None, department: str | None, dates: str | None, limit: int
+) -> dict[str, Any]:
+    """What the listing queries are asked with; None leaves a filter out."""
+    first, last = _range(dates) or (None, None)
+    return {
+        "source": source, "department": department, "first": first, "last": last,
+        "limit": limit or None,
+    }  # fmt: skip
 
 
 @command()

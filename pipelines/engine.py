@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from pathlib import Path
-from string import Template
 
 from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.pool import ConnectionPoolEntry, NullPool, StaticPool
@@ -72,8 +72,8 @@ def macro_scripts() -> tuple[str, ...]:
 
 
 @cache
-def _template(name: str) -> Template:
-    return Template((SQL / name).read_text(encoding="utf-8"))
+def _statement(name: str) -> str:
+    return (SQL / name).read_text(encoding="utf-8")
 
 
 def sql(name: str, **parts: str) -> str:
@@ -82,7 +82,7 @@ def sql(name: str, **parts: str) -> str:
     Parts are identifiers and lists of columns made from contracts, whose names are checked;
     values are bound, never filled in.
     """
-    return _template(name).substitute(parts)
+    return re.sub(r"\$\{(\w+)\}", lambda found: parts[found[1]], _statement(name))
 
 
 def quoted(name: str) -> str:
