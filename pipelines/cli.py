@@ -290,7 +290,7 @@ def deliveries(
         return
     rows = []
     for record in rendering.delivery_records(found):
-        counts = [record[name] for name in rendering.Accounting.model_fields]
+        counts = [record[name] for name in rendering.COUNTS]
         rows.append(
             (
                 record["delivery"][:8],
@@ -302,7 +302,7 @@ def deliveries(
                 "; ".join(record["reasons"])[:120],
             )
         )
-    names = [f"{name} #" for name in rendering.Accounting.model_fields]
+    names = [f"{name} #" for name in rendering.COUNTS]
     columns = ("delivery", "date", "department", "source", "verdict", *names, "reasons")
     console.print(rendering.table("Deliveries", columns, rows))
 
@@ -486,9 +486,7 @@ def publish(
         end_rollback(settings)
     generation = jobs.publish(settings, _catalog(settings))
     where = "in place" if generation.in_place else "built; readers stay pinned, see --unpin"
-    console.print(
-        f"generation {generation.number} {where}: {generation.path}", soft_wrap=True
-    )
+    console.print(f"generation {generation.number} {where}: {generation.path}", soft_wrap=True)
 
 
 @command()
@@ -524,7 +522,9 @@ def query(
 
     text = sys.stdin.read() if statement == "-" else statement
     with published.connect() as connection:
-        connection.execute("SET enable_external_access = false")  # answers questions, reads no files
+        connection.execute(
+            "SET enable_external_access = false"
+        )  # answers questions, reads no files
         try:
             result = connection.sql(text)
         except duckdb.Error as error:

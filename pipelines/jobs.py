@@ -38,6 +38,8 @@ from pipelines.warehouse import publish as publishing
 from pipelines.warehouse.connection import open_warehouse
 
 if TYPE_CHECKING:
+    import sqlalchemy as sa
+
     from pipelines.ingest.landing import LandingProblem
 
 BAD = (Verdict.REJECTED, Verdict.HELD, Verdict.UNREADABLE)
@@ -110,10 +112,8 @@ def run(
     for number, chunk in enumerate(chunks(settings, found.pending)):
         try:
             name = chunk[0].source
-            staged = stage(
-                settings, catalog, chunk, report.run_id, number,
-                lambda at, before=done: progress("staging", before + at, len(found.pending)),
-            )  # fmt: skip
+            watch = _counting(progress, done, len(found.pending))
+            staged = stage(settings, catalog, chunk, report.run_id, number, watch)
             progress(f"loading {name}", done + len(chunk), len(found.pending))
             report.judgements += load_staged(settings, catalog, [staged], report.run_id)
         except (IncompatibleTableError, OSError) as error:
@@ -122,6 +122,11 @@ def run(
     progress("tracking", done, len(found.pending))
     finish(settings, catalog, report, started_at)
     return report
+
+
+def _counting(progress: Progress, before: int, total: int) -> Callable[[int], None]:
+    """Progress within one chunk as progress within all of them."""
+    return lambda done: progress("staging", before + done, total)
 
 
 def discover(
@@ -160,8 +165,8 @@ def discover(
         pending, repeated = _without_repeats(fresh)
         load.record_unchanged(connection, [*known, *repeated], run_id)
     unchanged = (*again, *known, *repeated)
-    for one in unchanged:
-        landing.clear(one)
+    for delivery in unchanged:
+        landing.clear(delivery)
     return Discovery(tuple(_refuse_mixed_parts(pending)), unchanged, tuple(problems))
 
 
@@ -255,10 +260,10 @@ def load_staged(
     return final
 
 
-def _apply_configuration(connection: object, catalog: Catalog) -> None:
-    for name in sorted(ledger.record_configuration(connection, catalog)):  # type: ignore[arg-type]
+def _apply_configuration(connection: sa.Connection, catalog: Catalog) -> None:
+    for name in sorted(ledger.record_configuration(connection, catalog)):
         source = catalog.sources[name]
-        load.recompute(connection, source, catalog.metrics_of(name))  # type: ignore[arg-type]
+        load.recompute(connection, source, catalog.metrics_of(name))
 
 
 def _discard(folder: Path) -> None:
@@ -269,9 +274,7 @@ def _discard(folder: Path) -> None:
         return
 
 
-def finish(
-    settings: Settings, catalog: Catalog, report: RunReport, started_at: datetime
-) -> None:
+def finish(settings: Settings, catalog: Catalog, report: RunReport, started_at: datetime) -> None:
     """What follows the loads of a run: pace, alerts, publication, one digest."""
     report.paces, overdue = track(settings, catalog, report.as_of, report.run_id)
     report.alerts = raise_alerts(settings, catalog, report.as_of, report.run_id, overdue)
@@ -371,17 +374,15 @@ def rebuild(
     staged: list[StagedChunk] = []
     done = 0
     for number, chunk in enumerate(chunks(settings, deliveries)):
-        staged.append(stage(
-            settings, catalog, chunk, run_id, number,
-            lambda at, before=done: progress("staging", before + at, len(deliveries)),
-        ))  # fmt: skip
+        watch = _counting(progress, done, len(deliveries))
+        staged.append(stage(settings, catalog, chunk, run_id, number, watch))
         done += len(chunk)
     with open_warehouse(settings, f"rebuild {name}") as connection:
         ledger.record_configuration(connection, catalog)
         source, metrics = catalog.sources[name], catalog.metrics_of(name)
         judgements = load.reload(connection, staged, source, metrics, run_id)
-    for chunk in staged:
-        _discard(chunk.folder)
+    for done_with in staged:
+        _discard(done_with.folder)
     return judgements
 
 
@@ -426,5 +427,3 @@ def status(
             return pace_store.compute_pace(connection, catalog, day, known_at)
     finally:
         engine.dispose()
-
-

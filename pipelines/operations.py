@@ -104,7 +104,8 @@ def export(connection: sa.Connection) -> dict[str, pd.DataFrame]:
     import pandas as pd
 
     return {
-        table.name: pd.read_sql_query(sa.select(table), connection) for table in METADATA.tables.values()
+        table.name: pd.read_sql_query(sa.select(table), connection)
+        for table in METADATA.tables.values()
     }
 
 

@@ -26,12 +26,13 @@ COLOURS = {
     "accepted": "green", "accepted_with_quarantine": "yellow", "held": "magenta",
     "rejected": "red", "unreadable": "red",
 }  # fmt: skip
+COUNTS = tuple(Accounting.model_fields)
 PACE_KEYS = (
     "target", "department", "as_of", "baseline", "goal", "actual", "expected", "progress", "spi",
     "spi_t", "required_per_day", "coverage", "status",
 )  # fmt: skip
 DELIVERY_KEYS = (
-    "delivery", "source", "department", "business_date", "part", "verdict", *Accounting.model_fields,
+    "delivery", "source", "department", "business_date", "part", "verdict", *COUNTS,
     "reasons", "superseded",
 )  # fmt: skip
 
@@ -127,13 +128,11 @@ def accounting_table(report: RunReport) -> Table:
     """Deliveries and rows of a run, by source and verdict."""
     groups: dict[tuple[str, str], Counter[str]] = {}
     for judgement in report.judgements:
-        group = groups.setdefault(
-            (judgement.delivery.source, judgement.verdict.value), Counter()
-        )
+        group = groups.setdefault((judgement.delivery.source, judgement.verdict.value), Counter())
         group["deliveries"] += 1
         if judgement.accounting is not None:
             group.update(judgement.accounting.model_dump())
-    names = ("deliveries", *Accounting.model_fields)
+    names = ("deliveries", *COUNTS)
     rows = [
         (source, coloured(verdict), *(f"{counts[name]:,}" for name in names))
         for (source, verdict), counts in sorted(groups.items())

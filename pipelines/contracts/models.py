@@ -317,7 +317,8 @@ class Target(Declared):
 
     `start` and `end` both count. `goal` is the city's. With `each_department` scope the goals of
     `department_goals` plus `unallocated` sum to it; for a ratio or a level one `department_goal`
-    serves every department. Thresholds are of SPI(t), for a level of actual / goal.
+    serves every department. `departments` owe it; empty is whoever owes the metric's source.
+    Thresholds are of SPI(t), for a level of actual / goal.
     """
 
     name: Name
@@ -328,6 +329,7 @@ class Target(Declared):
     end: date
     baseline: float = 0
     goal: float
+    departments: tuple[Code, ...] = ()
     department_goals: dict[Code, float] = {}
     unallocated: float = 0
     department_goal: float | None = None
@@ -356,9 +358,7 @@ class Target(Declared):
         for revision in self.revisions:
             if revision.effective <= as_of:
                 number += 1
-                changes = revision.model_dump(
-                    exclude={"effective", "reason"}, exclude_none=True
-                )
+                changes = revision.model_dump(exclude={"effective", "reason"}, exclude_none=True)
                 current = current.model_copy(update=changes)
         return number, current
 

@@ -9,13 +9,6 @@ Importing this module takes seconds (it imports GX): only staging does, once for
 
 from __future__ import annotations
 
-import logging
-import os
-
-os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")  # read when GX is imported
-# it would warn that our regular expressions take the place of its own, which know no DuckDB
-logging.getLogger("great_expectations.expectations.registry").setLevel(logging.ERROR)
-
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -32,7 +25,7 @@ from great_expectations.expectations.registry import get_expectation_impl
 from great_expectations.validator.metric_configuration import MetricConfiguration
 from great_expectations.validator.validator import Validator
 
-from pipelines.contracts.catalog import TABLE_RULES
+from pipelines.contracts.consistency import TABLE_RULES
 from pipelines.contracts.models import Column, ColumnType, Source, Suite
 from pipelines.contracts.reasons import Reason
 from pipelines.ingest.normalise import REFUSED
@@ -96,7 +89,7 @@ class _MatchesNoRegex(ColumnMapMetricProvider):
 def rules(source: Source, suite: Suite) -> tuple[list[Rule], list[Rule]]:
     """(row rules, table rules) of a source: the contract's structure and its native suite."""
     row_rules = [rule for column in source.columns for rule in _structure(column)]
-    table_rules = []
+    table_rules: list[Rule] = []
     for expectation in suite.expectations:
         is_table = expectation["type"] in TABLE_RULES
         rule = _native(expectation, is_table)
@@ -130,8 +123,12 @@ def _structure(column: Column) -> Iterator[Rule]:
         yield rule("expect_column_values_to_not_be_null", reason)
     if column.minimum is not None or column.maximum is not None:
         reason = Reason(code="range", column=name, expected=_range(column.minimum, column.maximum))
-        bounds = {"min_value": column.minimum, "max_value": column.maximum}
-        yield rule("expect_column_values_to_be_between", reason, **bounds)
+        yield rule(
+            "expect_column_values_to_be_between",
+            reason,
+            min_value=column.minimum,
+            max_value=column.maximum,
+        )
 
 
 def _range(low: object, high: object) -> str:
@@ -266,9 +263,7 @@ def _quiet_validator(batch: Any) -> Validator:
 
 
 def _error(exception_info: Mapping[str, Any]) -> str | None:
-    entries = (
-        [exception_info] if "raised_exception" in exception_info else exception_info.values()
-    )
+    entries = [exception_info] if "raised_exception" in exception_info else exception_info.values()
     for entry in entries:
         if isinstance(entry, Mapping) and entry.get("raised_exception"):
             return " ".join(str(entry.get("exception_message")).split())[:300]

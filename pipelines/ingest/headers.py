@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pipelines.contracts.catalog import fold_header
+from pipelines.contracts.consistency import fold_header
 from pipelines.contracts.models import Source
 from pipelines.contracts.reasons import Reason
 

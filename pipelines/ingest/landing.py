@@ -32,7 +32,7 @@ PART = re.compile(r"[\w-]{1,64}")
 
 @dataclass(frozen=True)
 class LandingProblem:
-    """A file that is nobody's delivery: where it lies, why, and the mend; Chinese for the digest."""
+    """A file that is nobody's delivery: where it lies, why, the mend; Chinese for the digest."""
 
     path: str
     message: str
@@ -181,7 +181,7 @@ def _check_arguments(
 
 
 def _files(landing: Path) -> Iterator[Path]:
-    """Regular files below the folder in name order; dotfiles and unfinished uploads are not ours."""
+    """Files below the folder in name order; dotfiles and unfinished uploads are not ours."""
     for folder, folders, names in os.walk(landing, followlinks=False):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(names):

@@ -162,9 +162,7 @@ def _suspect_encoding(path: Path, source: Source, declared: CsvDialect) -> None:
             continue
         if not locate(source, rows)[1].faults(source):
             raise UnreadableError(
-                Reason(
-                    code="encoding", value=f"it reads as {encoding}", expected=declared.encoding
-                )
+                Reason(code="encoding", value=f"it reads as {encoding}", expected=declared.encoding)
             )
 
 
@@ -188,7 +186,7 @@ def _csv_batches(
                 skip_rows=skipped,
                 column_names=names,
                 use_threads=False,  # rows stay in order and invalid ones know their number
-                block_size=CSV_BLOCK,
+                block_size=min(CSV_BLOCK, path.stat().st_size + 1),
             ),
             parse_options=pyarrow.csv.ParseOptions(
                 delimiter=dialect.delimiter,
@@ -237,9 +235,7 @@ def _read_xlsx(path: Path, source: Source, department: str | None, limit: int) -
             known = wanted in names if isinstance(wanted, str) else wanted < len(names)
             if not known:
                 raise UnreadableError(
-                    Reason(
-                        code="missing_sheet", value="、".join(names)[:500], expected=str(wanted)
-                    )
+                    Reason(code="missing_sheet", value="、".join(names)[:500], expected=str(wanted))
                 )
             name = wanted if isinstance(wanted, str) else names[wanted]
             rows = iter(book.get_sheet_by_name(name).iter_rows())
@@ -350,17 +346,22 @@ def _json_rows(path: Path) -> Iterator[tuple[int, dict[str, str | None] | None]]
             if not isinstance(value, dict):
                 yield number, None
                 continue
-            yield number, {
-                key: f"{cell:f}" if isinstance(cell, Decimal) else cell_text(cell)
-                for key, cell in value.items()
-            }
+            yield (
+                number,
+                {
+                    key: f"{cell:f}" if isinstance(cell, Decimal) else cell_text(cell)
+                    for key, cell in value.items()
+                },
+            )
 
 
 def _json_batches(path: Path, source: Source, header: Header) -> Iterator[pa.RecordBatch]:
     rows = _json_rows(path)
     while block := list(islice(rows, BATCH_ROWS)):
         sound = [(number, row) for number, row in block if row is not None]
-        columns = [pa.array([row.get(key) for _, row in sound], pa.string()) for key in header.cells]
+        columns = [
+            pa.array([row.get(key) for _, row in sound], pa.string()) for key in header.cells
+        ]
         numbers = np.array([number for number, _ in sound], dtype=np.int64)
         if sound:
             yield _from_columns(source, header, columns, numbers)

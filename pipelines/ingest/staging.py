@@ -264,8 +264,7 @@ class _Chunk:
             return
         numbers = {id(rule): number for number, rule in enumerate(self.row_rules)}
         fails = [
-            sa.case((entry.condition, numbers[id(entry.rule)]), else_=sa.null())
-            for entry in broken
+            sa.case((entry.condition, numbers[id(entry.rule)]), else_=sa.null()) for entry in broken
         ]
         values = [_shown(entry.rule, self.source) for entry in broken]
         flagged = (
@@ -324,9 +323,10 @@ class _Chunk:
                     for name in key
                 ),
                 has_key="true" if self.source.key else "false",
-                content=", ".join(f"{quoted(name)} := {self._text(name)}" for name in
-                                  self.source.column_names),
-            )  # fmt: skip
+                content=", ".join(
+                    f"{quoted(name)} := {self._text(name)}" for name in self.source.column_names
+                ),
+            )
         )
         start = len(self.row_rules)
         numbers = {rule.reason.code + rule.reason.column: str(start + position)
@@ -345,9 +345,7 @@ class _Chunk:
 
     def _text(self, name: str) -> str:
         """What a staged cell holds, as text: its value, or what could not be read as one."""
-        return (
-            f"coalesce(staged.{quoted(name + REFUSED)}, CAST(staged.{quoted(name)} AS VARCHAR))"
-        )
+        return f"coalesce(staged.{quoted(name + REFUSED)}, CAST(staged.{quoted(name)} AS VARCHAR))"
 
     # --- split ------------------------------------------------------------------------------
 
@@ -365,9 +363,7 @@ class _Chunk:
                     outcome.duplicates += rows
                 case "good":
                     outcome.good += rows
-        for number, rows in self._all(
-            "SELECT _delivery, count(*) FROM faulted GROUP BY _delivery"
-        ):
+        for number, rows in self._all("SELECT _delivery, count(*) FROM faulted GROUP BY _delivery"):
             outcomes[number].faulty += rows
             outcomes[number].quarantined += rows
         for number, department, business_date, rows in self._all(sql("staging/partitions.sql")):
@@ -413,7 +409,7 @@ def _shown(rule: Rule, source: Source) -> sa.ColumnElement[Any]:
     """The text that a failing row shows for `rule`: what was sent in its column, masked."""
     if not rule.column:
         return sa.null()
-    refused = sa.column(rule.column + REFUSED)
+    refused: sa.ColumnClause[Any] = sa.column(rule.column + REFUSED)
     return sa.func.coalesce(refused, sa.cast(sa.column(rule.column), sa.String))
 
 

@@ -116,8 +116,8 @@ def run_file(connection: sa.Connection, name: str, **parts: str) -> None:
     run(connection, sql(name, **parts))
 
 
-def rows(connection: sa.Connection, query: str, **values: Any) -> list[sa.Row[Any]]:
-    """All rows of a query with bound `:values`."""
+def rows(connection: sa.Connection, query: str, **values: Any) -> list[Any]:
+    """All rows (named tuples) of a query with bound `:values`."""
     return list(connection.execute(sa.text(query), values))
 
 

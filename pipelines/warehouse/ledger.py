@@ -59,12 +59,8 @@ def known_before(
     if not candidates:
         return [], []
     _keep_candidates(connection, candidates)
-    found = {
-        delivery_id: is_recorded
-        for delivery_id, is_recorded in connection.exec_driver_sql(
-            sql("load/slots.sql")
-        ).fetchall()
-    }
+    query = sql("load/slots.sql")
+    found: dict[str, bool] = dict(connection.exec_driver_sql(query).tuples().all())
     again = [one for one in candidates if found.get(one.delivery_id) is True]
     unchanged = [one for one in candidates if found.get(one.delivery_id) is False]
     return again, unchanged
@@ -96,7 +92,8 @@ def find_delivery(connection: sa.Connection, prefix: str) -> sa.Row[Any]:
     if len(found) != 1:
         known = "no delivery" if not found else f"{len(found)} deliveries"
         raise UsageError(f"{known} has an id starting with {prefix!r}; see `citybrain deliveries`")
-    return found[0]
+    row: sa.Row[Any] = found[0]
+    return row
 
 
 def delivery_of(row: sa.Row[Any], contract_hash: str, overruled: str | None = None) -> Delivery:

@@ -153,9 +153,7 @@ def _load_wave(
     return wave
 
 
-def _keep_partitions(
-    connection: sa.Connection, wave: Sequence[Judgement], position: int
-) -> None:
+def _keep_partitions(connection: sa.Connection, wave: Sequence[Judgement], position: int) -> None:
     """The table `incoming`: every partition that the wave brings, and what stands against it."""
     brought = [
         (position + number, judgement.delivery, partition)
@@ -233,8 +231,7 @@ def _find_clashes(connection: sa.Connection, chunk: StagedChunk, source: Source)
         accepted=file_literal(chunk.accepted),
         table=quoted(source.name),
         same_key=" AND ".join(
-            f"fresh.{quoted(name)} IS NOT DISTINCT FROM there.{quoted(name)}"
-            for name in source.key
+            f"fresh.{quoted(name)} IS NOT DISTINCT FROM there.{quoted(name)}" for name in source.key
         ),
         fresh_content=_content("fresh", source),
         there_content=_content("there", source),

@@ -93,7 +93,7 @@ def metric_values(source: Source, metrics: Sequence[Metric]) -> sa.CompoundSelec
 
 def _aggregate(part: Aggregate, table: sa.Table) -> sa.ColumnElement[Any]:
     column = table.c[part.column] if part.column else table.c.delivery_id
-    figure: Any
+    figure: Any = None
     match part.aggregate:
         case "count_distinct":
             figure = sa.func.count(column.distinct())
@@ -102,7 +102,8 @@ def _aggregate(part: Aggregate, table: sa.Table) -> sa.ColumnElement[Any]:
         case "sum" | "min" | "max":
             figure = getattr(sa.func, part.aggregate)(column)
     conditions = [_condition(table.c[name], wanted) for name, wanted in part.where.items()]
-    return figure.filter(sa.and_(*conditions)) if conditions else figure
+    filtered: sa.ColumnElement[Any] = figure.filter(sa.and_(*conditions)) if conditions else figure
+    return filtered
 
 
 def _condition(column: sa.Column[Any], wanted: object) -> sa.ColumnElement[bool]:
@@ -118,7 +119,7 @@ def _values(
     is_level = sa.and_(
         *(scan.c[f"over_{name}"] == (0 if name == by else 1) for name in breakdowns), sa.true()
     )
-    breakdown = sa.literal(TOTAL)
+    breakdown: sa.ColumnElement[str] = sa.literal(TOTAL)
     if by is not None:
         breakdown = sa.func.coalesce(scan.c[f"by_{by}"], UNSAID)
         is_level = sa.and_(is_level, scan.c.rows > 0)

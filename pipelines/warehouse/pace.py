@@ -24,9 +24,7 @@ OVERDUE_DAYS = 62  # how far back a feed's gaps are looked for: two months are a
 
 def is_carried(metric: Metric, source: Source) -> bool:
     """Whether the metric's last observation holds until the next, instead of adding up."""
-    return metric.kind is Kind.STOCK or (
-        metric.kind is Kind.RATIO and source.content == "snapshot"
-    )
+    return metric.kind is Kind.STOCK or (metric.kind is Kind.RATIO and source.content == "snapshot")
 
 
 def observe(
@@ -64,7 +62,7 @@ def compute_pace(
             metric,
             observe(connection, target, metric, source, as_of, known_at),
             catalog.departments,
-            catalog.due_departments(source) or tuple(target.department_goals),
+            target.departments or catalog.due_departments(source) or tuple(target.department_goals),
             source.due,
             calendar,
             as_of,

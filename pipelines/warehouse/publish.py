@@ -89,7 +89,7 @@ def verify(connection: sa.Connection, sources: Iterable[str]) -> None:
             continue
         faults = rows(
             connection,
-            f"WITH counted AS (SELECT delivery_id, count(*) AS rows FROM {quoted(source)} "  # noqa: S608 - a checked name
+            f"WITH counted AS (SELECT delivery_id, count(*) AS rows FROM {quoted(source)} "
             "GROUP BY delivery_id), told AS (SELECT delivery_id, sum(rows) AS rows "
             "FROM delivery_partition WHERE source = :source AND known_until IS NULL "
             "GROUP BY delivery_id) "

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import sqlalchemy as sa
 
 from pipelines.contracts.models import Source
@@ -21,7 +23,7 @@ LINEAGE = {
 
 def source_table(source: Source) -> sa.Table:
     """The table as SQLAlchemy sees it, for building queries."""
-    types: dict[str, sa.types.TypeEngine[object]] = {
+    types: dict[str, Any] = {
         "VARCHAR": sa.String(), "BIGINT": sa.BigInteger(), "DECIMAL(28,6)": sa.Numeric(28, 6),
         "DATE": sa.Date(), "TIMESTAMP": sa.DateTime(), "BOOLEAN": sa.Boolean(),
     }  # fmt: skip
@@ -41,16 +43,15 @@ def ensure_table(connection: sa.Connection, source: Source) -> None:
     Raises IncompatibleTableError when a column changed its type or vanished from the contract.
     """
     wanted = _columns(source)
-    there = {
-        name: kind
-        for name, kind in rows(
+    there: dict[str, str] = dict(
+        rows(
             connection,
             "SELECT column_name, data_type FROM duckdb_columns() "
             "WHERE table_name = :name AND schema_name = 'main' AND database_name = "
             "current_database()",
             name=source.name,
         )
-    }
+    )
     faults = [
         f"{name} was {kind} and is now {wanted[name][0] if name in wanted else 'gone'}"
         for name, kind in there.items()

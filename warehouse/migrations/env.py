@@ -3,7 +3,5 @@
 from alembic import context
 
 connection = context.config.attributes["connection"]
-context.configure(
-    connection=connection, transactional_ddl=False, transaction_per_migration=False
-)
+context.configure(connection=connection, transactional_ddl=False, transaction_per_migration=False)
 context.run_migrations()

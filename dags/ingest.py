@@ -1,0 +1,223 @@
+"""One Airflow DAG per contract, `ingest_<source>`: discover → stage in chunks → load."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from airflow.providers.standard.operators.empty import EmptyOperator
+from airflow.sdk import (
+    DAG,
+    MultipleCronTriggerTimetable,
+    Param,
+    TriggerRule,
+    get_current_context,
+    task,
+)
+from airflow.sdk.exceptions import AirflowSkipException
+
+from dags.configuration import sound_catalog, sound_sources
+from dags.conventions import (
+    TIMEZONE,
+    WAREHOUSE,
+    mistakes_fail_at_once,
+    parameter,
+    run_name,
+    source_asset,
+    task_defaults,
+)
+from dags.parameters import DATES, date_range, today
+from pipelines.contracts.delivery import Delivery, StagedChunk
+from pipelines.contracts.models import Column, Source
+from pipelines.settings import Settings
+
+log = logging.getLogger(__name__)
+
+SETTLED = timedelta(minutes=5)  # what is sent on the stroke of the due time is complete by then
+THROUGH_THE_DAY = "5 7-21 * * *"  # late and corrected deliveries; the first before `nightly`
+
+
+def ingest(source: Source) -> DAG:
+    """The DAG that takes a source's pending deliveries into the warehouse."""
+    asset = source_asset(source.name)
+    with DAG(
+        dag_id=f"ingest_{source.name}",
+        dag_display_name=f"ingest_{source.name} {source.title}",
+        description=source.description or source.title,
+        doc_md=documentation(source),
+        # Shortly after it is due, so that the bulk of the night is in before people are; then
+        # hourly, so that late loads are published the same day. A look at nothing takes seconds.
+        schedule=MultipleCronTriggerTimetable(
+            *when_due(source), THROUGH_THE_DAY, timezone=TIMEZONE, run_immediately=True
+        ),
+        catchup=False,  # landing holds whatever was missed
+        max_active_runs=1,
+        default_args=task_defaults(source.owner),
+        tags=tags(source),
+        params={
+            "dates": Param(
+                None,
+                type=["null", "string"],
+                pattern=DATES,
+                title="Business dates",
+                description="Only deliveries of these days: 2021-10-01..2021-10-07, or one day. "
+                "Empty takes all that is pending, bulk files included.",
+            )
+        },
+    ) as dag:
+
+        @task(pool=WAREHOUSE)
+        def discover() -> list[list[dict[str, Any]]]:
+            """Archive what has landed; chunks of the deliveries that are new."""
+            from pipelines import jobs
+
+            with mistakes_fail_at_once():
+                dates = date_range(parameter("dates"), today())
+                settings = Settings()
+                catalog = sound_catalog(settings.config_dir, source.name)
+                found = jobs.discover(settings, catalog, run_name(), dates, source.name)
+            chunks = list(jobs.chunks(settings, found.pending))
+            log.info(
+                "%s: %s pending in %s chunks, %s unchanged, %s files in landing are nobody's",
+                source.name, len(found.pending), len(chunks), len(found.unchanged),
+                len(found.problems),
+            )  # fmt: skip
+            return [[one.model_dump(mode="json") for one in chunk] for chunk in chunks]
+
+        @task
+        def stage(deliveries: list[dict[str, Any]]) -> str:
+            """Judge a chunk; the folder where its rows and judgements are."""
+            from pipelines import jobs
+
+            with mistakes_fail_at_once():
+                settings = Settings()
+                staged = jobs.stage(
+                    settings,
+                    sound_catalog(settings.config_dir, source.name),
+                    [Delivery.model_validate(one) for one in deliveries],
+                    run_name(),
+                    get_current_context()["ti"].map_index,
+                )
+            log.info("%s: staged %s", source.name, verdicts(staged.judgements))
+            return str(staged.folder)
+
+        # one chunk that cannot be staged does not keep the others out
+        @task(
+            pool=WAREHOUSE, outlets=[asset], trigger_rule=TriggerRule.ALL_DONE_MIN_ONE_SUCCESS
+        )
+        def load(folders: Iterable[str]) -> None:
+            """Load the staged chunks in the order of receipt."""
+            from pipelines import jobs
+
+            places = [Path(folder) for folder in folders]
+            staged = [StagedChunk.read(place) for place in places if place.exists()]
+            with mistakes_fail_at_once():
+                settings = Settings()
+                catalog = sound_catalog(settings.config_dir, source.name)
+                judgements = jobs.load_staged(settings, catalog, staged, run_name())
+            log.info("%s: loaded %s", source.name, verdicts(judgements))
+            # An attempt that was killed after its commit has left nothing to load, and told nobody.
+            may_have_loaded_before = get_current_context()["ti"].try_number > 1
+            if not may_have_loaded_before and not any(one.verdict.loads for one in judgements):
+                raise AirflowSkipException(f"{source.name}: nothing changed")
+
+        staged = stage.expand(deliveries=discover())
+        load(staged)
+        # a leaf, so that a chunk which was not staged fails the run although the others loaded
+        staged >> EmptyOperator(task_id="every_chunk_is_staged")
+    return dag
+
+
+def verdicts(judgements: Iterable[Any]) -> str:
+    """Judgements in a line: how many deliveries and accepted rows, by verdict."""
+    deliveries: Counter[str] = Counter()
+    rows = 0
+    for one in judgements:
+        deliveries[one.verdict.value] += 1
+        rows += one.accounting.accepted if one.accounting else 0
+    counts = ", ".join(f"{count} {verdict}" for verdict, count in sorted(deliveries.items()))
+    return f"{deliveries.total()} deliveries ({counts or 'none'}), {rows} rows accepted"
+
+
+def when_due(source: Source) -> list[str]:
+    """Cron expressions for shortly after the source's due time."""
+    if source.due is None:
+        return []
+    at = datetime.combine(source.due.start, source.due.time) + SETTLED
+    return [f"{at.minute} {at.hour} * * *"]
+
+
+def tags(source: Source) -> list[str]:
+    """What the DAG is found by."""
+    frequency = source.due.frequency.value if source.due else "irregular"
+    return ["ingest", source.content, frequency]
+
+
+def documentation(source: Source) -> str:
+    """The contract for readers of Airflow's pages, in Markdown."""
+    rows = "\n".join(
+        f"| `{one.name}` | {_cell(' / '.join(one.header))} | {one.type} | {_promises(one)} |"
+        for one in source.columns
+    )
+    key = ", ".join(f"`{name}`" for name in source.key) or "none"
+    formats = ", ".join(name for name, declared in source.formats if declared is not None)
+    return f"""# {source.title} (`{source.name}`)
+
+{source.description}
+
+| | |
+| --- | --- |
+| owner | {_cell(source.owner)} |
+| content | {source.content} |
+| grain | {_cell(source.grain)} |
+| key | {key} |
+| due | {_due(source)} |
+| formats | {formats} |
+| most rows quarantined | {source.max_quarantine:.0%} |
+
+## Columns
+
+| column | headers | type | promise |
+| --- | --- | --- | --- |
+{rows}
+
+## Running it
+
+It looks shortly after the source is due and hourly from 07:05 to 21:05. To take in certain
+business days only, trigger it with `dates`, as `2021-10-01..2021-10-07`. Running it again does
+no harm: a delivery that was loaded already changes nothing.
+"""
+
+
+def _due(source: Source) -> str:
+    due = source.due
+    if due is None:
+        return "at no fixed time"
+    owing = "all departments" if due.departments == "all" else f"{len(due.departments)} departments"
+    grace = f", {due.grace_days} days of grace" if due.grace_days else ""
+    return f"{due.frequency}, the day after by {due.time:%H:%M} ({due.calendar}){grace}; {owing}"
+
+
+def _promises(column: Column) -> str:
+    bounds = [f"≥ {column.minimum}"] if column.minimum is not None else []
+    bounds += [f"≤ {column.maximum}"] if column.maximum is not None else []
+    said = [
+        "required" if column.required else "",
+        f"`{column.pattern}`" if column.pattern else "",
+        "one of " + "、".join(column.values) if column.values else "",
+        *bounds,
+        f"masked ({column.pii})" if column.pii else "",
+    ]
+    return _cell(", ".join(one for one in said if one))
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", r"\|").replace("\n", " ")
+
+
+for contract in sound_sources(Settings().config_dir):
+    ingest(contract)

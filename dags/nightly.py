@@ -1,0 +1,143 @@
+"""The Airflow DAG `nightly`: pace → alerts → publish → notify, by the clock or after loads."""
+
+from __future__ import annotations
+
+import logging
+import os
+from datetime import UTC, date, datetime
+
+from airflow.sdk import (
+    DAG,
+    AssetAny,
+    AssetOrTimeSchedule,
+    CronTriggerTimetable,
+    Param,
+    get_current_context,
+    task,
+)
+
+from dags import parameters
+from dags.configuration import sound_catalog, sound_sources
+from dags.conventions import (
+    TIMEZONE,
+    WAREHOUSE,
+    mistakes_fail_at_once,
+    moment_of_run,
+    parameter,
+    run_name,
+    source_asset,
+    task_defaults,
+)
+from pipelines.settings import Settings
+
+log = logging.getLogger(__name__)
+
+BY_THE_CLOCK = CronTriggerTimetable("30 7 * * *", timezone=TIMEZONE)
+DOCUMENTATION = """# 每晚:进度、告警、发布
+
+Computes the pace of every target as of a day, stores the alerts, publishes a generation for
+readers, sends one digest.
+
+It runs at 07:30 (Asia/Shanghai), even when nothing has come, since silence makes targets fall
+behind, too; and whenever an ingest has changed a source, so that late loads are published the same
+day. Loads that end while it runs are taken together by one run after it.
+
+The day is `as_of`; when that is empty, CITYBRAIN_AS_OF; when there is none, the day before the run
+in Shanghai. Readers see the newest run: after one with an older `as_of`, run it once more without.
+"""
+
+
+def nightly() -> DAG:
+    """The DAG that turns what is loaded into what is known and published."""
+    sources = sound_sources(Settings().config_dir)
+    assets = [source_asset(source.name) for source in sources]
+    with DAG(
+        dag_id="nightly",
+        dag_display_name="nightly 进度、告警、发布",
+        description="pace of every target, alerts, publication, digest",
+        doc_md=DOCUMENTATION,
+        schedule=AssetOrTimeSchedule(timetable=BY_THE_CLOCK, assets=AssetAny(*assets))
+        if assets
+        else BY_THE_CLOCK,
+        catchup=False,
+        max_active_runs=1,
+        default_args=task_defaults("数据资源局") | {"pool": WAREHOUSE},
+        tags=["nightly", *sorted({source.content for source in sources})],
+        params={
+            "as_of": Param(
+                None,
+                type=["null", "string"],
+                format="date",
+                title="As of",
+                description="The day to look from, as 2021-10-31. "
+                "Empty: CITYBRAIN_AS_OF, else the day before the run.",
+            )
+        },
+    ) as dag:
+
+        @task
+        def pace() -> dict[str, str]:
+            """Compute and store the pace; the run's id, day and start for the tasks after it."""
+            from pipelines import jobs
+
+            started_at = datetime.now(UTC).replace(tzinfo=None)
+            with mistakes_fail_at_once():
+                as_of = parameters.as_of(
+                    parameter("as_of"),
+                    os.environ.get("CITYBRAIN_AS_OF"),
+                    moment_of_run(),
+                    parameters.today(),
+                )
+                # pace rows are appended: another attempt is another run
+                run_id = run_name(get_current_context()["ti"].try_number)
+                settings = Settings()
+                paces = jobs.track(settings, sound_catalog(settings.config_dir), as_of, run_id)
+            log.info("run %s: pace of %s as of %s", run_id, len(paces), as_of)
+            return {
+                "run_id": run_id,
+                "as_of": as_of.isoformat(),
+                "started_at": started_at.isoformat(),
+            }
+
+        @task
+        def alerts(run: dict[str, str]) -> None:
+            """Store the run's alerts and close it; in one task, so that no load comes between."""
+            from pipelines import jobs
+
+            run_id, as_of = run["run_id"], date.fromisoformat(run["as_of"])
+            started_at = datetime.fromisoformat(run["started_at"])
+            with mistakes_fail_at_once():
+                settings = Settings()
+                catalog = sound_catalog(settings.config_dir)
+                raised = jobs.raise_alerts(settings, catalog, as_of, run_id)
+                jobs.close_run(settings, catalog, as_of, run_id, started_at)
+            log.info("run %s: %s alerts", run_id, len(raised))
+
+        @task
+        def publish() -> None:
+            """Build, verify and put in place a generation."""
+            from pipelines import jobs
+
+            with mistakes_fail_at_once():
+                settings = Settings()
+                placed = jobs.publish(settings, sound_catalog(settings.config_dir))
+            where = "in place" if placed.in_place else "built; readers are pinned to an older one"
+            log.info("generation %s %s: %s", placed.number, where, placed.path)
+
+        @task
+        def notify(run: dict[str, str]) -> None:
+            """Send the run's digest."""
+            from pipelines import jobs
+
+            with mistakes_fail_at_once():
+                settings = Settings()
+                catalog = sound_catalog(settings.config_dir)
+                as_of = date.fromisoformat(run["as_of"])
+                log.info("%s", jobs.notify(settings, catalog, as_of, run["run_id"]))
+
+        run = pace()
+        alerts(run) >> publish() >> notify(run)
+    return dag
+
+
+nightly()

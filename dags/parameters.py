@@ -1,0 +1,76 @@
+"""The DAGs' parameters: what they may look like, and what they mean.
+
+JSON Schema refuses a wrong form when a run is triggered; what only the calendar can tell is refused
+here, by UsageError, when the run's first task starts.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection
+from datetime import UTC, date, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from pipelines.errors import UsageError
+
+SHANGHAI = ZoneInfo("Asia/Shanghai")
+DATES = r"^(\d{4}-\d{2}-\d{2}(\.\.\d{4}-\d{2}-\d{2})?)?$"
+
+
+def today() -> date:
+    """The calendar day in Shanghai."""
+    return datetime.now(SHANGHAI).date()
+
+
+def date_range(text: str | None, today: date) -> tuple[date, date] | None:
+    """`dates` as first and last day (both count); None when it is empty: every day there is."""
+    if not text:
+        return None
+    first, separator, last = text.partition("..")
+    start = _past_day("dates", text, first, today)
+    end = _past_day("dates", text, last, today) if separator else start
+    if end < start:
+        raise UsageError(f"dates {text!r}: the range ends before it starts; write {last}..{first}")
+    return start, end
+
+
+def as_of(text: str | None, deployment: str | None, moment: datetime, today: date) -> date:
+    """The day to look from: the parameter, else the deployment's, else the day before the run.
+
+    `deployment` is CITYBRAIN_AS_OF; `moment` is the run's own instant, whose day is Shanghai's.
+    """
+    if text:
+        return _past_day("as_of", text, text, today)
+    if deployment:
+        return _past_day("CITYBRAIN_AS_OF", deployment, deployment, today)
+    return moment.astimezone(SHANGHAI).date() - timedelta(days=1)
+
+
+def check_names(given: Collection[str], known: Collection[str]) -> None:
+    """Refuse parameters that nobody reads, which Airflow itself lets through."""
+    for name in sorted(set(given) - set(known)):
+        raise UsageError(f"no parameter is called {name!r}; there are: {', '.join(sorted(known))}")
+
+
+def run_name(dag_id: str, airflow_run: str, moment: datetime, attempt: int = 0) -> str:
+    """The run's id in the ledger: the same for the same Airflow run (and attempt), safe in paths.
+
+    It has the form of `jobs.new_run_id`: the UTC time, and what tells runs of a second apart.
+    """
+    digest = hashlib.sha256(f"{dag_id}|{airflow_run}|{attempt}".encode()).hexdigest()
+    return f"{moment.astimezone(UTC):%Y%m%dT%H%M%S}-{digest[:6]}"
+
+
+def _past_day(name: str, given: str, text: str, today: date) -> date:
+    try:
+        day = datetime.strptime(text, "%Y-%m-%d").date()  # noqa: DTZ007 - a day, no instant
+    except ValueError:
+        raise UsageError(
+            f"{name} {given!r}: {text!r} is no date of the calendar; write 2021-10-31"
+        ) from None
+    if day > today:
+        raise UsageError(
+            f"{name} {given!r}: {day} lies in the future (today is {today} in Shanghai); "
+            "nothing can be known of it yet"
+        )
+    return day

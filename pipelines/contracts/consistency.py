@@ -1,0 +1,318 @@
+"""Holds the declared files against each other; each problem names file, key and mend."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from pipelines.contracts.models import (
+    Column,
+    ColumnType,
+    Formats,
+    Kind,
+    Metric,
+    Source,
+    Suite,
+    Target,
+)
+from pipelines.errors import Problem
+
+if TYPE_CHECKING:
+    from pipelines.contracts.catalog import Catalog
+
+# what every source table has besides its contract's columns, and the ledger's own tables
+RESERVED_COLUMNS = frozenset(
+    {"department", "business_date", "part", "delivery_id", "sheet", "row_number"}
+)
+RESERVED_TABLES = frozenset(
+    {
+        "configuration", "decision", "delivery", "delivery_partition", "metric_daily", "pace",
+        "quarantine", "run", "alembic_version", "department",
+    }
+)  # fmt: skip
+
+# The GX expectations a native suite may use: row rules, whose failing rows are quarantined, and
+# figures of a whole delivery. What is not here has no condition to split rows by.
+ROW_RULES = frozenset(
+    {
+        "expect_column_values_to_not_be_null",
+        "expect_column_values_to_be_null",
+        "expect_column_values_to_be_between",
+        "expect_column_values_to_be_in_set",
+        "expect_column_values_to_not_be_in_set",
+        "expect_column_values_to_match_regex",
+        "expect_column_values_to_not_match_regex",
+        "expect_column_value_lengths_to_be_between",
+        "expect_column_value_lengths_to_equal",
+        "expect_column_pair_values_a_to_be_greater_than_b",
+        "expect_column_pair_values_to_be_equal",
+    }
+)
+TABLE_RULES = frozenset(
+    {
+        "expect_table_row_count_to_be_between",
+        "expect_column_sum_to_be_between",
+        "expect_column_min_to_be_between",
+        "expect_column_max_to_be_between",
+        "expect_column_mean_to_be_between",
+        "expect_column_unique_value_count_to_be_between",
+    }
+)
+SEVERITIES = ("critical", "warning", "info")
+
+
+def fold_header(header: str) -> str:
+    """A header as it is compared: width, case and blanks folded."""
+    return re.sub(r"\s+", "", unicodedata.normalize("NFKC", header)).casefold()
+
+
+def cross_check(
+    catalog: Catalog, metrics_file: str, targets_file: str, departments_file: str
+) -> Iterator[Problem]:
+    """Every problem of one file with another; the names are those of the files, for messages."""
+    for source in catalog.sources.values():
+        yield from _check_source(source, catalog, f"{source.name}.yaml")
+        yield from _check_suite(source, catalog.suites[source.name], f"{source.name}.json")
+    for metric in catalog.metrics.values():
+        yield from _check_metric(metric, catalog, metrics_file)
+    for target in catalog.targets.values():
+        yield from _check_target(target, catalog, targets_file)
+    yield from _check_departments(catalog, departments_file)
+
+
+def _check_source(source: Source, catalog: Catalog, file: str) -> Iterator[Problem]:
+    names = source.column_names
+    if source.name in RESERVED_TABLES:
+        yield Problem(file, "name", f"{source.name} is a table of the ledger", "rename the source")
+    for name, count in Counter(names).items():
+        if count > 1:
+            yield Problem(file, "columns", f"{name} is declared {count} times", "rename one")
+    for name in RESERVED_COLUMNS.intersection(names):
+        yield Problem(file, "columns", f"{name} is a column of every source", "rename it")
+    headers = Counter(
+        header for column in source.columns for header in {fold_header(h) for h in column.header}
+    )
+    for header, count in headers.items():
+        if count > 1:
+            yield Problem(
+                file, "columns", f"header {header} stands for {count} columns", "keep one"
+            )
+    for name in source.key:
+        if name not in names:
+            yield Problem(file, "key", f"{name} is no column", f"use one of {', '.join(names)}")
+        elif not source.column(name).required:
+            yield Problem(file, "key", f"{name} is not required", "say `required: true`")
+    yield from _check_partition(source, file)
+    for key, pattern in _patterns(source):
+        try:
+            re.compile(pattern)
+        except re.error as error:
+            yield Problem(file, key, f"{pattern!r} is no regular expression: {error}", "correct it")
+    for pattern in source.file_patterns:
+        unknown = set(re.findall(r"\(\?P<(\w+)>", pattern)) - {
+            "department",
+            "business_date",
+            "part",
+        }
+        if unknown:
+            yield Problem(
+                file, "file_patterns", f"group {', '.join(sorted(unknown))} means nothing",
+                "name groups department, business_date or part",
+            )  # fmt: skip
+    if source.formats == Formats():
+        yield Problem(
+            file, "formats", "no format is declared", "declare csv, xlsx, jsonl or parquet"
+        )
+    owing = catalog.due_departments(source)
+    coded = source.formats.csv.departments if source.formats.csv else {}
+    for key, codes in (("due.departments", owing), ("formats.csv.departments", tuple(coded))):
+        for code in codes:
+            if code not in catalog.departments:
+                yield Problem(file, key, f"{code} is no department", "add it to departments.csv")
+
+
+def _check_partition(source: Source, file: str) -> Iterator[Problem]:
+    wanted = {"department": ColumnType.TEXT, "business_date": ColumnType.DATE}
+    for role, column_type in wanted.items():
+        name = getattr(source.partition, role)
+        if name is None:
+            continue
+        if name not in source.column_names:
+            yield Problem(file, f"partition.{role}", f"{name} is no column", "declare it")
+            continue
+        column = source.column(name)
+        if column.type is not column_type or column.pii or column.values:
+            yield Problem(
+                file, f"partition.{role}", f"{name} must be a plain {column_type} column",
+                "correct the column",
+            )  # fmt: skip
+
+
+def _patterns(source: Source) -> Iterator[tuple[str, str]]:
+    for pattern in source.footer:
+        yield "footer", pattern
+    for pattern in source.file_patterns:
+        yield "file_patterns", pattern
+    for column in source.columns:
+        if column.pattern is not None:
+            yield f"columns.{column.name}.pattern", column.pattern
+
+
+def _check_suite(source: Source, suite: Suite, file: str) -> Iterator[Problem]:
+    if suite.name != source.name:
+        yield Problem(file, "name", f"{suite.name} is not {source.name}", "name it as the source")
+    for position, expectation in enumerate(suite.expectations):
+        key = f"expectations[{position}]"
+        kind, kwargs = expectation.get("type"), expectation.get("kwargs", {})
+        if kind not in ROW_RULES | TABLE_RULES:
+            yield Problem(
+                file, f"{key}.type", f"{kind} is not supported",
+                f"use one of {', '.join(sorted(ROW_RULES | TABLE_RULES))}",
+            )  # fmt: skip
+        if expectation.get("severity", "critical") not in SEVERITIES:
+            yield Problem(
+                file, f"{key}.severity", f"{expectation['severity']} is no severity",
+                f"use one of {', '.join(SEVERITIES)}",
+            )  # fmt: skip
+        if "mostly" in kwargs:
+            yield Problem(
+                file, f"{key}.kwargs.mostly", "`mostly` is not for row rules here",
+                "remove it: the contract's max_quarantine says how many rows may fail",
+            )  # fmt: skip
+        for argument in ("column", "column_A", "column_B"):
+            name = kwargs.get(argument)
+            if name is None:
+                continue
+            if name not in source.column_names:
+                yield Problem(
+                    file, f"{key}.kwargs.{argument}", f"{name} is no column of {source.name}",
+                    f"use one of {', '.join(source.column_names)}",
+                )  # fmt: skip
+            elif source.column(name).pii:
+                yield Problem(
+                    file, f"{key}.kwargs.{argument}", f"{name} is masked before checks",
+                    "use the contract's `pattern`, which looks before the mask",
+                )  # fmt: skip
+
+
+def _check_metric(metric: Metric, catalog: Catalog, file: str) -> Iterator[Problem]:
+    source = catalog.sources.get(metric.source)
+    if source is None:
+        yield Problem(
+            file, f"{metric.name}.source", f"{metric.source} is no sound source",
+            f"use one of {', '.join(catalog.sources)}",
+        )  # fmt: skip
+        return
+    if metric.kind is Kind.FLOW and source.content != "events":
+        yield Problem(
+            file, f"{metric.name}.kind", f"{source.name} is a snapshot, which has no flow",
+            "make it a stock, or the source events",
+        )  # fmt: skip
+    if metric.by is not None and metric.by not in source.column_names:
+        yield Problem(file, f"{metric.name}.by", f"{metric.by} is no column", "correct it")
+    for aggregate in metric.aggregates:
+        named = [aggregate.column] if aggregate.column else []
+        for name in [*named, *aggregate.where]:
+            if name not in source.column_names:
+                yield Problem(
+                    file, f"{metric.name}", f"{name} is no column of {source.name}",
+                    f"use one of {', '.join(source.column_names)}",
+                )  # fmt: skip
+        if aggregate.column in source.column_names and aggregate.aggregate in ("sum", "min", "max"):
+            column = source.column(aggregate.column or "")
+            if column.type not in (ColumnType.INTEGER, ColumnType.DECIMAL):
+                yield Problem(
+                    file, f"{metric.name}", f"{aggregate.aggregate} of {column.type} {column.name}",
+                    "use a number column, or `count`",
+                )  # fmt: skip
+        for name, wanted in aggregate.where.items():
+            if name in source.column_names:
+                yield from _check_where(metric, source.column(name), wanted, file)
+
+
+def _check_where(metric: Metric, column: Column, wanted: object, file: str) -> Iterator[Problem]:
+    stored = set(column.values.values()) if column.values else None
+    for value in wanted if isinstance(wanted, tuple) else (wanted,):
+        if stored is not None and value not in stored:
+            yield Problem(
+                file, f"{metric.name}.where.{column.name}", f"{value!r} never occurs",
+                f"use one of {', '.join(sorted(stored))}",
+            )  # fmt: skip
+        if (column.type is ColumnType.BOOLEAN) != isinstance(value, bool):
+            yield Problem(
+                file, f"{metric.name}.where.{column.name}", f"{value!r} is not {column.type}",
+                "compare like with like",
+            )  # fmt: skip
+
+
+def _check_target(target: Target, catalog: Catalog, file: str) -> Iterator[Problem]:
+    metric = catalog.metrics.get(target.metric)
+    if metric is None:
+        yield Problem(
+            file, f"{target.name}.metric", f"{target.metric} is no sound metric",
+            f"use one of {', '.join(catalog.metrics)}",
+        )  # fmt: skip
+        return
+    for as_of in [target.start, *(revision.effective for revision in target.revisions)]:
+        number, revised = target.revised(as_of)
+        key = f"{target.name}.revisions[{number - 1}]" if number else target.name
+        yield from _check_goals(revised, metric, catalog, file, key)
+    distinct = any(aggregate.aggregate == "count_distinct" for aggregate in metric.aggregates)
+    if distinct:
+        yield Problem(
+            file, f"{target.name}.metric", f"{metric.name} counts distinct values, which never "
+            "add up over departments", "track a count or a sum",
+        )  # fmt: skip
+
+
+def _check_goals(
+    target: Target, metric: Metric, catalog: Catalog, file: str, key: str
+) -> Iterator[Problem]:
+    if target.end < target.start:
+        yield Problem(file, f"{key}.end", f"{target.end} is before the start", "correct it")
+    for name in ("departments", "department_goals"):
+        for code in getattr(target, name):
+            if code not in catalog.departments:
+                yield Problem(file, f"{key}.{name}", f"{code} is no department", "correct it")
+    sums = metric.kind is not Kind.RATIO and target.curve != "level"
+    if target.scope == "city":
+        if target.department_goals or target.department_goal is not None or target.unallocated:
+            yield Problem(file, key, "a city target has no goals of departments", "remove them")
+        return
+    if not sums:
+        if target.department_goal is None or target.department_goals:
+            yield Problem(
+                file, f"{key}.department_goals", "a ratio or a level never sums over departments",
+                "give one `department_goal` that serves all",
+            )  # fmt: skip
+        return
+    if target.department_goal is not None:
+        yield Problem(file, f"{key}.department_goal", "this target sums", "use `department_goals`")
+    total = sum(target.department_goals.values()) + target.unallocated
+    if abs(total - target.goal) > 1e-6 * max(1.0, abs(target.goal)):
+        yield Problem(
+            file, f"{key}.department_goals", f"they and `unallocated` sum to {total:,.0f}, and the "
+            f"goal is {target.goal:,.0f}", f"say `unallocated: "
+            f"{target.goal - total + target.unallocated:.0f}` or correct the goals",
+        )  # fmt: skip
+
+
+def _check_departments(catalog: Catalog, file: str) -> Iterator[Problem]:
+    for code, department in catalog.departments.items():
+        if department.successor is not None and department.successor not in catalog.departments:
+            yield Problem(
+                file, f"{code}.successor", f"{department.successor} is no department", "correct it"
+            )
+        if department.successor is not None and department.valid_to is None:
+            yield Problem(file, f"{code}.valid_to", "has a successor and no end", "add valid_to")
+        seen: set[str] = {code}
+        current = department.successor
+        while current is not None and current in catalog.departments:
+            if current in seen:
+                yield Problem(file, f"{code}.successor", "successors go round", "break the circle")
+                break
+            seen.add(current)
+            current = catalog.departments[current].successor
