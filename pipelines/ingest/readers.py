@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,7 @@ from pipelines.ingest.headers import SEARCHED_ROWS, Header, locate, match
 BATCH_ROWS = 50_000
 HEAD_BYTES = 256 << 10
 CSV_BLOCK = 8 << 20
+csv.field_size_limit(CSV_BLOCK)  # the same limit as Arrow's
 OLE_MAGIC = bytes.fromhex("d0cf11e0a1b11ae1")  # [MS-CFB] 2.2: compound files, encrypted ones too
 
 
@@ -101,31 +102,58 @@ def _read_csv(path: Path, source: Source, department: str | None, limit: int) ->
         _suspect_encoding(path, source, dialect)
     if index < 0:  # no header: every row is data that cannot be mapped
         width = max((len(row) for row in rows), default=1)
-        return Reading(header, _csv_batches(path, source, dialect, header, 0, width))
+        return Reading(header, _csv_batches(path, source, dialect, header, 0, 0, width))
+    width = len(rows[index])
     return Reading(
-        header, _csv_batches(path, source, dialect, header, lines[index], len(rows[index]))
+        header, _csv_batches(path, source, dialect, header, index + 1, lines[index], width)
     )
 
 
 def _check_encoding(path: Path, dialect: CsvDialect) -> None:
     """Decode the whole file strictly; raise naming the first byte and line that do not fit."""
     decoder = getincrementaldecoder(dialect.encoding)("strict")
-    offset, line = 0, 1
+    offset, line, quotes = 0, 1, 0
     with path.open("rb") as stream:
         while True:
             block = stream.read(1 << 20)
             pending = len(decoder.getstate()[0])
             try:
-                line += decoder.decode(block, final=not block).count("\n")
+                text = decoder.decode(block, final=not block)
             except UnicodeDecodeError as error:
-                line += block[: max(0, error.start - pending)].count(b"\n")
+                before = error.object[: error.start].decode(dialect.encoding, "ignore")
+                line += before.count("\n")
                 found = f"byte {offset - pending + error.start}, line {line}"
-                raise UnreadableError(
-                    Reason(code="encoding", value=found, expected=dialect.encoding)
-                ) from None
-            if not block:
-                return
+                raise _other_encoding(dialect, found) from None
+            except UnicodeError as error:  # UTF-16 that does not say its byte order
+                raise _other_encoding(dialect, str(error)) from None
+            line += text.count("\n")
+            quotes += text.count(dialect.quote)
             offset += len(block)
+            if not block:
+                break
+    if quotes % 2:
+        _check_last_quote(path, dialect)
+
+
+def _other_encoding(dialect: CsvDialect, found: str) -> UnreadableError:
+    return UnreadableError(Reason(code="encoding", value=found, expected=dialect.encoding))
+
+
+def _check_last_quote(path: Path, dialect: CsvDialect) -> None:
+    """Raise when a quote is never closed: all rows below it would pass for one cell."""
+    number, last = 0, [""]
+    with path.open(encoding=dialect.encoding, newline="") as lines:
+        rows = csv.reader(
+            chain(lines, ["\n", "end"]), delimiter=dialect.delimiter, quotechar=dialect.quote
+        )
+        try:
+            for number, last in enumerate(rows, start=1):  # noqa: B007 - of the last one
+                pass
+        except csv.Error:  # what the quote swallows is larger than a cell may be
+            number, last = number + 1, [""]
+    if last != ["end"]:
+        value, expected = str(number), "CSV (a quote in it is never closed)"
+        raise UnreadableError(Reason(code="malformed", value=value, expected=expected))
 
 
 def _head(path: Path, encoding: str) -> str:
@@ -161,20 +189,30 @@ def _suspect_encoding(path: Path, source: Source, declared: CsvDialect) -> None:
         except (UnicodeDecodeError, UnicodeError, UnreadableError):
             continue
         if not locate(source, rows)[1].faults(source):
-            raise UnreadableError(
-                Reason(code="encoding", value=f"it reads as {encoding}", expected=declared.encoding)
-            )
+            raise _other_encoding(declared, f"it reads as {encoding}")
 
 
 def _csv_batches(
-    path: Path, source: Source, dialect: CsvDialect, header: Header, skipped: int, width: int
+    path: Path,
+    source: Source,
+    dialect: CsvDialect,
+    header: Header,
+    above: int,
+    skipped: int,
+    width: int,
 ) -> Iterator[pa.RecordBatch]:
-    """Stream the rows below the header; rows of another width become faults."""
-    ragged: list[tuple[int, int, str]] = []  # row number, cells, first cell
+    """Stream the rows below the first `above` ones; rows of another width become faults.
+
+    Those above take `skipped` lines: more than rows when a title or a header has a line break.
+    """
+    ragged: list[_Fault] = []
 
     def note(row: Any) -> str:
-        cells = next(csv.reader([row.text], delimiter=dialect.delimiter), [""])
-        ragged.append((row.number, row.actual_columns, cells[0]))
+        reader = csv.reader([row.text], delimiter=dialect.delimiter, quotechar=dialect.quote)
+        cells = next(reader, None) or [""]
+        number = row.number - skipped + above
+        blank = not "".join(cells).strip()
+        ragged.append(_Fault(number, str(row.actual_columns), cells[0], blank))
         return "skip"
 
     names = [f"c{position}" for position in range(width)]
@@ -186,7 +224,7 @@ def _csv_batches(
                 skip_rows=skipped,
                 column_names=names,
                 use_threads=False,  # rows stay in order and invalid ones know their number
-                block_size=min(CSV_BLOCK, path.stat().st_size + 1),
+                block_size=min(CSV_BLOCK, max(2 * path.stat().st_size, 64 << 10)),
             ),
             parse_options=pyarrow.csv.ParseOptions(
                 delimiter=dialect.delimiter,
@@ -199,18 +237,19 @@ def _csv_batches(
                 column_types={name: pa.string() for name in names}, strings_can_be_null=False
             ),
         )
-        next_number = skipped + 1
+        next_number = above + 1
         for batch in stream:
-            numbers = _numbers(next_number, batch.num_rows, [number for number, _, _ in ragged])
+            numbers = _numbers(next_number, batch.num_rows, [row.number for row in ragged])
             if batch.num_rows:
                 next_number = int(numbers[-1]) + 1
             yield _from_columns(source, header, batch.columns, numbers)
     except pa.ArrowInvalid as error:
-        if "Empty CSV file" not in str(error):
+        nothing_below = ("Empty CSV file", "Could not skip initial")
+        if not str(error).startswith(nothing_below):
             reason = Reason(code="malformed", value=str(error)[:200], expected="CSV")
             raise UnreadableError(reason) from None
     if ragged:
-        yield _faulty(source, "cells", [(number, first, str(n)) for number, n, first in ragged])
+        yield _faulty(source, "cells", ragged)
 
 
 def _numbers(start: int, count: int, taken: Sequence[int]) -> np.ndarray:
@@ -339,20 +378,22 @@ def _json_rows(path: Path) -> Iterator[tuple[int, dict[str, str | None] | None]]
                 continue
             try:
                 # numbers keep the digits that were sent
-                value = json.loads(text, parse_float=Decimal, parse_int=str)
+                value = json.loads(text, parse_float=_written_out, parse_int=str)
+                if "\\u" in text:  # half a surrogate pair is no text: a UnicodeEncodeError
+                    json.dumps(value, ensure_ascii=False).encode()
             except (ValueError, RecursionError):
                 yield number, None
                 continue
             if not isinstance(value, dict):
                 yield number, None
                 continue
-            yield (
-                number,
-                {
-                    key: f"{cell:f}" if isinstance(cell, Decimal) else cell_text(cell)
-                    for key, cell in value.items()
-                },
-            )
+            yield number, {key: cell_text(cell) for key, cell in value.items()}
+
+
+def _written_out(number: str) -> str:
+    """A JSON number without its exponent, unless that would be absurdly long."""
+    exponent = number.lower().partition("e")[2]
+    return f"{Decimal(number):f}" if exponent and len(exponent) < 4 else number
 
 
 def _json_batches(path: Path, source: Source, header: Header) -> Iterator[pa.RecordBatch]:
@@ -365,7 +406,7 @@ def _json_batches(path: Path, source: Source, header: Header) -> Iterator[pa.Rec
         numbers = np.array([number for number, _ in sound], dtype=np.int64)
         if sound:
             yield _from_columns(source, header, columns, numbers)
-        broken = [(number, "", str(number)) for number, row in block if row is None]
+        broken = [_Fault(number, str(number)) for number, row in block if row is None]
         if broken:
             yield _faulty(source, "malformed", broken)
 
@@ -436,12 +477,13 @@ def _from_columns(
     filled = [pc.fill_null(column, "") for column in columns] or [pa.array([""] * count)]
     joined = pc.binary_join_element_wise(*filled, "") if len(filled) > 1 else filled[0]
     blank = pc.equal(pc.utf8_trim_whitespace(joined), "")
-    beyond = [pc.utf8_length(column) for column in filled[len(header.cells) :]]
+    beyond = [pc.utf8_length(column) for column in filled[header.width :]]
     fault, fault_value = nothing, nothing
     if beyond:  # cells to the right of the header belong to no column
         over = pc.greater(pc.max_element_wise(*beyond), 0)
-        fault = pc.if_else(over, pa.scalar("cells"), pa.scalar(None, pa.string()))
-        fault_value = pc.if_else(over, pa.scalar(str(len(filled))), pa.scalar(None, pa.string()))
+        cells = [pc.if_else(over, nothing, column) for column in cells]
+        fault = pc.if_else(over, pa.scalar("cells"), nothing)
+        fault_value = pc.if_else(over, pa.scalar(str(len(filled))), nothing)
     return pa.record_batch(
         [*cells, filled[0], blank, pa.array([sheet] * count, pa.string()),
          pa.array(numbers, pa.int64()), fault, fault_value],
@@ -449,18 +491,28 @@ def _from_columns(
     )  # fmt: skip
 
 
-def _faulty(source: Source, code: str, rows: Sequence[tuple[int, str, str]]) -> pa.RecordBatch:
-    """Rows (number, first cell, what is wrong) that cannot be mapped: coordinates only."""
+@dataclass(frozen=True)
+class _Fault:
+    """A row that cannot be mapped: its number, what is wrong, what tells noise from data."""
+
+    number: int
+    value: str
+    first: str = ""
+    blank: bool = False
+
+
+def _faulty(source: Source, code: str, rows: Sequence[_Fault]) -> pa.RecordBatch:
+    """Rows that cannot be mapped, as our layout: coordinates only."""
     count = len(rows)
     return pa.record_batch(
         [
             *[pa.nulls(count, pa.string())] * len(source.columns),
-            pa.array([first for _, first, _ in rows], pa.string()),
-            pa.array([False] * count),
+            pa.array([row.first for row in rows], pa.string()),
+            pa.array([row.blank for row in rows]),
             pa.array([""] * count, pa.string()),
-            pa.array([number for number, _, _ in rows], pa.int64()),
+            pa.array([row.number for row in rows], pa.int64()),
             pa.array([code] * count, pa.string()),
-            pa.array([value for _, _, value in rows], pa.string()),
+            pa.array([row.value for row in rows], pa.string()),
         ],
         schema=layout(source),
     )

@@ -19,7 +19,8 @@ import pyarrow.parquet as pq
 import pytest
 from python_calamine import CalamineWorkbook
 
-from pipelines.contracts.catalog import Catalog, fold_header, load_catalog
+from pipelines.contracts.catalog import Catalog, load_catalog
+from pipelines.contracts.consistency import fold_header
 from pipelines.errors import UsageError
 from pipelines.sample import SampleSummary, write_sample
 from pipelines.sample.city import SHANGHAI, due_days
