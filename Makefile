@@ -4,6 +4,7 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 AS_OF ?= 2021-10-31
+AIRFLOW_PORT ?= 8080
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
@@ -29,6 +30,38 @@ run: $(VENV)/runtime ## land the sample city and run the whole night on it
 	$(BIN)/citybrain sample data/landing --until $(AS_OF)
 	$(BIN)/citybrain run --as-of $(AS_OF) --fail-on never
 
+# `airflow standalone` would also serve task logs on every interface, so its four parts are started
+# here without that: only the page listens, on this machine alone. It ends when one of them does.
+airflow: DATA := $(abspath $(or $(CITYBRAIN_DATA_DIR),data))
+airflow: export CITYBRAIN_DATA_DIR := $(DATA)
+airflow: export CITYBRAIN_AS_OF := $(AS_OF)
+airflow: export AIRFLOW_HOME := $(DATA)/airflow
+airflow: export AIRFLOW__CORE__DAGS_FOLDER := $(CURDIR)/dags
+airflow: export AIRFLOW__CORE__LOAD_EXAMPLES := false
+airflow: export AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION := false
+airflow: export AIRFLOW__CORE__DEFAULT_TIMEZONE := Asia/Shanghai
+airflow: export AIRFLOW__CORE__EXECUTOR := LocalExecutor
+airflow: export AIRFLOW__CORE__PARALLELISM := 3
+airflow: export AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS := true
+airflow: export AIRFLOW__API__HOST := 127.0.0.1
+airflow: export AIRFLOW__API__PORT := $(AIRFLOW_PORT)
+airflow: export AIRFLOW__API__BASE_URL := http://127.0.0.1:$(AIRFLOW_PORT)
+airflow: export AIRFLOW__USAGE_DATA_COLLECTION__ENABLED := false
+airflow: $(VENV)/runtime ## run the DAGs on the sample city, at http://127.0.0.1:8080
+	@if [ ! -e $(DATA)/warehouse.duckdb ] && [ -z "$$(ls -A $(DATA)/landing 2>/dev/null)" ]; then \
+	    $(BIN)/citybrain sample $(DATA)/landing --until $(AS_OF); fi
+	@$(BIN)/airflow db migrate >/dev/null
+	@$(BIN)/airflow pools set warehouse 1 "the warehouse has one writer" >/dev/null
+	@echo "Airflow: $$AIRFLOW__API__BASE_URL (no password; Ctrl-C ends it); figures as of $(AS_OF)"
+	@trap 'kill $$(jobs -p) 2>/dev/null; wait' EXIT; trap 'exit 0' INT TERM; \
+	    $(BIN)/airflow api-server --workers 1 & \
+	    until $(BIN)/python docker/healthy.py $$AIRFLOW__API__BASE_URL/api/v2/monitor/health 2>/dev/null; \
+	        do kill -0 $$! 2>/dev/null || exit 1; sleep 1; done; \
+	    $(BIN)/airflow scheduler --skip-serve-logs & \
+	    $(BIN)/airflow dag-processor & \
+	    $(BIN)/airflow triggerer --skip-serve-logs & \
+	    wait -n
+
 test: $(VENV)/dev ## every test
 	$(BIN)/pytest -n 2 --dist loadgroup
 
@@ -49,6 +82,9 @@ format: $(VENV)/dev ## rewrite the code in the one format
 lock: ## resolve pyproject.toml into the hashed lock files
 	uv pip compile -q --python-version 3.11 --generate-hashes --no-emit-index-url pyproject.toml -o requirements.txt
 	uv pip compile -q --python-version 3.11 --generate-hashes --no-emit-index-url --extra dev -c requirements.txt pyproject.toml -o requirements-dev.txt
+
+benchmark: $(VENV)/runtime ## how long a night takes (minutes)
+	$(BIN)/python benchmarks/night.py
 
 clean: ## delete what this machine built (never data/)
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis

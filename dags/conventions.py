@@ -18,10 +18,16 @@ WAREHOUSE = "warehouse"  # the pool with one slot: the warehouse has one writer
 TIMEZONE = "Asia/Shanghai"
 
 
-def task_defaults(owner: str) -> dict[str, Any]:
-    """Arguments of every task; CITYBRAIN_DAG_RETRIES says how often one is tried again."""
+def task_defaults(owner: str, priority: int) -> dict[str, Any]:
+    """Arguments of every task; CITYBRAIN_DAG_RETRIES says how often one is tried again.
+
+    `priority` decides who waits for the pool: loads go before the run that publishes them, so that
+    sources which arrive together are published together.
+    """
     return {
         "owner": owner,
+        "priority_weight": priority,
+        "weight_rule": "absolute",
         "retries": int(os.environ.get("CITYBRAIN_DAG_RETRIES", "3")),
         "retry_delay": timedelta(minutes=1),
         "retry_exponential_backoff": True,
@@ -37,7 +43,7 @@ def source_asset(name: str) -> Asset:
 
 @contextmanager
 def mistakes_fail_at_once() -> Iterator[None]:
-    """What a person has to mend is not tried again; a busy warehouse, a full disk and the like are."""
+    """What a person has to mend is not tried again; a busy warehouse or a full disk is."""
     try:
         yield
     except WarehouseBusyError:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -56,7 +56,7 @@ def ingest(source: Source) -> DAG:
         ),
         catchup=False,  # landing holds whatever was missed
         max_active_runs=1,
-        default_args=task_defaults(source.owner),
+        default_args=task_defaults(source.owner, priority=10),
         tags=tags(source),
         params={
             "dates": Param(
@@ -106,14 +106,12 @@ def ingest(source: Source) -> DAG:
             return str(staged.folder)
 
         # one chunk that cannot be staged does not keep the others out
-        @task(
-            pool=WAREHOUSE, outlets=[asset], trigger_rule=TriggerRule.ALL_DONE_MIN_ONE_SUCCESS
-        )
-        def load(folders: Iterable[str]) -> None:
+        @task(pool=WAREHOUSE, outlets=[asset], trigger_rule=TriggerRule.ALL_DONE_MIN_ONE_SUCCESS)
+        def load(folders: Sequence[str]) -> None:
             """Load the staged chunks in the order of receipt."""
             from pipelines import jobs
 
-            places = [Path(folder) for folder in folders]
+            places = [Path(folder) for folder in folders[:]]  # a slice is one request
             staged = [StagedChunk.read(place) for place in places if place.exists()]
             with mistakes_fail_at_once():
                 settings = Settings()

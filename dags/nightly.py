@@ -61,7 +61,7 @@ def nightly() -> DAG:
         else BY_THE_CLOCK,
         catchup=False,
         max_active_runs=1,
-        default_args=task_defaults("数据资源局") | {"pool": WAREHOUSE},
+        default_args=task_defaults("数据资源局", priority=1) | {"pool": WAREHOUSE},
         tags=["nightly", *sorted({source.content for source in sources})],
         params={
             "as_of": Param(

@@ -63,7 +63,7 @@ def run_name(dag_id: str, airflow_run: str, moment: datetime, attempt: int = 0) 
 
 def _past_day(name: str, given: str, text: str, today: date) -> date:
     try:
-        day = datetime.strptime(text, "%Y-%m-%d").date()  # noqa: DTZ007 - a day, no instant
+        day = datetime.strptime(text, "%Y-%m-%d").date()
     except ValueError:
         raise UsageError(
             f"{name} {given!r}: {text!r} is no date of the calendar; write 2021-10-31"

@@ -6,10 +6,12 @@ commands do not stage.
 
 from __future__ import annotations
 
+import logging
 import shutil
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from itertools import groupby
@@ -20,7 +22,7 @@ from pipelines import operations, published
 from pipelines.contracts.catalog import Catalog
 from pipelines.contracts.delivery import Delivery, Judgement, StagedChunk, Verdict
 from pipelines.contracts.reasons import Reason
-from pipelines.errors import IncompatibleTableError, UsageError
+from pipelines.errors import CitybrainError, IncompatibleTableError, UsageError
 from pipelines.settings import Settings
 from pipelines.tracking.alerts import (
     Alert,
@@ -30,7 +32,6 @@ from pipelines.tracking.alerts import (
     landing_alerts,
     target_alerts,
 )
-from pipelines.tracking.freshness import Overdue
 from pipelines.tracking.pace import Pace, Status
 from pipelines.warehouse import ledger, load
 from pipelines.warehouse import pace as pace_store
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 
     from pipelines.ingest.landing import LandingProblem
 
+log = logging.getLogger(__name__)
 BAD = (Verdict.REJECTED, Verdict.HELD, Verdict.UNREADABLE)
 Progress = Callable[[str, int, int], None]  # what, done, of how many
 
@@ -110,14 +112,17 @@ def run(
     report.unchanged, report.problems = len(found.unchanged), list(found.problems)
     done = 0
     for number, chunk in enumerate(chunks(settings, found.pending)):
+        name = chunk[0].source
         try:
-            name = chunk[0].source
             watch = _counting(progress, done, len(found.pending))
             staged = stage(settings, catalog, chunk, report.run_id, number, watch)
             progress(f"loading {name}", done + len(chunk), len(found.pending))
             report.judgements += load_staged(settings, catalog, [staged], report.run_id)
-        except (IncompatibleTableError, OSError) as error:
+        except (CitybrainError, OSError) as error:
             report.errors.append(str(error))
+        except Exception as error:  # a defect must not take the other sources' night away
+            log.exception("could not take in %d deliveries of %s", len(chunk), name)
+            report.errors.append(f"{name}: {type(error).__name__}: {error}; this is a defect")
         done += len(chunk)
     progress("tracking", done, len(found.pending))
     finish(settings, catalog, report, started_at)
@@ -160,11 +165,11 @@ def discover(
     received.sort(key=lambda one: (one.received_at, str(one), one.delivery_id))
     with open_warehouse(settings, "discover") as connection:
         again, known = ledger.known_before(connection, received)
-        done = {one.delivery_id for one in (*again, *known)}
+        done = {one.delivery_id for one in again}
         fresh = [one for one in received if one.delivery_id not in done]
-        pending, repeated = _without_repeats(fresh)
-        load.record_unchanged(connection, [*known, *repeated], run_id)
-    unchanged = (*again, *known, *repeated)
+        pending, repeated = _without_repeats(fresh, {one.delivery_id for one in known})
+        load.record_unchanged(connection, repeated, run_id)
+    unchanged = (*again, *repeated)
     for delivery in unchanged:
         landing.clear(delivery)
     return Discovery(tuple(_refuse_mixed_parts(pending)), unchanged, tuple(problems))
@@ -175,13 +180,20 @@ def _within(landed: object, dates: tuple[date, date] | None) -> bool:
     return dates is None or (day is not None and dates[0] <= day <= dates[1])
 
 
-def _without_repeats(received: Sequence[Delivery]) -> tuple[list[Delivery], list[Delivery]]:
-    """Those whose slot's previous receipt in this very run had other bytes, and the others."""
+def _without_repeats(
+    received: Sequence[Delivery], known: Collection[str]
+) -> tuple[list[Delivery], list[Delivery]]:
+    """Those that bring their slot other bytes than its previous receipt, and the others.
+
+    The previous receipt is one of this very run, or else the ledger's latest: then the ids in
+    `known` bring nothing.
+    """
     pending: list[Delivery] = []
     repeated: list[Delivery] = []
     latest: dict[tuple[str, ...], str] = {}
     for delivery in received:
-        is_same = latest.get(delivery.slot) == delivery.sha256
+        before = latest.get(delivery.slot)
+        is_same = delivery.delivery_id in known if before is None else before == delivery.sha256
         (repeated if is_same else pending).append(delivery)
         latest[delivery.slot] = delivery.sha256
     return pending, repeated
@@ -261,9 +273,12 @@ def load_staged(
 
 
 def _apply_configuration(connection: sa.Connection, catalog: Catalog) -> None:
-    for name in sorted(ledger.record_configuration(connection, catalog)):
-        source = catalog.sources[name]
-        load.recompute(connection, source, catalog.metrics_of(name))
+    """Compute redefined metrics anew, and only then note the configuration as in force."""
+    redefined = ledger.redefined_sources(connection, catalog)
+    for name in sorted(redefined):
+        with suppress(IncompatibleTableError):  # its rebuild computes them
+            load.recompute(connection, catalog.sources[name], catalog.metrics_of(name))
+    ledger.record_configuration(connection, catalog, bool(redefined))
 
 
 def _discard(folder: Path) -> None:
@@ -276,34 +291,30 @@ def _discard(folder: Path) -> None:
 
 def finish(settings: Settings, catalog: Catalog, report: RunReport, started_at: datetime) -> None:
     """What follows the loads of a run: pace, alerts, publication, one digest."""
-    report.paces, overdue = track(settings, catalog, report.as_of, report.run_id)
-    report.alerts = raise_alerts(settings, catalog, report.as_of, report.run_id, overdue)
-    summary = dict(Counter(judgement.verdict.value for judgement in report.judgements))
-    close_run(settings, catalog, report.as_of, report.run_id, started_at, summary)
+    report.paces = track(settings, catalog, report.as_of, report.run_id)
+    report.alerts = raise_alerts(settings, catalog, report.as_of, report.run_id)
+    close_run(settings, catalog, report.as_of, report.run_id, started_at)
     report.generation = publish(settings, catalog)
     report.notified = notify(settings, catalog, report.as_of, report.run_id)
 
 
-def track(
-    settings: Settings, catalog: Catalog, as_of: date, run_id: str
-) -> tuple[list[Pace], list[Overdue]]:
-    """Compute and store the pace of every target as of a day; also the feeds that are overdue."""
+def track(settings: Settings, catalog: Catalog, as_of: date, run_id: str) -> list[Pace]:
+    """Compute and store the pace of every target as of a day."""
     with open_warehouse(settings, "track") as connection:
         _apply_configuration(connection, catalog)
         paces = pace_store.compute_pace(connection, catalog, as_of)
         pace_store.store_pace(connection, paces, run_id, catalog.configuration_hash)
-        return paces, pace_store.overdue_feeds(connection, catalog, as_of)
+        return paces
 
 
-def raise_alerts(
-    settings: Settings, catalog: Catalog, as_of: date, run_id: str, overdue: Sequence[Overdue]
-) -> list[Alert]:
+def raise_alerts(settings: Settings, catalog: Catalog, as_of: date, run_id: str) -> list[Alert]:
     """Store an alert for each target at risk or behind, delivery not taken and feed overdue."""
     from pipelines.ingest import landing
 
     with open_warehouse(settings, "alerts") as connection:
         judgements = ledger.judged_since_last_run(connection)
         paces = pace_store.pace_of_run(connection, run_id)
+        overdue = pace_store.overdue_feeds(connection, catalog, as_of)
     _, problems = landing.look(settings.landing, catalog)
     # a delivery that was mended within the same run needs no phone call
     latest = {judgement.delivery.slot: judgement for judgement in judgements}
@@ -319,11 +330,12 @@ def raise_alerts(
 
 
 def close_run(
-    settings: Settings, catalog: Catalog, as_of: date, run_id: str, started_at: datetime,
-    summary: dict[str, int],
-) -> None:  # fmt: skip
-    """Note in the ledger that the run is done."""
+    settings: Settings, catalog: Catalog, as_of: date, run_id: str, started_at: datetime
+) -> None:
+    """Note in the ledger that the run is done, and what was judged since the one before it."""
     with open_warehouse(settings, "close run") as connection:
+        judgements = ledger.judged_since_last_run(connection)
+        summary = dict(Counter(judgement.verdict.value for judgement in judgements))
         ledger.record_run(
             connection, run_id, as_of, started_at, catalog.configuration_hash, summary
         )
@@ -368,19 +380,24 @@ def rebuild(
         raise UsageError(f"no source is called {name}; there are {', '.join(catalog.sources)}")
     run_id = new_run_id()
     contract_hash = catalog.contract_hash(name)
-    with open_warehouse(settings, f"rebuild {name}") as connection:
-        found = ledger.deliveries_to_rebuild(connection, name)
-    deliveries = [ledger.delivery_of(row, contract_hash, row.overruled) for row in found]
+    source, metrics = catalog.sources[name], catalog.metrics_of(name)
     staged: list[StagedChunk] = []
-    done = 0
-    for number, chunk in enumerate(chunks(settings, deliveries)):
-        watch = _counting(progress, done, len(deliveries))
-        staged.append(stage(settings, catalog, chunk, run_id, number, watch))
-        done += len(chunk)
-    with open_warehouse(settings, f"rebuild {name}") as connection:
-        ledger.record_configuration(connection, catalog)
-        source, metrics = catalog.sources[name], catalog.metrics_of(name)
-        judgements = load.reload(connection, staged, source, metrics, run_id)
+    judged: list[tuple[object, ...]] | None = None
+    while True:
+        with open_warehouse(settings, f"rebuild {name}") as connection:
+            found = ledger.deliveries_to_rebuild(connection, name)
+            if list(map(tuple, found)) == judged:  # nothing came while this was staged
+                withdrawn = [row.delivery_id for row in found if row.is_withdrawn]
+                judgements = load.reload(connection, staged, source, metrics, run_id, withdrawn)
+                _apply_configuration(connection, catalog)
+                break
+        judged = list(map(tuple, found))
+        deliveries = [ledger.delivery_of(row, contract_hash, row.overruled) for row in found]
+        staged, done = [], 0
+        for number, chunk in enumerate(chunks(settings, deliveries)):
+            watch = _counting(progress, done, len(deliveries))
+            staged.append(stage(settings, catalog, chunk, run_id, number, watch))
+            done += len(chunk)
     for done_with in staged:
         _discard(done_with.folder)
     return judgements
