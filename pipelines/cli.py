@@ -17,11 +17,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 from zoneinfo import ZoneInfo
 
 import typer
+from pydantic import ValidationError
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from pipelines import __version__
 from pipelines.contracts.catalog import Catalog, load_catalog, read_catalog
+from pipelines.contracts.delivery import Verdict
 from pipelines.errors import CitybrainError, UsageError
 from pipelines.settings import Settings
 
@@ -79,6 +81,13 @@ def command(**options: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]
                 for line in str(error).splitlines():
                     messages.print(f"error: {line}", style="red", markup=False, soft_wrap=True)
                 raise typer.Exit(error.exit_code) from None
+            except ValidationError as error:
+                if error.title != Settings.__name__:
+                    raise
+                for fault in error.errors():
+                    name = f"CITYBRAIN_{fault['loc'][0]}".upper()
+                    messages.print(f"error: {name}: {fault['msg']}", style="red", markup=False)
+                raise typer.Exit(UsageError.exit_code) from None
 
         return guarded
 
@@ -226,9 +235,9 @@ def status(
 
     settings = Settings()
     catalog = _catalog(settings)
-    paces = jobs.status(settings, catalog, _day(as_of) if as_of else None, known_at)
     if target is not None and target not in catalog.targets:
         raise UsageError(f"no target is called {target}; there are {', '.join(catalog.targets)}")
+    paces = jobs.status(settings, catalog, _day(as_of) if as_of else None, known_at)
     paces = [pace for pace in paces if target in (None, pace.target)]
     if as_json:
         typer.echo(rendering.as_json(rendering.pace_records(paces)))
@@ -269,7 +278,7 @@ def deliveries(
     source: SourceName = None,
     department: DepartmentCode = None,
     dates: DateRange = None,
-    verdict: Annotated[str | None, typer.Option(help="Only this verdict.")] = None,
+    verdict: Annotated[Verdict | None, typer.Option(help="Only this verdict.")] = None,
     limit: Annotated[int, typer.Option(help="At most so many, the newest; 0 is all.")] = 50,
     as_json: Json = False,
 ) -> None:
@@ -284,7 +293,7 @@ def deliveries(
     from pipelines import rendering
 
     filters = _filters(source, department, dates, 0 if as_json else limit)
-    found = _select("queries/deliveries.sql", verdict=verdict, **filters)
+    found = _select("queries/deliveries.sql", verdict=verdict and verdict.value, **filters)
     if as_json:
         typer.echo(rendering.as_json(rendering.delivery_records(found)))
         return
@@ -371,7 +380,10 @@ def _filters(
 
 @command()
 def sources(as_json: Json = False) -> None:
-    """List the sources, what they hold and when they are due."""
+    """List the sources, what they hold and when they are due.
+
+    Example: `citybrain sources --json`
+    """
     from pipelines import rendering
 
     catalog = _catalog(Settings())
@@ -394,6 +406,8 @@ def check(as_json: Json = False) -> None:
     """Check the configuration and list every problem, each with file, key and mend.
 
     Exits with 2 when there is one.
+
+    Example: `CITYBRAIN_CONFIG_DIR=/etc/citybrain citybrain check`
     """
     from dataclasses import asdict
 
@@ -477,7 +491,10 @@ def publish(
         bool, typer.Option("--unpin", help="End a rollback: readers get the newest again.")
     ] = False,
 ) -> None:
-    """Publish the warehouse as it is now: build, verify, put in place."""
+    """Publish the warehouse as it is now: build, verify, put in place.
+
+    Example: `citybrain publish`, or `citybrain publish --unpin` after a rollback
+    """
     from pipelines import jobs
     from pipelines.warehouse.publish import unpin as end_rollback
 
@@ -498,6 +515,8 @@ def rollback(
     """Put an older generation in place and pin readers to it.
 
     Runs go on building generations; `citybrain publish --unpin` lets readers have them again.
+
+    Example: `citybrain rollback`, or `citybrain rollback --generation 41`
     """
     from pipelines.warehouse.publish import rollback as roll_back
 

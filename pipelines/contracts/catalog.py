@@ -138,7 +138,8 @@ class _UniqueKeys(yaml.SafeLoader):
     """YAML in which a key given twice is an error and not a silent loss."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        merge = "tag:yaml.org,2002:merge"
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value if key.tag != merge]
         for key, count in Counter(map(str, keys)).items():
             if count > 1:
                 raise yaml.constructor.ConstructorError(
@@ -168,12 +169,13 @@ class _Reader:
     def note(self, file: Path, key: str, message: str, mend: str) -> None:
         self.problems.append(Problem(file.name, key, message, mend))
 
-    def _yaml(self, path: Path) -> Any:
+    def _yaml(self, path: Path, empty: Any = None) -> Any:
         try:
-            return yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeys)  # noqa: S506 - a SafeLoader
+            data = yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeys)  # noqa: S506 - a SafeLoader
+            return empty if data is None else data
         except FileNotFoundError:
             self.note(path, "-", "the file is missing", f"create it in {path.parent.name}/")
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
+        except (yaml.YAMLError, ValueError) as error:  # such as 2021-02-30, or bytes not UTF-8
             self.note(path, "-", f"not valid YAML: {' '.join(str(error).split())}", "correct it")
         return None
 
@@ -192,7 +194,7 @@ class _Reader:
         if not paths:
             self.note(self.files.sources, "-", "no contracts", "add sources/<name>.yaml")
         for path in paths:
-            data = self._yaml(path)
+            data = self._yaml(path, empty={})
             source = None if data is None else self._model(path, "", Source, data)
             if source is None:
                 continue
@@ -256,6 +258,8 @@ class _Reader:
             if department.code in found:
                 self.note(path, f"row {number}", f"{department.code} is given twice", "keep one")
             found[department.code] = department
+        if not found:
+            self.note(path, "-", "no departments", "add a row of code,name for each")
         return found
 
     def _holidays(self) -> dict[date, bool]:
@@ -277,6 +281,8 @@ class _Holiday(Declared):
 def _key(prefix: str, location: tuple[int | str, ...]) -> str:
     key = prefix
     for step in location:
+        if isinstance(step, str) and "[" in step:  # pydantic's name for a branch of a union
+            continue
         key += f"[{step}]" if isinstance(step, int) else f".{step}" if key else step
     return key or "-"
 

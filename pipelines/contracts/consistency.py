@@ -61,6 +61,7 @@ TABLE_RULES = frozenset(
         "expect_column_unique_value_count_to_be_between",
     }
 )
+BEYOND_RE2 = re.compile(r"\(\?<?[=!]|\(\?P=|\\[1-9]")
 SEVERITIES = ("critical", "warning", "info")
 
 
@@ -96,7 +97,9 @@ def _check_source(source: Source, catalog: Catalog, file: str) -> Iterator[Probl
         header for column in source.columns for header in {fold_header(h) for h in column.header}
     )
     for header, count in headers.items():
-        if count > 1:
+        if not header:
+            yield Problem(file, "columns", "a header is blank", "write what the file has")
+        elif count > 1:
             yield Problem(
                 file, "columns", f"header {header} stands for {count} columns", "keep one"
             )
@@ -107,10 +110,9 @@ def _check_source(source: Source, catalog: Catalog, file: str) -> Iterator[Probl
             yield Problem(file, "key", f"{name} is not required", "say `required: true`")
     yield from _check_partition(source, file)
     for key, pattern in _patterns(source):
-        try:
-            re.compile(pattern)
-        except re.error as error:
-            yield Problem(file, key, f"{pattern!r} is no regular expression: {error}", "correct it")
+        yield from _check_regex(pattern, file, key)
+    for pattern in source.file_patterns:
+        yield from _check_regex(pattern, file, "file_patterns", is_sql=False)
     for pattern in source.file_patterns:
         unknown = set(re.findall(r"\(\?P<(\w+)>", pattern)) - {
             "department",
@@ -154,11 +156,23 @@ def _check_partition(source: Source, file: str) -> Iterator[Problem]:
 def _patterns(source: Source) -> Iterator[tuple[str, str]]:
     for pattern in source.footer:
         yield "footer", pattern
-    for pattern in source.file_patterns:
-        yield "file_patterns", pattern
     for column in source.columns:
         if column.pattern is not None:
             yield f"columns.{column.name}.pattern", column.pattern
+
+
+def _check_regex(pattern: str, file: str, key: str, is_sql: bool = True) -> Iterator[Problem]:
+    """What is no pattern, or (`is_sql`) none that DuckDB's RE2 can match."""
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        yield Problem(file, key, f"{pattern!r} is no regular expression: {error}", "correct it")
+        return
+    if is_sql and BEYOND_RE2.search(pattern):
+        yield Problem(
+            file, key, f"{pattern!r} looks around or back, which RE2 cannot",
+            "say it without (?=, (?!, (?<= and \\1",
+        )  # fmt: skip
 
 
 def _check_suite(source: Source, suite: Suite, file: str) -> Iterator[Problem]:
@@ -166,7 +180,7 @@ def _check_suite(source: Source, suite: Suite, file: str) -> Iterator[Problem]:
         yield Problem(file, "name", f"{suite.name} is not {source.name}", "name it as the source")
     for position, expectation in enumerate(suite.expectations):
         key = f"expectations[{position}]"
-        kind, kwargs = expectation.get("type"), expectation.get("kwargs", {})
+        kind, kwargs = expectation["type"], expectation.get("kwargs", {})
         if kind not in ROW_RULES | TABLE_RULES:
             yield Problem(
                 file, f"{key}.type", f"{kind} is not supported",
@@ -182,10 +196,15 @@ def _check_suite(source: Source, suite: Suite, file: str) -> Iterator[Problem]:
                 file, f"{key}.kwargs.mostly", "`mostly` is not for row rules here",
                 "remove it: the contract's max_quarantine says how many rows may fail",
             )  # fmt: skip
-        for argument in ("column", "column_A", "column_B"):
+        if "row_condition" in kwargs:
+            yield Problem(
+                file, f"{key}.kwargs.row_condition", "rows are judged and split without conditions",
+                "remove it: say it with a pair rule or a regular expression",
+            )  # fmt: skip
+        if "regex" in kwargs:
+            yield from _check_regex(str(kwargs["regex"]), file, f"{key}.kwargs.regex")
+        for argument in _column_arguments(kind):
             name = kwargs.get(argument)
-            if name is None:
-                continue
             if name not in source.column_names:
                 yield Problem(
                     file, f"{key}.kwargs.{argument}", f"{name} is no column of {source.name}",
@@ -196,6 +215,13 @@ def _check_suite(source: Source, suite: Suite, file: str) -> Iterator[Problem]:
                     file, f"{key}.kwargs.{argument}", f"{name} is masked before checks",
                     "use the contract's `pattern`, which looks before the mask",
                 )  # fmt: skip
+
+
+def _column_arguments(expectation: str) -> tuple[str, ...]:
+    """The arguments by which a supported expectation names its columns."""
+    if "_pair_" in expectation:
+        return "column_A", "column_B"
+    return ("column",) if expectation.startswith("expect_column_") else ()
 
 
 def _check_metric(metric: Metric, catalog: Catalog, file: str) -> Iterator[Problem]:

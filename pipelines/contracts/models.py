@@ -131,8 +131,8 @@ class CsvDialect(Declared):
     """How CSV files are written; decoding is strict and never guessed."""
 
     encoding: Literal["utf-8", "gb18030", "utf-16"] = "utf-8"
-    delimiter: str = Field(",", min_length=1, max_length=1)
-    quote: str = Field('"', min_length=1, max_length=1)
+    delimiter: str = Field(",", pattern=r"^[ -~\t]$")
+    quote: str = Field('"', pattern=r"^[ -~]$")
 
 
 class CsvFormat(CsvDialect):
@@ -394,3 +394,11 @@ class Suite(Declared):
     meta: Mapping[str, Any] = {}
     id: str | None = None
     notes: Any = None
+
+    @model_validator(mode="after")
+    def _expectations_are_shaped(self) -> Self:
+        for position, expectation in enumerate(self.expectations):
+            named = isinstance(expectation.get("type"), str)
+            if not named or not isinstance(expectation.get("kwargs", {}), Mapping):
+                raise ValueError(f"expectations[{position}] needs a `type` and named `kwargs`")
+        return self

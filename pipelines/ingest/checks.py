@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 import great_expectations as gx
@@ -172,6 +173,15 @@ class Judge:
         )
         self._assets = 0
 
+    def close(self) -> None:
+        """Let go of the file: GX would hold it, deleted or not, until the process ends."""
+        self._datasource.get_execution_engine().close()
+        for engine in (
+            self._datasource.get_execution_engine().engine,
+            self._datasource.get_engine(),
+        ):
+            engine.dispose()
+
     def broken(self, table: str, row_rules: list[Rule]) -> list[Broken]:
         """The row rules that fail somewhere in `table`, each with its condition.
 
@@ -245,12 +255,14 @@ def _condition(rule: Rule, engine: Any, validator: Validator) -> sa.ColumnElemen
     return condition
 
 
-def within(rule: Rule, value: float | None) -> bool:
+def within(rule: Rule, value: float | Decimal | None) -> bool:
     """Whether a table rule's figure keeps its bounds; no rows have no figure and break none."""
     kwargs = rule.expectation.get("kwargs", {})
     low, high = kwargs.get("min_value"), kwargs.get("max_value")
     if value is None:
         return True
+    if isinstance(value, Decimal):  # 0.1 is what the suite says, and not the double next to it
+        low, high = (None if bound is None else Decimal(str(bound)) for bound in (low, high))
     above = low is None or (value > low if kwargs.get("strict_min") else value >= low)
     below = high is None or (value < high if kwargs.get("strict_max") else value <= high)
     return bool(above and below)

@@ -22,6 +22,11 @@ class Header:
     repeated: tuple[Reason, ...]
 
     @property
+    def width(self) -> int:
+        """How many cells the header spans; what stands right of them belongs to no column."""
+        return max((end for end, cell in enumerate(self.cells, 1) if cell.strip()), default=0)
+
+    @property
     def warnings(self) -> tuple[Reason, ...]:
         """Columns nobody asked for."""
         return tuple(Reason(code="extra_column", value=name) for name in self.extra)

@@ -19,7 +19,6 @@ from pathlib import Path
 from pipelines.contracts.catalog import Catalog
 from pipelines.contracts.delivery import Delivery
 from pipelines.contracts.models import Source
-from pipelines.contracts.reasons import Reason
 from pipelines.errors import UsageError
 from pipelines.ingest.readers import EXTENSIONS, format_of
 from pipelines.settings import Settings
@@ -28,6 +27,7 @@ BULK = "bulk"  # stands where the business date would: the file's own column say
 ALL = "all"  # stands where the department would
 UNFINISHED = (".part", ".tmp", ".filepart", ".crdownload")
 PART = re.compile(r"[\w-]{1,64}")
+UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")  # line breaks; bytes not UTF-8
 
 
 @dataclass(frozen=True)
@@ -81,12 +81,6 @@ def receive(landed: Landed, catalog: Catalog, archive: Path) -> Delivery:
         (landed.source, landed.department or ALL, day, landed.part, landed.format,
          str(before.st_mtime_ns), sha256)
     )  # fmt: skip
-    declared = getattr(catalog.sources[landed.source].formats, landed.format)
-    refusal = None
-    if declared is None:
-        formats = catalog.sources[landed.source].formats
-        accepted = ", ".join(name for name, value in formats if value is not None)
-        refusal = Reason(code="format", value=landed.format, expected=accepted)
     return Delivery(
         delivery_id=hashlib.sha256(identity.encode()).hexdigest()[:16],
         source=landed.source,
@@ -99,7 +93,6 @@ def receive(landed: Landed, catalog: Catalog, archive: Path) -> Delivery:
         sha256=sha256,
         received_at=_received(before),
         contract_hash=catalog.contract_hash(landed.source),
-        refusal=refusal,
     )
 
 
@@ -148,10 +141,13 @@ def submit(
     stem = f"{source}.{part}" if part else source
     place = folder / f"{stem}{file.suffix.lower()}"
     handle, unfinished = tempfile.mkstemp(dir=folder, suffix=".part")
-    with os.fdopen(handle, "wb") as target, file.open("rb") as origin:
-        shutil.copyfileobj(origin, target, 1 << 20)
-    Path(unfinished).chmod(0o640)
-    Path(unfinished).replace(place)
+    try:
+        with os.fdopen(handle, "wb") as target, file.open("rb") as origin:
+            shutil.copyfileobj(origin, target, 1 << 20)
+        Path(unfinished).chmod(0o640)
+        Path(unfinished).replace(place)
+    finally:
+        Path(unfinished).unlink(missing_ok=True)
     return place
 
 
@@ -181,17 +177,21 @@ def _check_arguments(
 
 
 def _files(landing: Path) -> Iterator[Path]:
-    """Files below the folder in name order; dotfiles and unfinished uploads are not ours."""
+    """Files below the folder in name order; dotfiles and unfinished uploads are not ours.
+
+    A link to a folder counts as a file, so that it is told of and not followed.
+    """
     for folder, folders, names in os.walk(landing, followlinks=False):
+        links = [name for name in folders if Path(folder, name).is_symlink()]
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(names):
+        for name in sorted([*names, *links]):
             if not name.startswith(".") and not name.lower().endswith(UNFINISHED):
                 yield Path(folder, name)
 
 
 def _identify(path: Path, landing: Path, catalog: Catalog) -> Landed | LandingProblem:
-    relative = path.relative_to(landing).as_posix()
-    shown = relative.encode("utf-8", "backslashreplace").decode()
+    shown = UNPRINTABLE.sub(_escaped, path.relative_to(landing).as_posix())
+    suffix = Path(shown).suffix
     if path.is_symlink() or not path.is_file():
         return LandingProblem(
             shown, "not a regular file", "send the file itself", "不是普通文件,请直接报送文件"
@@ -199,22 +199,26 @@ def _identify(path: Path, landing: Path, catalog: Catalog) -> Landed | LandingPr
     kind = format_of(path)
     if kind is None:
         return LandingProblem(
-            shown, f"no format is called {path.suffix or 'nothing'}",
-            f"send one of {', '.join(EXTENSIONS)}", f"不支持的文件类型“{path.suffix}”",
+            shown, f"no format is called {suffix or 'nothing'}",
+            f"send one of {', '.join(EXTENSIONS)}", f"不支持的文件类型“{suffix}”",
         )  # fmt: skip
-    matched = _match_patterns(relative, catalog)
+    matched = _match_patterns(shown, catalog)
     if matched is not None:
         source, day, department, part = matched
     else:
-        steps = relative.split("/")
+        steps = shown.split("/")
         if len(steps) != 3:
             return LandingProblem(
                 shown, "not at <business date>/<department>/<source>[.<part>].<ext>",
                 "move it there, or use `citybrain submit`", "文件未按“业务日期/单位/数据源”存放",
             )  # fmt: skip
         day, department, name = steps
-        source, _, part = name[: -len(path.suffix)].partition(".")
+        source, _, part = name[: -len(suffix)].partition(".")
     return _resolve(path, shown, catalog, source, day, department, part, kind)
+
+
+def _escaped(character: re.Match[str]) -> str:
+    return character[0].encode("unicode_escape").decode()
 
 
 def _match_patterns(relative: str, catalog: Catalog) -> tuple[str, str, str, str] | None:

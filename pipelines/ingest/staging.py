@@ -11,6 +11,7 @@ import shutil
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -54,6 +55,7 @@ class _Outcome:
     good: int = 0
     seconds: float = 0.0
     unreadable: Reason | None = None
+    unsplit: bool = False  # its rows were not told apart: there are no good ones to take
     rejections: list[Reason] = field(default_factory=list)
     holds: list[Reason] = field(default_factory=list)
     row_reasons: list[Reason] = field(default_factory=list)
@@ -83,7 +85,8 @@ def stage(
         with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             chunk = _Chunk(connection, source, suite, departments, settings)
             chunk.read(outcomes, progress)
-            chunk.check(outcomes, Judge(duckdb_url(work), connect_args(settings)))
+            with closing(Judge(duckdb_url(work), connect_args(settings))) as judge:
+                chunk.check(outcomes, judge)
             chunk.split(outcomes)
             judgements = tuple(_judge(outcome, source) for outcome in outcomes)
             staged = StagedChunk(source=source.name, folder=folder, judgements=judgements)
@@ -170,9 +173,6 @@ class _Chunk:
         """A delivery's raw rows; faults of the file as a whole go into its outcome."""
         delivery = outcome.delivery
         if delivery.refusal is not None:
-            if delivery.refusal.code == "format":
-                outcome.unreadable = delivery.refusal
-                return
             outcome.rejections.append(delivery.refusal)
         if delivery.department is not None and delivery.business_date is not None:
             department = self.departments[delivery.department]
@@ -193,6 +193,7 @@ class _Chunk:
         except UnreadableError as error:
             outcome.unreadable = error.reason
         except RejectedError as error:
+            outcome.unsplit = True
             outcome.rejections.extend(error.reasons)
             outcome.rows_read, outcome.good = error.rows_read, error.rows_read
 
@@ -254,6 +255,7 @@ class _Chunk:
         except ChecksFailedError as error:
             if first == last:
                 reason = Reason(code="check_failed", value=str(error))
+                outcomes[first].unsplit = True
                 outcomes[first].rejections.append(reason)
                 return
             middle = (first + last) // 2
@@ -322,7 +324,8 @@ class _Chunk:
                     f"staged.{quoted(name)} IS NOT DISTINCT FROM suspects.{quoted(name)}"
                     for name in key
                 ),
-                has_key="true" if self.source.key else "false",
+                has_key=" AND ".join(f"{quoted(name)} IS NOT NULL" for name in self.source.key)
+                or "false",
                 content=", ".join(
                     f"{quoted(name)} := {self._text(name)}" for name in self.source.column_names
                 ),
@@ -462,7 +465,7 @@ def _judge(outcome: _Outcome, source: Source) -> Judgement:
         verdict = Verdict.ACCEPTED_WITH_QUARANTINE
     reasons = [*outcome.rejections, *outcome.holds]
     warnings = list(outcome.warnings)
-    if reasons and delivery.overruled is not None:
+    if reasons and delivery.overruled is not None and not outcome.unsplit:
         warnings = [*reasons, Reason(code="overruled", value=delivery.overruled), *warnings]
         reasons = []
     if reasons:

@@ -31,18 +31,19 @@ def last_position(connection: sa.Connection) -> int:
     """The newest ledger position; 0 in an empty ledger."""
     query = (
         "SELECT greatest(coalesce((SELECT max(position) FROM delivery), 0), "
-        "coalesce((SELECT max(position) FROM decision), 0))"
+        "coalesce((SELECT max(position) FROM decision), 0), "
+        "coalesce((SELECT max(position) FROM configuration), 0))"
     )
     return int(rows(connection, query)[0][0])
 
 
 def recorded(connection: sa.Connection, deliveries: Iterable[Delivery]) -> set[str]:
-    """Which of the deliveries the ledger has already, by id."""
+    """Which of the deliveries the ledger has judged already, by id."""
     ids = [delivery.delivery_id for delivery in deliveries]
     found = rows(
         connection,
-        "SELECT DISTINCT delivery_id FROM delivery WHERE delivery_id IN "
-        "(SELECT unnest(CAST(:ids AS VARCHAR[])))",
+        "SELECT DISTINCT delivery_id FROM delivery WHERE verdict <> 'unchanged' "
+        "AND delivery_id IN (SELECT unnest(CAST(:ids AS VARCHAR[])))",
         ids=ids,
     )
     return {row[0] for row in found}
@@ -60,7 +61,7 @@ def known_before(
         return [], []
     _keep_candidates(connection, candidates)
     query = sql("load/slots.sql")
-    found: dict[str, bool] = dict(connection.exec_driver_sql(query).tuples().all())
+    found: dict[str, bool] = dict(map(tuple, connection.exec_driver_sql(query)))
     again = [one for one in candidates if found.get(one.delivery_id) is True]
     unchanged = [one for one in candidates if found.get(one.delivery_id) is False]
     return again, unchanged
@@ -117,7 +118,8 @@ def delivery_of(row: sa.Row[Any], contract_hash: str, overruled: str | None = No
 def deliveries_to_rebuild(connection: sa.Connection, source: str) -> list[sa.Row[Any]]:
     """The source's deliveries in the order of receipt, each once, with what people decided.
 
-    A delivery withdrawn by a person is left out; `overruled` is the reason of an acceptance.
+    `overruled` is the reason of an acceptance. What `is_withdrawn` displaces others before it goes
+    itself, as it did when it came.
     """
     return rows(
         connection,
@@ -125,12 +127,12 @@ def deliveries_to_rebuild(connection: sa.Connection, source: str) -> list[sa.Row
         "  SELECT * FROM delivery WHERE source = :source AND verdict <> 'unchanged'"
         "  QUALIFY row_number() OVER (PARTITION BY delivery_id ORDER BY position DESC) = 1"
         "), decided AS ("
-        "  SELECT delivery_id, arg_max(kind, position) AS kind, arg_max(reason, position) AS reason"
+        "  SELECT delivery_id, arg_max(kind, position) = 'withdraw' AS is_withdrawn,"
+        "    arg_max(reason, position) FILTER (kind = 'accept') AS overruled"
         "  FROM decision WHERE source = :source GROUP BY delivery_id"
         ") "
-        "SELECT latest.*, CASE WHEN decided.kind = 'accept' THEN decided.reason END AS overruled "
-        "FROM latest LEFT JOIN decided USING (delivery_id) "
-        "WHERE decided.kind IS DISTINCT FROM 'withdraw' ORDER BY received_at, latest.position",
+        "SELECT latest.*, decided.overruled, coalesce(decided.is_withdrawn, false) AS is_withdrawn "
+        "FROM latest LEFT JOIN decided USING (delivery_id) ORDER BY received_at, latest.position",
         source=source,
     )
 
@@ -181,40 +183,61 @@ def withdraw(
     """
     with transaction(connection):
         position = next_position(connection)
-        run_file(
-            connection, "load/withdrawn.sql", position=str(position), delivery_id=row.delivery_id
-        )
-        gone = int(rows(connection, "SELECT coalesce(sum(rows), -1) FROM replaced")[0][0])
-        if gone < 0:
+        gone = take_away(connection, row.delivery_id, source, position)
+        if gone is None:
             raise UsageError(
                 f"delivery {row.delivery_id} provides no rows now: it was {row.verdict}, or "
                 "something newer has taken its place"
             )
-        run_file(connection, "load/rows_withdrawn.sql", table=quoted(source.name))
-        run_file(connection, "load/partitions.sql")
         decide(connection, "withdraw", row, reason, position)
         run_file(connection, "load/touched.sql")
         record_metrics(connection, source, metrics)
     return gone
 
 
-def record_configuration(connection: sa.Connection, catalog: Catalog) -> set[str]:
+def take_away(
+    connection: sa.Connection, delivery_id: str, source: Source, position: int
+) -> int | None:
+    """Empty the partitions that a delivery provides: how many rows went, None if it has none."""
+    run_file(connection, "load/withdrawn.sql", position=str(position), delivery_id=delivery_id)
+    run_file(connection, "load/rows_withdrawn.sql", table=quoted(source.name))
+    run_file(connection, "load/partitions.sql")
+    gone = rows(connection, "SELECT CAST(sum(rows) AS BIGINT) FROM replaced")[0][0]
+    return None if gone is None else int(gone)
+
+
+def redefined_sources(connection: sa.Connection, catalog: Catalog) -> set[str]:
+    """The sources whose metrics were declared otherwise until now, to be computed anew."""
+    latest = _configuration_in_force(connection)
+    if latest is None or latest.hash == catalog.configuration_hash:
+        return set()
+    return {
+        metric.source
+        for metric in catalog.metrics.values()
+        if latest.content.get(f"metric:{metric.name}") != metric.model_dump(mode="json")
+    }
+
+
+def _configuration_in_force(connection: sa.Connection) -> sa.Row[Any] | None:
+    query = "SELECT hash, content FROM configuration ORDER BY effective_at DESC LIMIT 1"
+    return next(iter(rows(connection, query)), None)
+
+
+def record_configuration(connection: sa.Connection, catalog: Catalog, redefines: bool) -> None:
     """Store the configuration, if it is not the one in force, and the departments' names.
 
-    Returns the sources whose metrics were declared otherwise until now, to be computed anew.
+    One that redefines metrics takes a position of its own, from which their values are known.
     """
-    latest = rows(
-        connection, "SELECT hash, content FROM configuration ORDER BY effective_at DESC LIMIT 1"
-    )
-    if latest and latest[0].hash == catalog.configuration_hash:
-        return set()
-    before = latest[0].content if latest else {}
+    latest = _configuration_in_force(connection)
+    if latest is not None and latest.hash == catalog.configuration_hash:
+        return
+    position = next_position(connection) if redefines else last_position(connection)
     with transaction(connection):
         connection.execute(
             sa.text("INSERT INTO configuration VALUES (:hash, :position, :at, :content)"),
             {
                 "hash": catalog.configuration_hash,
-                "position": last_position(connection),
+                "position": position,
                 "at": _now(),
                 "content": json.dumps(catalog.configuration, ensure_ascii=False),
             },
@@ -222,11 +245,6 @@ def record_configuration(connection: sa.Connection, catalog: Catalog) -> set[str
         run(connection, "DELETE FROM department")
         keep(connection, "departments", _department_table(catalog))
         run(connection, "INSERT INTO department BY NAME SELECT * FROM departments")
-    return {
-        metric.source
-        for metric in catalog.metrics.values()
-        if latest and before.get(f"metric:{metric.name}") != metric.model_dump(mode="json")
-    }
 
 
 def _department_table(catalog: Catalog) -> pa.Table:

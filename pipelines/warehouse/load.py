@@ -6,8 +6,8 @@ is recorded, in the order in which they were received.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from datetime import UTC, datetime
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, date, datetime
 
 import pyarrow as pa
 import sqlalchemy as sa
@@ -24,11 +24,17 @@ from pipelines.warehouse.connection import (
     run_file,
     transaction,
 )
-from pipelines.warehouse.ledger import forget_partitions, next_position, recorded
+from pipelines.warehouse.ledger import (
+    forget_partitions,
+    last_position,
+    next_position,
+    recorded,
+    take_away,
+)
 from pipelines.warehouse.metrics import record_metrics
 from pipelines.warehouse.tables import drop_table, ensure_table
 
-Place = tuple[str, object]
+Place = tuple[str, date]
 
 
 def load_chunk(
@@ -63,11 +69,13 @@ def reload(
     source: Source,
     metrics: Sequence[Metric],
     run_id: str,
+    withdrawn: Iterable[str] = (),
 ) -> list[Judgement]:
     """Replace the source's table by what `chunks` (its whole archive, judged anew) say.
 
     One transaction: the old table stays until the new one is whole. Knowledge is appended: only
-    values of metric_daily that came out otherwise get a successor.
+    values of metric_daily that came out otherwise get a successor. Deliveries in `withdrawn`
+    take their places and then leave them empty.
     """
     final: list[Judgement] = []
     with transaction(connection):
@@ -78,7 +86,10 @@ def reload(
         for chunk in chunks:
             for wave in _waves(chunk.judgements):
                 final += _load_wave(connection, wave, chunk, source, (), run_id, "rebuild")
-        run_file(connection, "load/touched_all.sql", source=source.name)
+        position = max(position, last_position(connection))
+        for delivery_id in withdrawn:
+            take_away(connection, delivery_id, source, position)
+        run_file(connection, "load/touched_all.sql", source=source.name, position=str(position))
         record_metrics(connection, source, metrics)
     return final
 
@@ -87,7 +98,8 @@ def recompute(connection: sa.Connection, source: Source, metrics: Sequence[Metri
     """Compute a source's metrics on everything loaded, after their definitions changed."""
     with transaction(connection):
         ensure_table(connection, source)
-        run_file(connection, "load/touched_all.sql", source=source.name)
+        position = str(next_position(connection))
+        run_file(connection, "load/touched_all.sql", source=source.name, position=position)
         record_metrics(connection, source, metrics)
 
 
@@ -245,24 +257,28 @@ def _content(alias: str, source: Source) -> str:
 def _account_clashes(connection: sa.Connection, wave: list[Judgement]) -> list[Judgement]:
     """Move clashing rows from accepted to duplicates (same content) or quarantined."""
     clashes = {
-        delivery_id: (copies, conflicts)
-        for delivery_id, copies, conflicts in rows(
+        (delivery_id, department, day): (copies, conflicts)
+        for delivery_id, department, day, copies, conflicts in rows(
             connection,
-            "SELECT delivery_id, count(*) FILTER (is_copy), count(*) FILTER (NOT is_copy) "
-            "FROM clash GROUP BY delivery_id",
+            "SELECT delivery_id, department, business_date, count(*) FILTER (is_copy), "
+            "count(*) FILTER (NOT is_copy) FROM clash GROUP BY ALL",
         )
     }
-    return [
-        _without_clashes(judgement, *clashes[judgement.delivery.delivery_id])
-        if judgement.delivery.delivery_id in clashes
-        else judgement
-        for judgement in wave
-    ]
+    return [_without_clashes(judgement, clashes) for judgement in wave]
 
 
-def _without_clashes(judgement: Judgement, copies: int, conflicts: int) -> Judgement:
+def _without_clashes(
+    judgement: Judgement, clashes: Mapping[tuple[str, *Place], tuple[int, int]]
+) -> Judgement:
+    """`clashes`: (copies, conflicts) by delivery, department and day."""
     counts = judgement.accounting
-    assert counts is not None
+    lost = [
+        clashes.get((judgement.delivery.delivery_id, one.department, one.business_date), (0, 0))
+        for one in judgement.partitions
+    ]
+    copies, conflicts = sum(copies for copies, _ in lost), sum(others for _, others in lost)
+    if counts is None or not copies + conflicts:
+        return judgement
     accounting = Accounting(
         rows_read=counts.rows_read,
         accepted=counts.accepted - copies - conflicts,
@@ -276,8 +292,8 @@ def _without_clashes(judgement: Judgement, copies: int, conflicts: int) -> Judge
     if conflicts:
         reasons = (*reasons, Reason(code="key_conflict", expected="其他分包", count=conflicts))
     partitions = tuple(
-        partition.model_copy(update={"rows": accounting.accepted})
-        for partition in judgement.partitions
+        partition.model_copy(update={"rows": partition.rows - sum(gone)})
+        for partition, gone in zip(judgement.partitions, lost, strict=True)
     )
     with_quarantine = Verdict.ACCEPTED_WITH_QUARANTINE
     return judgement.model_copy(

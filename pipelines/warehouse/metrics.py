@@ -64,7 +64,10 @@ def metric_values(source: Source, metrics: Sequence[Metric]) -> sa.CompoundSelec
             <= sa.select(sa.func.max(_TOUCHED.c.business_date)).scalar_subquery(),
         ),
     )
-    sets = [sa.tuple_(*day), *(sa.tuple_(*day, table.c[name]) for name in breakdowns)]
+    # an empty cell and the very word that stands for it are one breakdown
+    unsaid: sa.ColumnElement[str] = sa.literal_column(literal(UNSAID))
+    said = {name: sa.func.coalesce(table.c[name].cast(sa.String), unsaid) for name in breakdowns}
+    sets = [sa.tuple_(*day), *(sa.tuple_(*day, column) for column in said.values())]
     aggregates = [
         _aggregate(part, table).label(f"m{number}_{position}")
         for number, metric in enumerate(metrics)
@@ -73,8 +76,8 @@ def metric_values(source: Source, metrics: Sequence[Metric]) -> sa.CompoundSelec
     scan = (
         sa.select(
             *day,
-            *(table.c[name].cast(sa.String).label(f"by_{name}") for name in breakdowns),
-            *(sa.func.grouping(table.c[name]).label(f"over_{name}") for name in breakdowns),
+            *(column.label(f"by_{name}") for name, column in said.items()),
+            *(sa.func.grouping(column).label(f"over_{name}") for name, column in said.items()),
             sa.func.count(table.c.delivery_id).label("rows"),
             *aggregates,
         )
@@ -121,7 +124,7 @@ def _values(
     )
     breakdown: sa.ColumnElement[str] = sa.literal(TOTAL)
     if by is not None:
-        breakdown = sa.func.coalesce(scan.c[f"by_{by}"], UNSAID)
+        breakdown = scan.c[f"by_{by}"]
         is_level = sa.and_(is_level, scan.c.rows > 0)
     first = scan.c[f"m{number}_0"].cast(_VALUE)
     if metric.kind is Kind.RATIO:

@@ -10,13 +10,20 @@ WITH latest AS (
     GROUP BY ALL
 ),
 
--- a loaded delivery that lost any of its partitions since is worth loading again
+-- a loaded delivery that lost any of its partitions since is worth loading again, and one that
+-- was refused because of what else its day has may be welcome by now
 lost AS (
     SELECT delivery_id
     FROM delivery_partition
     WHERE source IN (SELECT source FROM candidate)
     GROUP BY delivery_id, department, business_date, part
     HAVING bool_and(known_until IS NOT NULL)
+    UNION ALL
+    SELECT delivery_id
+    FROM delivery
+    WHERE
+        source IN (SELECT source FROM candidate)
+        AND list_contains(json_extract_string(reasons, '$[*].code'), 'parts_mixed')
 )
 
 SELECT

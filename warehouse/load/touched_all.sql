@@ -3,7 +3,7 @@ CREATE OR REPLACE TEMP TABLE touched AS
 SELECT
     department,
     business_date,
-    (SELECT max(position) FROM delivery) AS position,
+    CAST(${position} AS BIGINT) AS position,
     bool_or(known_until IS NULL) AS is_heard
 FROM delivery_partition
 WHERE source = '${source}'

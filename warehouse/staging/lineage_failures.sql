@@ -24,6 +24,13 @@ UNION ALL
 SELECT _id, ${key_conflict}, NULL
 FROM repeated
 WHERE is_conflict;
+-- a day that its column requires is not missing twice
+DELETE FROM failure
+USING failure AS told, rule AS required
+WHERE
+    failure.rule = ${no_date} AND told._id = failure._id AND told.rule = required.rule
+    AND required.rule <> ${no_date} AND required.code = 'required'
+    AND required."column" = (SELECT "column" FROM rule WHERE rule = ${no_date});
 -- a cell that could not be read is not empty besides
 DELETE FROM failure
 USING rule AS empty, failure AS unread, rule AS refused
