@@ -22,7 +22,12 @@ from pipelines import operations, published
 from pipelines.contracts.catalog import Catalog
 from pipelines.contracts.delivery import Delivery, Judgement, StagedChunk, Verdict
 from pipelines.contracts.reasons import Reason
-from pipelines.errors import CitybrainError, IncompatibleTableError, UsageError
+from pipelines.errors import (
+    CitybrainError,
+    IncompatibleTableError,
+    UsageError,
+    VerificationError,
+)
 from pipelines.settings import Settings
 from pipelines.tracking.alerts import (
     Alert,
@@ -294,7 +299,10 @@ def finish(settings: Settings, catalog: Catalog, report: RunReport, started_at: 
     report.paces = track(settings, catalog, report.as_of, report.run_id)
     report.alerts = raise_alerts(settings, catalog, report.as_of, report.run_id)
     close_run(settings, catalog, report.as_of, report.run_id, started_at)
-    report.generation = publish(settings, catalog)
+    try:
+        report.generation = publish(settings, catalog)
+    except VerificationError as error:  # readers keep the last sound one, and people are told
+        report.errors.append(str(error))
     report.notified = notify(settings, catalog, report.as_of, report.run_id)
 
 

@@ -62,6 +62,10 @@ TABLE_RULES = frozenset(
     }
 )
 BEYOND_RE2 = re.compile(r"\(\?<?[=!]|\(\?P=|\\[1-9]")
+NUMBERS = (ColumnType.INTEGER, ColumnType.DECIMAL)
+NUMBER_RULES = frozenset(
+    f"expect_column_{name}_to_be_between" for name in ("sum", "min", "max", "mean")
+)
 SEVERITIES = ("critical", "warning", "info")
 
 
@@ -108,6 +112,11 @@ def _check_source(source: Source, catalog: Catalog, file: str) -> Iterator[Probl
             yield Problem(file, "key", f"{name} is no column", f"use one of {', '.join(names)}")
         elif not source.column(name).required:
             yield Problem(file, "key", f"{name} is not required", "say `required: true`")
+        elif source.column(name).pii:
+            yield Problem(
+                file, "key", f"{name} is masked, and two persons may look the same",
+                "use a key that is not personal",
+            )  # fmt: skip
     yield from _check_partition(source, file)
     for key, pattern in _patterns(source):
         yield from _check_regex(pattern, file, key)
@@ -210,6 +219,10 @@ def _check_suite(source: Source, suite: Suite, file: str) -> Iterator[Problem]:
                     file, f"{key}.kwargs.{argument}", f"{name} is no column of {source.name}",
                     f"use one of {', '.join(source.column_names)}",
                 )  # fmt: skip
+            elif kind in NUMBER_RULES and source.column(name).type not in NUMBERS:
+                yield Problem(
+                    file, f"{key}.kwargs.{argument}", f"{name} is no number", "use a number column"
+                )
             elif source.column(name).pii:
                 yield Problem(
                     file, f"{key}.kwargs.{argument}", f"{name} is masked before checks",
@@ -239,6 +252,13 @@ def _check_metric(metric: Metric, catalog: Catalog, file: str) -> Iterator[Probl
         )  # fmt: skip
     if metric.by is not None and metric.by not in source.column_names:
         yield Problem(file, f"{metric.name}.by", f"{metric.by} is no column", "correct it")
+    counted = [part.column for part in metric.aggregates if part.aggregate == "count_distinct"]
+    for name in filter(None, [metric.by, *counted]):
+        if name in source.column_names and source.column(name).pii:
+            yield Problem(
+                file, metric.name, f"{name} is masked, and two persons may look the same",
+                "use a column that is not personal",
+            )  # fmt: skip
     for aggregate in metric.aggregates:
         named = [aggregate.column] if aggregate.column else []
         for name in [*named, *aggregate.where]:
@@ -327,6 +347,17 @@ def _check_goals(
 
 
 def _check_departments(catalog: Catalog, file: str) -> Iterator[Problem]:
+    names = Counter(
+        name
+        for one in catalog.departments.values()
+        for name in {one.code, one.name, one.short_name} - {""}
+    )
+    for name, count in names.items():
+        if count > 1:
+            yield Problem(
+                file, name, f"{count} departments are called so, and rows name them by it",
+                "give each a name of its own",
+            )  # fmt: skip
     for code, department in catalog.departments.items():
         if department.successor is not None and department.successor not in catalog.departments:
             yield Problem(

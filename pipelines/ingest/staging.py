@@ -31,7 +31,7 @@ from pipelines.contracts.delivery import (
 from pipelines.contracts.models import Department, Source, Suite
 from pipelines.contracts.reasons import Reason
 from pipelines.engine import connect_args, duckdb_url, literal, open_duckdb, quoted, sql
-from pipelines.errors import RejectedError, UnreadableError
+from pipelines.errors import RejectedError, UnreadableError, UsageError
 from pipelines.ingest.checks import ChecksFailedError, Judge, Rule, rules, within
 from pipelines.ingest.landing import archived
 from pipelines.ingest.normalise import REFUSED, ignored, typed_rows
@@ -178,9 +178,12 @@ class _Chunk:
             department = self.departments[delivery.department]
             if not department.valid_on(delivery.business_date):
                 outcome.warnings.append(Reason(code="outside_validity", value=department.label))
+        file = archived(self.settings.archive, delivery.sha256)
+        if not file.exists():  # no verdict on the department: what it sent is our loss
+            raise UsageError(f"{delivery}: the archive has lost {file.name}; restore it, {file}")
         try:
             reading = open_delivery(
-                archived(self.settings.archive, delivery.sha256),
+                file,
                 delivery.format,
                 self.source,
                 delivery.department,

@@ -1,0 +1,203 @@
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from pipelines import __version__
+from pipelines.cli import app
+
+COMMANDS = typer.main.get_command(app).commands
+NAMES = sorted(COMMANDS)
+
+
+@pytest.fixture
+def citybrain(config, tmp_path, monkeypatch):
+    """The command, on the small configuration and an empty data folder."""
+    monkeypatch.setenv("CITYBRAIN_CONFIG_DIR", str(config.folder))
+    monkeypatch.setenv("CITYBRAIN_DATA_DIR", str(tmp_path / "data"))
+    monkeypatch.delenv("CITYBRAIN_AS_OF", raising=False)
+    return lambda *words: CliRunner().invoke(app, words)
+
+
+def test_the_commands_of_the_readme_are_there():
+    assert set(NAMES) >= {
+        "run", "submit", "status", "deliveries", "quarantine", "check", "withdraw", "accept",
+        "rebuild", "publish", "rollback", "sql", "sample", "sources",
+    }  # fmt: skip
+
+
+def test_help_lists_every_command(citybrain):
+    for words in (["--help"], ["-h"]):
+        result = citybrain(*words)
+        assert result.exit_code == 0
+        assert all(re.search(rf"\b{name}\b", result.output) for name in NAMES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_command_has_help_with_an_example(citybrain, name):
+    result = citybrain(name, "--help")
+    assert result.exit_code == 0
+    assert re.search(r"Examples?:", COMMANDS[name].help)
+    assert f"citybrain {name}" in COMMANDS[name].help
+    assert "Example" in result.output
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_option_says_what_it_is_for(name):
+    for parameter in COMMANDS[name].params:
+        assert parameter.help or parameter.name == "help", parameter.name
+
+
+def test_the_version(citybrain):
+    result = citybrain("--version")
+    assert (result.exit_code, result.output.strip()) == (0, __version__)
+
+
+def test_starting_loads_nothing_heavy():
+    code = (
+        "import sys, pipelines.cli; heavy = {'duckdb', 'pandas', 'pyarrow', 'sqlalchemy',"
+        " 'great_expectations', 'airflow'} & set(sys.modules); sys.exit(str(heavy) if heavy else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["frobnicate"], "frobnicate"),
+        (["run", "--fail-on", "sometimes"], "sometimes"),
+        (["run", "--as-of", "2021-02-29"], "2021-02-29"),
+        (["run", "--as-of", "yesterday"], "yesterday"),
+        (["run", "--date", "2021-10-07..2021-10-01"], "ends before it starts"),
+        (["run", "--date", "2021-10-01.."], "no date"),
+        (["run", "--bogus"], "--bogus"),
+        (["run", "extra"], "extra"),
+        (["submit"], "file"),
+        (["submit", "x.csv"], "--source"),
+        (["submit", "x.csv", "-s", "recs", "-d", "gaj", "--date", "2021-10-01"], "recs"),
+        (["submit", "x.csv", "-s", "records", "-d", "xyz", "--date", "2021-10-01"], "xyz"),
+        (["submit", "x.csv", "-s", "records", "-d", "gaj", "--date", "10/1"], "10/1"),
+        (["submit", "x.csv", "-s", "records", "-d", "gaj", "--date", "2021-10-01"], "x.csv"),
+        (["submit", "x.csv", "-s", "cameras", "--date", "2021-10-01"], "--department"),
+        (["submit", "x.csv", "-s", "cameras", "-d", "gaj"], "--date"),
+        (["status", "--target", "campain"], "campaign"),
+        (["status", "--as-of", "soon"], "soon"),
+        (["status", "--known-at", "x"], "known-at"),
+        (["deliveries", "--verdict", "bad"], "bad"),
+        (["deliveries", "--date", "x"], "x"),
+        (["quarantine", "--limit", "few"], "--limit"),
+        (["sql"], "statement"),
+        (["rebuild"], "source"),
+        (["accept", "3f2a91c0"], "--reason"),
+        (["withdraw", "3f2a91c0"], "--reason"),
+        (["rollback", "--generation", "x"], "generation"),
+        (["sample"], "folder"),
+        (["sample", "somewhere", "--until", "x"], "x"),
+    ],
+)
+def test_wrong_usage_exits_with_2_and_says_what(citybrain, tmp_path, words, told, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = citybrain(*words)
+    assert result.exit_code == 2
+    assert told in result.output
+    assert "Traceback" not in result.output
+    assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.parametrize(
+    "words", [["status"], ["deliveries"], ["quarantine", "--json"], ["sql", "SELECT 1"]]
+)
+def test_what_is_not_published_yet_says_how_to(citybrain, words):
+    result = citybrain(*words)
+    assert result.exit_code == 1
+    assert "citybrain run" in result.output
+    assert "Traceback" not in result.output
+
+
+def test_a_submitted_file_lands(citybrain, tmp_path):
+    file = tmp_path / "归集量.csv"
+    file.write_bytes(b"x")
+    result = citybrain(
+        "submit", str(file), "-s", "records", "-d", "gaj", "--date", "2021-10-01", "--part", "a"
+    )
+    assert result.exit_code == 0
+    place = tmp_path / "data/landing/2021-10-01/gaj/records.a.csv"
+    assert place.read_bytes() == b"x"
+    assert str(place) in result.output
+
+
+def test_sources_as_a_table_and_as_json(citybrain):
+    table = citybrain("sources")
+    assert table.exit_code == 0
+    assert "数据归集量" in table.output
+    result = citybrain("sources", "--json")
+    assert [source["name"] for source in json.loads(result.stdout)] == ["cameras", "records"]
+
+
+# --- check --------------------------------------------------------------------------------------
+
+
+def test_a_sound_configuration(citybrain):
+    result = citybrain("check")
+    assert result.exit_code == 0
+    assert "sound: 2 sources, 3 metrics, 2 targets, 3 departments" in result.output
+    as_json = citybrain("check", "--json")
+    assert (as_json.exit_code, json.loads(as_json.stdout)) == (0, [])
+
+
+def test_every_problem_is_listed_for_people_and_programs(citybrain, config):
+    config.edit("sources/records.yaml", "owner:", "ownr:")
+    config.edit("targets.yaml", "{gaj: 60", "{gjj: 60")
+    config.write("expectations/cameras.json", "{")
+    result = citybrain("check", "--json")
+    assert result.exit_code == 2
+    problems = json.loads(result.stdout)
+    assert all(set(one) == {"file", "key", "message", "mend"} for one in problems)
+    assert {("records.yaml", "ownr"), ("records.yaml", "owner"), ("cameras.json", "-")} <= {
+        (one["file"], one["key"]) for one in problems
+    }
+    plain = citybrain("check")
+    assert plain.exit_code == 2
+    assert len(plain.stderr.strip().splitlines()) == len(problems)
+    assert "records.yaml: ownr: nobody knows this key" in plain.stderr
+
+
+def test_a_folder_that_is_not_there_is_no_stack_trace(citybrain, monkeypatch, tmp_path):
+    monkeypatch.setenv("CITYBRAIN_CONFIG_DIR", str(tmp_path / "absent"))
+    result = citybrain("check", "--json")
+    assert result.exit_code == 2
+    assert len(json.loads(result.stdout)) >= 4
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["run"],
+        ["status"],
+        ["sources"],
+        ["publish"],
+        ["rebuild", "records"],
+        ["submit", "x", "-s", "y"],
+    ],
+)
+def test_no_command_goes_on_with_a_broken_configuration(citybrain, config, tmp_path, words):
+    config.edit("metrics.yaml", "column: amount", "column: amuont")
+    result = citybrain(*words)
+    assert result.exit_code == 2
+    assert "error: metrics.yaml: amount: amuont is no column of records" in result.output
+    assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.parametrize(("name", "value"), [("THREADS", "0"), ("CHUNK_BYTES", "lots")])
+def test_a_setting_that_makes_no_sense_is_named(citybrain, monkeypatch, name, value):
+    monkeypatch.setenv(f"CITYBRAIN_{name}", value)
+    result = citybrain("check")
+    assert result.exit_code == 2
+    assert f"CITYBRAIN_{name}" in result.output
