@@ -36,7 +36,9 @@ def measured(what: str) -> Iterator[None]:
 def citybrain(data: Path, *arguments: str) -> str:
     environment = os.environ | {"CITYBRAIN_DATA_DIR": str(data)}
     command = [sys.executable, "-m", "pipelines.cli", *arguments]
-    return subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout
+    return subprocess.run(
+        command, env=environment, check=True, capture_output=True, text=True
+    ).stdout
 
 
 def big_delivery(data: Path, rows: int) -> None:

@@ -176,7 +176,7 @@ def discover(
         load.record_unchanged(connection, repeated, run_id)
     unchanged = (*again, *repeated)
     for delivery in unchanged:
-        landing.clear(delivery)
+        landing.clear(delivery, settings.landing)
     return Discovery(tuple(_refuse_mixed_parts(pending)), unchanged, tuple(problems))
 
 
@@ -272,7 +272,7 @@ def load_staged(
             final += load.load_chunk(connection, chunk, source, metrics, run_id)
     for chunk in staged:
         for judgement in chunk.judgements:
-            landing.clear(judgement.delivery)
+            landing.clear(judgement.delivery, settings.landing)
         _discard(chunk.folder)
     return final
 

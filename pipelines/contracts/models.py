@@ -90,6 +90,8 @@ class Column(Declared):
                 raise ValueError(f"`{key}` must be a date")
             if not numeric and self.type is not ColumnType.DATE:
                 raise ValueError(f"`{key}` is for numbers and dates")
+        if self.minimum is not None and self.maximum is not None and self.maximum < self.minimum:  # type: ignore[operator]
+            raise ValueError(f"`maximum` {self.maximum} is below `minimum` {self.minimum}")
         return self
 
 
@@ -98,6 +100,12 @@ class Rows(Declared):
 
     min: int = Field(1, ge=0)
     max: int | None = Field(None, ge=0)
+
+    @model_validator(mode="after")
+    def _bounds_are_in_order(self) -> Self:
+        if self.max is not None and self.max < self.min:
+            raise ValueError(f"`max` {self.max} is below `min` {self.min}")
+        return self
 
 
 class Frequency(StrEnum):

@@ -101,15 +101,20 @@ def archived(archive: Path, sha256: str) -> Path:
     return archive / sha256[:2] / sha256
 
 
-def clear(delivery: Delivery) -> None:
-    """Remove a recorded delivery's file from landing, unless other bytes have replaced it."""
+def clear(delivery: Delivery, landing: Path) -> None:
+    """Remove a recorded delivery's file from landing, unless other bytes have replaced it.
+
+    Folders below `landing` that are empty then go too.
+    """
     try:
         stat = delivery.path.stat()
     except FileNotFoundError:
         return
     if stat.st_size == delivery.size and _received(stat) == delivery.received_at:
         delivery.path.unlink(missing_ok=True)
-        for folder in list(delivery.path.parents)[:2]:
+        for folder in delivery.path.parents:
+            if not folder.is_relative_to(landing) or folder == landing:
+                break
             try:
                 folder.rmdir()
             except OSError:  # somebody else's file lies there
@@ -213,7 +218,8 @@ def _identify(path: Path, landing: Path, catalog: Catalog) -> Landed | LandingPr
                 "move it there, or use `citybrain submit`", "文件未按“业务日期/单位/数据源”存放",
             )  # fmt: skip
         day, department, name = steps
-        source, _, part = name[: -len(suffix)].partition(".")
+        source, dot, part = name[: -len(suffix)].partition(".")
+        part = part or dot  # `records..csv` has a part, and a bad one
     return _resolve(path, shown, catalog, source, day, department, part, kind)
 
 
@@ -227,9 +233,10 @@ def _match_patterns(relative: str, catalog: Catalog) -> tuple[str, str, str, str
             match = re.fullmatch(pattern, relative)
             if match:
                 groups = {key: text or "" for key, text in match.groupdict().items()}
+                day = groups.get("business_date", BULK)
                 return (
                     source.name,
-                    groups.get("business_date", BULK),
+                    _dashed(day),
                     groups.get("department", ALL),
                     groups.get("part", ""),
                 )
@@ -276,14 +283,20 @@ def _resolve(
     return Landed(path, source, code, business_date, part, kind)
 
 
+def _dashed(day: str) -> str:
+    """20211001, as file names often have it, as folders are called: 2021-10-01."""
+    return f"{day[:4]}-{day[4:6]}-{day[6:]}" if re.fullmatch(r"\d{8}", day) else day
+
+
 def _day(text: str, contract: Source) -> date | str | None:
     """The business date, None for bulk, or what is wrong with it."""
     if text == BULK and contract.partition.business_date is not None:
         return None
     try:
-        return date.fromisoformat(text)
+        day = date.fromisoformat(text)
     except ValueError:
         return f"{text} is no date of the calendar"
+    return day if day.isoformat() == text else f"{text} is not written as {day}"
 
 
 def _archive(path: Path, archive: Path) -> str:

@@ -30,12 +30,13 @@ from pipelines.contracts.delivery import (
 )
 from pipelines.contracts.models import Department, Source, Suite
 from pipelines.contracts.reasons import Reason
-from pipelines.engine import connect_args, duckdb_url, literal, open_duckdb, quoted, sql
+from pipelines.engine import connect_args, duckdb_url, open_duckdb, quoted, sql
 from pipelines.errors import RejectedError, UnreadableError, UsageError
 from pipelines.ingest.checks import ChecksFailedError, Judge, Rule, rules, within
 from pipelines.ingest.landing import archived
 from pipelines.ingest.normalise import REFUSED, ignored, typed_rows
-from pipelines.ingest.readers import layout, open_delivery
+from pipelines.ingest.readers import open_delivery
+from pipelines.ingest.readers.layout import layout
 from pipelines.settings import Settings
 
 FLUSH_ROWS = 200_000  # raw rows held in memory before they are typed into the file
@@ -214,8 +215,7 @@ class _Chunk:
         self.duckdb.register("raw", pa.concat_tables(pending))
         noise = ignored(self.source)
         self._run(f"INSERT INTO staged {typed_rows(self.source)}")
-        width = literal(str(len(self.source.columns)))
-        self._run(sql("staging/faulted_rows.sql", ignored=noise, width=width))
+        self._run(sql("staging/faulted_rows.sql", ignored=noise))
         for number, rows in self._all(
             f"SELECT _delivery, count(*) FROM raw WHERE {noise} GROUP BY _delivery"
         ):

@@ -288,19 +288,29 @@ def test_a_copy_that_fails_leaves_nothing_in_the_archive(folder, catalog, settin
 def test_a_recorded_file_is_removed_with_the_folders_it_leaves_empty(folder, catalog, settings):
     put(folder, f"{DAY}/gaj/records.csv")
     (delivery,) = received(folder, catalog, settings.archive)
-    clear(delivery)
+    clear(delivery, folder)
     assert folder.is_dir()
     assert list(folder.iterdir()) == []
-    clear(delivery)
+    clear(delivery, folder)
 
 
 def test_folders_with_other_files_stay(folder, catalog, settings):
     put(folder, f"{DAY}/gaj/records.csv")
     other = put(folder, f"{DAY}/wjw/.records.csv.part")
     (delivery,) = received(folder, catalog, settings.archive)
-    clear(delivery)
+    clear(delivery, folder)
     assert other.exists()
     assert not (folder / DAY / "gaj").exists()
+
+
+def test_landing_itself_stays(folder, catalog, settings):
+    path = put(folder, f"{DAY}/gaj/records.csv")
+    (delivery,) = received(folder, catalog, settings.archive)
+    shallow = folder / "records.csv"
+    path.rename(shallow)
+    clear(delivery.model_copy(update={"path": shallow}), folder)
+    assert not shallow.exists()
+    assert folder.is_dir()
 
 
 @pytest.mark.parametrize(("data", "later"), [(b"longer", 0), (b"y", 1_000_000_000)])
@@ -310,7 +320,7 @@ def test_a_file_that_was_replaced_is_not_removed(folder, catalog, settings, data
     before = path.stat().st_mtime_ns
     path.write_bytes(data)
     os.utime(path, ns=(before + later, before + later))
-    clear(delivery)
+    clear(delivery, folder)
     assert path.read_bytes() == data
 
 

@@ -18,8 +18,10 @@ from hypothesis import strategies as st
 
 from pipelines.contracts.models import Source
 from pipelines.errors import RejectedError, UnreadableError
-from pipelines.ingest import readers
-from pipelines.ingest.readers import cell_text, format_of, layout, open_delivery
+from pipelines.ingest.readers import delimited, format_of, jsonlines, open_delivery
+from pipelines.ingest.readers import parquet as parquet_reader
+from pipelines.ingest.readers import workbook as workbook_reader
+from pipelines.ingest.readers.layout import cell_text, layout
 
 LIMIT = 1 << 30
 HEADER = "编号,名称,电话"
@@ -348,7 +350,7 @@ def test_every_row_is_numbered_and_accounted_for(
     text = out.getvalue() if ends else out.getvalue().removesuffix(newline)
     expected = list(csv.reader(io.StringIO(text, newline="")))[len(titles) + 1 :]
 
-    monkeypatch.setattr(readers, "CSV_BLOCK", block)
+    monkeypatch.setattr(delimited, "CSV_BLOCK", block)
     with TemporaryDirectory() as folder:
         path = Path(folder, "export")
         path.write_bytes(text.encode(encoding))
@@ -369,7 +371,7 @@ def test_every_row_is_numbered_and_accounted_for(
 
 
 def test_numbers_go_on_over_batches(read, monkeypatch):
-    monkeypatch.setattr(readers, "CSV_BLOCK", 1 << 12)
+    monkeypatch.setattr(delimited, "CSV_BLOCK", 1 << 12)
     sent = [f"{n},a,b" if n % 7 else f"{n},a" for n in range(5_000)]
     rows = read(HEADER + "\n" + "\n".join(sent) + "\n")
     assert numbers(rows) == list(range(2, 5_002))
@@ -443,7 +445,7 @@ def test_a_note_beside_the_table_makes_its_row_unmappable(read):
 
 
 def test_numbers_go_on_over_a_workbooks_batches(read, monkeypatch):
-    monkeypatch.setattr(readers, "BATCH_ROWS", 7)
+    monkeypatch.setattr(workbook_reader, "BATCH_ROWS", 7)
     rows = read(
         grid(["标题"], HEADER.split(","), *([str(n), "a", "b"] for n in range(100))), "xlsx"
     )
@@ -634,7 +636,7 @@ def test_bytes_that_are_not_utf8_are_named_by_line(read):
 def test_every_line_is_numbered_and_accounted_for(sent):
     sent = ['{"编号": "0"}', *sent, '{"编号": "9"}']
     with TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(readers, "BATCH_ROWS", 4)
+        patch.setattr(jsonlines, "BATCH_ROWS", 4)
         path = Path(folder, "export")
         path.write_text("\n".join(sent))
         rows = rows_of(path, "jsonl")
@@ -695,7 +697,7 @@ def test_bytes_that_are_no_text_do_not_break_the_file(read):
 
 
 def test_numbers_go_on_over_row_groups(read, monkeypatch):
-    monkeypatch.setattr(readers, "BATCH_ROWS", 7)
+    monkeypatch.setattr(parquet_reader, "BATCH_ROWS", 7)
     data = parquet({"编号": [str(n) for n in range(100)]}, row_group_size=30)
     rows = read(data, "parquet")
     assert numbers(rows) == list(range(1, 101))

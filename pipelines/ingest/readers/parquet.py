@@ -1,0 +1,53 @@
+"""Parquet: typed columns as the text that a person would have typed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet
+
+from pipelines.contracts.models import Source
+from pipelines.contracts.reasons import Reason
+from pipelines.errors import UnreadableError
+from pipelines.ingest.headers import Header, match
+from pipelines.ingest.readers.layout import BATCH_ROWS, Reading, cell_text, from_columns
+
+
+def read_parquet(path: Path, source: Source, department: str | None, limit: int) -> Reading:
+    """Open a Parquet file that holds at most `limit` bytes of data."""
+    try:
+        file = pyarrow.parquet.ParquetFile(path)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise UnreadableError(Reason(code="damaged", value=str(error)[:200])) from None
+    unpacked = sum(
+        file.metadata.row_group(group).total_byte_size for group in range(file.num_row_groups)
+    )
+    if unpacked > limit:
+        raise UnreadableError(Reason(code="too_large", value=str(unpacked), expected=str(limit)))
+    header = match(source, file.schema_arrow.names)
+    return Reading(header, _parquet_batches(file, source, header))
+
+
+def _parquet_batches(
+    file: pyarrow.parquet.ParquetFile, source: Source, header: Header
+) -> Iterator[pa.RecordBatch]:
+    number = 1
+    try:
+        for batch in file.iter_batches(BATCH_ROWS):
+            columns = [_as_text(column) for column in batch.columns]
+            numbers = np.arange(number, number + batch.num_rows)
+            number += batch.num_rows
+            yield from_columns(source, header, columns, numbers)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise UnreadableError(Reason(code="damaged", value=str(error)[:200])) from None
+
+
+def _as_text(column: pa.Array) -> pa.Array:
+    try:
+        return pc.cast(column, pa.string())
+    except (pa.ArrowNotImplementedError, pa.ArrowInvalid):  # nested, binary
+        return pa.array([cell_text(cell) for cell in column.to_pylist()], pa.string())

@@ -1,0 +1,83 @@
+"""XLSX workbooks, read for their values by calamine."""
+
+from __future__ import annotations
+
+import mmap
+import zipfile
+from collections.abc import Iterator
+from itertools import chain, islice
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from pipelines.contracts.models import Source
+from pipelines.contracts.reasons import Reason
+from pipelines.errors import UnreadableError
+from pipelines.ingest.headers import SEARCHED_ROWS, Header, locate
+from pipelines.ingest.readers.layout import BATCH_ROWS, Reading, cell_text, from_columns
+
+OLE_MAGIC = bytes.fromhex("d0cf11e0a1b11ae1")  # [MS-CFB] 2.2: compound files, encrypted ones too
+
+
+def read_xlsx(path: Path, source: Source, department: str | None, limit: int) -> Reading:
+    """Open the declared sheet of a workbook that unpacks to at most `limit` bytes."""
+    from python_calamine import CalamineError, CalamineWorkbook
+
+    assert source.formats.xlsx is not None
+    _check_package(path, limit)
+    wanted = source.formats.xlsx.sheet
+    try:
+        with path.open("rb") as stream:
+            book = CalamineWorkbook.from_filelike(stream)
+            names = book.sheet_names
+            known = wanted in names if isinstance(wanted, str) else wanted < len(names)
+            if not known:
+                raise UnreadableError(
+                    Reason(code="missing_sheet", value="、".join(names)[:500], expected=str(wanted))
+                )
+            name = wanted if isinstance(wanted, str) else names[wanted]
+            rows = iter(book.get_sheet_by_name(name).iter_rows())
+    except (CalamineError, OSError, ValueError) as error:
+        raise UnreadableError(Reason(code="damaged", value=str(error)[:200])) from None
+    first = [[cell_text(cell) or "" for cell in row] for row in islice(rows, SEARCHED_ROWS)]
+    index, header = locate(source, first)
+    texts = ([cell_text(cell) or "" for cell in row] for row in rows)
+    below = chain(first[index + 1 :], texts)
+    return Reading(header, _grid_batches(source, header, name, index + 2, below))
+
+
+def _check_package(path: Path, limit: int) -> None:
+    """Refuse what is no workbook, is encrypted or cut off, or unpacks beyond `limit` bytes."""
+    with path.open("rb") as stream:
+        head = stream.read(len(OLE_MAGIC))
+    if head == OLE_MAGIC:
+        with path.open("rb") as stream, mmap.mmap(stream.fileno(), 0, prot=mmap.PROT_READ) as file:
+            encrypted = file.find("EncryptedPackage".encode("utf-16-le")) >= 0
+        reason = (
+            Reason(code="encrypted")
+            if encrypted
+            else Reason(code="damaged", value="an old binary workbook named .xlsx")
+        )
+        raise UnreadableError(reason)
+    try:
+        with zipfile.ZipFile(path) as package:
+            unpacked = sum(entry.file_size for entry in package.infolist())
+    except zipfile.BadZipFile as error:
+        raise UnreadableError(Reason(code="damaged", value=str(error)[:200])) from None
+    if unpacked > limit:
+        raise UnreadableError(Reason(code="too_large", value=str(unpacked), expected=str(limit)))
+
+
+def _grid_batches(
+    source: Source, header: Header, sheet: str, start: int, rows: Iterator[list[str]]
+) -> Iterator[pa.RecordBatch]:
+    width = len(header.cells)
+    number = start
+    while block := list(islice(rows, BATCH_ROWS)):
+        wide = max(width, max(map(len, block)))
+        padded = [row + [""] * (wide - len(row)) for row in block]
+        columns = [pa.array(column, pa.string()) for column in zip(*padded, strict=True)]
+        numbers = np.arange(number, number + len(block))
+        number += len(block)
+        yield from_columns(source, header, columns, numbers, sheet)
