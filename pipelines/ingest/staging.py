@@ -12,7 +12,6 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +20,9 @@ import pyarrow as pa
 import sqlalchemy as sa
 
 from pipelines.contracts.delivery import (
-    Accounting,
     Delivery,
-    Judgement,
     PartitionRows,
     StagedChunk,
-    Verdict,
 )
 from pipelines.contracts.models import Department, Source, Suite
 from pipelines.contracts.reasons import Reason
@@ -37,31 +33,11 @@ from pipelines.ingest.landing import archived
 from pipelines.ingest.normalise import REFUSED, ignored, typed_rows
 from pipelines.ingest.readers import open_delivery
 from pipelines.ingest.readers.layout import layout
+from pipelines.ingest.verdicts import Outcome, judge_delivery
 from pipelines.settings import Settings
 
 FLUSH_ROWS = 200_000  # raw rows held in memory before they are typed into the file
 Progress = Callable[[Delivery], None]
-
-
-@dataclass
-class _Outcome:
-    """What is known of one delivery while its chunk is staged."""
-
-    delivery: Delivery
-    rows_read: int = 0
-    ignored: int = 0
-    faulty: int = 0
-    quarantined: int = 0
-    duplicates: int = 0
-    good: int = 0
-    seconds: float = 0.0
-    unreadable: Reason | None = None
-    unsplit: bool = False  # its rows were not told apart: there are no good ones to take
-    rejections: list[Reason] = field(default_factory=list)
-    holds: list[Reason] = field(default_factory=list)
-    row_reasons: list[Reason] = field(default_factory=list)
-    warnings: list[Reason] = field(default_factory=list)
-    partitions: list[PartitionRows] = field(default_factory=list)
 
 
 def stage(
@@ -81,7 +57,7 @@ def stage(
     folder.mkdir(parents=True, mode=0o700)
     work = folder / "work.duckdb"
     engine = open_duckdb(work, settings, macros=True)
-    outcomes = [_Outcome(delivery) for delivery in deliveries]
+    outcomes = [Outcome(delivery) for delivery in deliveries]
     try:
         with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             chunk = _Chunk(connection, source, suite, departments, settings)
@@ -89,7 +65,7 @@ def stage(
             with closing(Judge(duckdb_url(work), connect_args(settings))) as judge:
                 chunk.check(outcomes, judge)
             chunk.split(outcomes)
-            judgements = tuple(_judge(outcome, source) for outcome in outcomes)
+            judgements = tuple(judge_delivery(outcome, source) for outcome in outcomes)
             staged = StagedChunk(source=source.name, folder=folder, judgements=judgements)
             chunk.write(staged)
     finally:
@@ -122,7 +98,7 @@ class _Chunk:
 
     # --- read -------------------------------------------------------------------------------
 
-    def read(self, outcomes: Sequence[_Outcome], progress: Progress) -> None:
+    def read(self, outcomes: Sequence[Outcome], progress: Progress) -> None:
         """Fill `staged` and `faulted` with every delivery's rows, in bounded memory."""
         self._create(outcomes)
         pending: list[pa.Table] = []
@@ -143,7 +119,7 @@ class _Chunk:
                 for table in ("staged", "faulted"):
                     self._run(f"DELETE FROM {table} WHERE _delivery = {number}")
 
-    def _create(self, outcomes: Sequence[_Outcome]) -> None:
+    def _create(self, outcomes: Sequence[Outcome]) -> None:
         landed = pa.table(
             {
                 "_delivery": pa.array(range(len(outcomes)), pa.int32()),
@@ -170,7 +146,7 @@ class _Chunk:
         own = pa.schema([("_id", pa.int64()), ("_delivery", pa.int32())])
         return pa.schema([*own, *layout(self.source)])
 
-    def _tables(self, number: int, outcome: _Outcome) -> Iterator[pa.Table]:
+    def _tables(self, number: int, outcome: Outcome) -> Iterator[pa.Table]:
         """A delivery's raw rows; faults of the file as a whole go into its outcome."""
         delivery = outcome.delivery
         if delivery.refusal is not None:
@@ -209,7 +185,7 @@ class _Chunk:
             [pa.array(ids), delivery, *batch.columns], schema=self._raw_schema()
         )
 
-    def _flush(self, pending: list[pa.Table], outcomes: Sequence[_Outcome]) -> None:
+    def _flush(self, pending: list[pa.Table], outcomes: Sequence[Outcome]) -> None:
         if not pending:
             return
         self.duckdb.register("raw", pa.concat_tables(pending))
@@ -224,7 +200,7 @@ class _Chunk:
 
     # --- check ------------------------------------------------------------------------------
 
-    def check(self, outcomes: Sequence[_Outcome], judge: Judge) -> None:
+    def check(self, outcomes: Sequence[Outcome], judge: Judge) -> None:
         """Fill `rule` and `failure`: which row fails what; note table rules that break."""
         everything = [*self.row_rules, *self.lineage_rules]
         self._keep(
@@ -245,7 +221,7 @@ class _Chunk:
         self._check_lineage()
 
     def _check_range(
-        self, judge: Judge, outcomes: Sequence[_Outcome], first: int, last: int
+        self, judge: Judge, outcomes: Sequence[Outcome], first: int, last: int
     ) -> None:
         """Judge deliveries first..last as one batch; halve it when one of them breaks it."""
         table = f"judged_{first}_{last}"
@@ -292,7 +268,7 @@ class _Chunk:
         judged = sum(entry.rows for entry in broken)
         assert failures == judged, f"GX judged {judged} failures and {failures} were split off"
 
-    def _check_tables(self, judge: Judge, outcomes: Sequence[_Outcome]) -> None:
+    def _check_tables(self, judge: Judge, outcomes: Sequence[Outcome]) -> None:
         """Compute every table rule's figure for every delivery in one pass."""
         if not self.table_rules:
             return
@@ -355,7 +331,7 @@ class _Chunk:
 
     # --- split ------------------------------------------------------------------------------
 
-    def split(self, outcomes: Sequence[_Outcome]) -> None:
+    def split(self, outcomes: Sequence[Outcome]) -> None:
         """Decide each row's fate and count it in its delivery's outcome."""
         self._run(sql("staging/sorted_rows.sql"))
         for number, fate, rows in self._all(
@@ -452,78 +428,3 @@ def _department_names(departments: Mapping[str, Department]) -> pa.Table:
             "own": pa.array(columns[2], pa.bool_()),
         }
     )
-
-
-def _judge(outcome: _Outcome, source: Source) -> Judgement:
-    """The verdict on one delivery, by DESIGN §3 rules 2, 3 and 8."""
-    delivery = outcome.delivery
-    if outcome.unreadable is not None:
-        return Judgement(
-            delivery=delivery, verdict=Verdict.UNREADABLE, accounting=None,
-            reasons=(outcome.unreadable,), seconds=outcome.seconds,
-        )  # fmt: skip
-    _weigh(outcome, source)
-    verdict = Verdict.ACCEPTED
-    if outcome.quarantined:
-        verdict = Verdict.ACCEPTED_WITH_QUARANTINE
-    reasons = [*outcome.rejections, *outcome.holds]
-    warnings = list(outcome.warnings)
-    if reasons and delivery.overruled is not None and not outcome.unsplit:
-        warnings = [*reasons, Reason(code="overruled", value=delivery.overruled), *warnings]
-        reasons = []
-    if reasons:
-        verdict = Verdict.REJECTED if outcome.rejections else Verdict.HELD
-    loads = verdict.loads
-    accounting = Accounting(
-        rows_read=outcome.rows_read,
-        accepted=outcome.good if loads else 0,
-        quarantined=outcome.quarantined,
-        duplicates=outcome.duplicates,
-        ignored=outcome.ignored,
-        withheld=0 if loads else outcome.good,
-    )
-    accounting.verify(delivery)
-    return Judgement(
-        delivery=delivery,
-        verdict=verdict,
-        accounting=accounting,
-        partitions=_partitions(outcome) if loads else (),
-        reasons=(*reasons, *outcome.row_reasons),
-        warnings=tuple(warnings),
-        seconds=outcome.seconds,
-    )
-
-
-def _weigh(outcome: _Outcome, source: Source) -> None:
-    """Add the rejections that follow from a delivery's own counts."""
-    data = outcome.rows_read - outcome.ignored
-    if outcome.rejections:
-        return
-    if data == 0:
-        if source.empty == "reject":
-            outcome.rejections.append(Reason(code="no_rows"))
-        return
-    most = source.rows.max
-    if data < source.rows.min or (most is not None and data > most):
-        asked = f"{source.rows.min}..{'' if most is None else most}"
-        outcome.rejections.append(Reason(code="row_count", value=str(data), expected=asked))
-    share = outcome.quarantined / data
-    if share > source.max_quarantine:
-        outcome.rejections.append(
-            Reason(
-                code="too_many_quarantined",
-                value=f"{share:.1%} ({outcome.quarantined}/{data})",
-                expected=f"{source.max_quarantine:.0%}",
-            )
-        )
-
-
-def _partitions(outcome: _Outcome) -> tuple[PartitionRows, ...]:
-    """What it replaces: its own partition, if only by nothing, or those its rows name."""
-    delivery = outcome.delivery
-    if outcome.partitions or delivery.department is None or delivery.business_date is None:
-        return tuple(outcome.partitions)
-    own = PartitionRows(
-        department=delivery.department, business_date=delivery.business_date, rows=0
-    )
-    return (own,)

@@ -1,0 +1,15 @@
+"""The `citybrain` command: words in, tables or JSON out. Every command calls a job.
+
+Exit codes: 0 fine; 1 something was rejected or is behind (see --fail-on), or failed; 2 wrong usage
+or configuration. What only some commands need is imported inside them, so that all start at once.
+"""
+
+# commands are listed in the order in which these modules register them
+# isort: off
+from pipelines.cli.terminal import app
+from pipelines.cli import night as night
+from pipelines.cli import views as views
+from pipelines.cli import decisions as decisions
+# isort: on
+
+__all__ = ["app"]

@@ -1,0 +1,106 @@
+"""Commands by which people overrule, mend and take back: recorded in the ledger."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from pipelines.cli.terminal import catalog_of, command, console, watched
+from pipelines.settings import Settings
+
+
+@command()
+def rebuild(
+    source: Annotated[str, typer.Argument(help="The source whose contract changed.")],
+) -> None:
+    """Judge a source's whole archive by its contract of today and replace its table.
+
+    Example: `citybrain rebuild data_records`, then `citybrain publish`
+    """
+    from collections import Counter
+
+    from pipelines import jobs
+
+    settings = Settings()
+    catalog = catalog_of(settings)
+    with watched() as progress:
+        judgements = jobs.rebuild(settings, catalog, source, progress)
+    counts = Counter(judgement.verdict.value for judgement in judgements)
+    console.print(f"rebuilt {source} from {len(judgements)} deliveries: {dict(counts)}")
+    console.print("readers see it after the next run, or `citybrain publish`")
+
+
+@command()
+def accept(
+    delivery: Annotated[str, typer.Argument(help="Its id, or how the id starts.")],
+    reason: Annotated[str, typer.Option(help="Why; recorded in the ledger.")],
+) -> None:
+    """Overrule a held or rejected delivery: its good rows are loaded. Rebuilds honour it.
+
+    Example: `citybrain accept 3f2a91c0 --reason "confirmed with 市公安局 by phone"`
+    """
+    from pipelines import jobs
+
+    settings = Settings()
+    judgement = jobs.accept(settings, catalog_of(settings), delivery, reason)
+    counts = judgement.accounting
+    accepted = counts.accepted if counts else 0
+    console.print(f"{judgement.delivery}: {judgement.verdict.value}, {accepted} rows accepted")
+    console.print("readers see it after the next run, or `citybrain publish`")
+
+
+@command()
+def withdraw(
+    delivery: Annotated[str, typer.Argument(help="Its id, or how the id starts.")],
+    reason: Annotated[str, typer.Option(help="Why; recorded in the ledger.")],
+) -> None:
+    """Take a delivery's rows out of the warehouse. Recorded; rebuilds honour it.
+
+    Example: `citybrain withdraw 3f2a91c0 --reason "sent by mistake"`
+    """
+    from pipelines import jobs
+
+    settings = Settings()
+    gone = jobs.withdraw(settings, catalog_of(settings), delivery, reason)
+    console.print(f"withdrew {gone} rows")
+    console.print("readers see it after the next run, or `citybrain publish`")
+
+
+@command()
+def publish(
+    unpin: Annotated[
+        bool, typer.Option("--unpin", help="End a rollback: readers get the newest again.")
+    ] = False,
+) -> None:
+    """Publish the warehouse as it is now: build, verify, put in place.
+
+    Example: `citybrain publish`, or `citybrain publish --unpin` after a rollback
+    """
+    from pipelines import jobs
+    from pipelines.warehouse.publish import unpin as end_rollback
+
+    settings = Settings()
+    if unpin:
+        end_rollback(settings)
+    generation = jobs.publish(settings, catalog_of(settings))
+    where = "in place" if generation.in_place else "built; readers stay pinned, see --unpin"
+    console.print(f"generation {generation.number} {where}: {generation.path}", soft_wrap=True)
+
+
+@command()
+def rollback(
+    generation: Annotated[
+        int | None, typer.Option(help="Which to go back to [default: the one before].")
+    ] = None,
+) -> None:
+    """Put an older generation in place and pin readers to it.
+
+    Runs go on building generations; `citybrain publish --unpin` lets readers have them again.
+
+    Example: `citybrain rollback`, or `citybrain rollback --generation 41`
+    """
+    from pipelines.warehouse.publish import rollback as roll_back
+
+    placed = roll_back(Settings(), generation)
+    console.print(f"readers are pinned to generation {placed.number}: {placed.path}")

@@ -1,0 +1,102 @@
+"""Commands that bring data in: run, submit, sample."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipelines.cli.terminal import (
+    AsOf,
+    DateRange,
+    FailOn,
+    Json,
+    catalog_of,
+    command,
+    console,
+    exit_for,
+    parse_day,
+    parse_range,
+    watched,
+    yesterday,
+)
+from pipelines.settings import Settings
+
+
+@command()
+def run(
+    dates: DateRange = None,
+    as_of: AsOf = None,
+    fail_on: Annotated[FailOn, typer.Option(help="What to exit with 1 for.")] = FailOn.ANY,
+    as_json: Json = False,
+) -> None:
+    """Take every pending delivery into the warehouse, then pace, alerts, publication.
+
+    Examples: `citybrain run` · `citybrain run --as-of 2021-10-31` ·
+    `citybrain run --date 2021-10-01..2021-10-07` (a backfill of those business days)
+    """
+    from pipelines import jobs
+    from pipelines.cli import rendering
+
+    settings = Settings()
+    catalog = catalog_of(settings)
+    day = parse_day(as_of) if as_of else yesterday()
+    with watched() as progress:
+        report = jobs.run(settings, catalog, day, parse_range(dates), progress)
+    if as_json:
+        typer.echo(rendering.as_json(rendering.report_record(report)))
+    else:
+        rendering.show_report(console, report, catalog)
+    exit_for(fail_on, report.has_rejections, report.is_behind)
+
+
+@command()
+def submit(
+    file: Annotated[Path, typer.Argument(help="The export.")],
+    source: Annotated[str, typer.Option("--source", "-s", help="What it is an export of.")],
+    department: Annotated[
+        str | None, typer.Option("--department", "-d", help="Whose it is (its code).")
+    ] = None,
+    day: Annotated[
+        str | None, typer.Option("--date", help="The business date it speaks of.")
+    ] = None,
+    part: Annotated[str, typer.Option(help="Its part, when a day comes in several files.")] = "",
+) -> None:
+    """Put a file into the landing folder, for people who make no folders.
+
+    Example: `citybrain submit 归集量.csv --source data_records --department gaj --date 2021-10-31`
+    """
+    from pipelines.ingest import landing
+
+    settings = Settings()
+    business_date = parse_day(day) if day else None
+    catalog = catalog_of(settings)
+    place = landing.submit(file, settings, catalog, source, department, business_date, part)
+    console.print(f"landed at {place}; `citybrain run` takes it in", soft_wrap=True)
+
+
+@command()
+def sample(
+    folder: Annotated[Path, typer.Argument(help="The landing folder to write into.")],
+    until: Annotated[str, typer.Option(help="The last business date.")] = "2021-10-31",
+    as_json: Json = False,
+) -> None:
+    """Write the deliveries of a made-up city, the same ones every time.
+
+    Example: `citybrain sample data/landing && citybrain run --as-of 2021-10-31`
+    """
+    from pipelines.cli import rendering
+    from pipelines.sample import write_sample
+
+    with watched() as progress:
+        summary = write_sample(
+            folder, catalog_of(Settings()), parse_day(until),
+            lambda done, total: progress("writing days", done, total),
+        )  # fmt: skip
+    if as_json:
+        typer.echo(rendering.as_json({"files": summary.files, "bytes": summary.bytes,
+                                      "facts": summary.facts}))  # fmt: skip
+        return
+    size = summary.bytes / 1e6
+    console.print(f"wrote {summary.files} files ({size:.1f} MB) into {folder}", soft_wrap=True)

@@ -1,0 +1,291 @@
+"""Commands that show: status, deliveries, quarantine, sources, check, sql."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from pipelines.cli.terminal import (
+    DateRange,
+    DepartmentCode,
+    FailOn,
+    Json,
+    SourceName,
+    catalog_of,
+    command,
+    console,
+    exit_for,
+    messages,
+    parse_day,
+    parse_range,
+)
+from pipelines.contracts.catalog import read_catalog
+from pipelines.contracts.delivery import Verdict
+from pipelines.errors import UsageError
+from pipelines.settings import Settings
+
+if TYPE_CHECKING:
+    from pipelines.tracking.pace import Pace
+
+
+@command()
+def status(
+    as_of: Annotated[
+        str | None, typer.Option(help="Compute the pace as of this day, not the last run's.")
+    ] = None,
+    known_at: Annotated[
+        int | None, typer.Option(help="Compute it from what was known at this ledger position.")
+    ] = None,
+    target: Annotated[str | None, typer.Option(help="Only this target.")] = None,
+    departments: Annotated[
+        bool, typer.Option("--departments", help="Show departments' rows, too.")
+    ] = False,
+    fail_on: Annotated[FailOn, typer.Option(help="What to exit with 1 for.")] = FailOn.NEVER,
+    as_json: Json = False,
+) -> None:
+    """Show how far each target is, from the published generation.
+
+    JSON: a list of {target, department (null for the city), as_of, baseline, goal, actual,
+    expected, progress, spi, spi_t, required_per_day, coverage, status}.
+
+    Examples: `citybrain status` · `citybrain status --target hundred_day_collection --departments`
+    """
+    from pipelines import jobs
+    from pipelines.cli import rendering
+
+    settings = Settings()
+    catalog = catalog_of(settings)
+    if target is not None and target not in catalog.targets:
+        raise UsageError(f"no target is called {target}; there are {', '.join(catalog.targets)}")
+    paces = jobs.status(settings, catalog, parse_day(as_of) if as_of else None, known_at)
+    paces = [pace for pace in paces if target in (None, pace.target)]
+    if as_json:
+        typer.echo(rendering.as_json(rendering.pace_records(paces)))
+    else:
+        shown = [pace for pace in paces if departments or pace.department is None]
+        console.print(rendering.pace_table(shown, catalog))
+        _show_attention(settings, paces)
+    behind = any(pace.status in ("behind", "missed") for pace in paces)
+    exit_for(fail_on, bool(_rejected_corrections()), behind)
+
+
+def _rejected_corrections() -> list[dict[str, Any]]:
+    return _select("queries/rejected_corrections.sql")
+
+
+def _show_attention(settings: Settings, paces: list[Pace]) -> None:
+    """What a reader of the figures must know besides."""
+    from pipelines.warehouse.publish import pinned_to
+
+    silent = [pace for pace in paces if pace.department and pace.status in ("no_data", "stale")]
+    if silent:
+        console.print(f"{len(silent)} departments' figures are stale or missing (--departments)")
+    for row in _rejected_corrections():
+        console.print(
+            f"correction {row['verdict']}: {row['business_date']}/{row['department']}/"
+            f"{row['source']} ({row['delivery_id'][:8]}); the figures are those of the earlier one",
+            markup=False,
+        )
+    pinned = pinned_to(settings)
+    if pinned is not None:
+        console.print(
+            f"readers are pinned to generation {pinned} (`citybrain publish --unpin` ends it)"
+        )
+
+
+@command()
+def deliveries(
+    source: SourceName = None,
+    department: DepartmentCode = None,
+    dates: DateRange = None,
+    verdict: Annotated[Verdict | None, typer.Option(help="Only this verdict.")] = None,
+    limit: Annotated[int, typer.Option(help="At most so many, the newest; 0 is all.")] = 50,
+    as_json: Json = False,
+) -> None:
+    """List deliveries, each with its verdict and where its rows went.
+
+    JSON (all of them): a list of {delivery, source, department, business_date, part, verdict,
+    rows_read, accepted, quarantined, duplicates, ignored, withheld, reasons, superseded}; counts
+    are null when the file is unreadable or unchanged.
+
+    Example: `citybrain deliveries --verdict rejected --department gaj`
+    """
+    from pipelines.cli import rendering
+
+    filters = _filters(source, department, dates, 0 if as_json else limit)
+    found = _select("queries/deliveries.sql", verdict=verdict and verdict.value, **filters)
+    if as_json:
+        typer.echo(rendering.as_json(rendering.delivery_records(found)))
+        return
+    rows = []
+    for record in rendering.delivery_records(found):
+        counts = [record[name] for name in rendering.COUNTS]
+        rows.append(
+            (
+                record["delivery"][:8],
+                str(record["business_date"] or "bulk"),
+                record["department"] or "all",
+                record["source"] + (f".{record['part']}" if record["part"] else ""),
+                rendering.coloured(record["verdict"]),
+                *(rendering.number(count) for count in counts),
+                "; ".join(record["reasons"])[:120],
+            )
+        )
+    names = [f"{name} #" for name in rendering.COUNTS]
+    columns = ("delivery", "date", "department", "source", "verdict", *names, "reasons")
+    console.print(rendering.table("Deliveries", columns, rows))
+
+
+@command()
+def quarantine(
+    source: SourceName = None,
+    department: DepartmentCode = None,
+    dates: DateRange = None,
+    limit: Annotated[int, typer.Option(help="At most so many rows; 0 is all.")] = 50,
+    as_json: Json = False,
+) -> None:
+    """List rows that were kept out, each with its place in the file and every reason.
+
+    Example: `citybrain quarantine --source data_records --department gaj`
+    """
+    from pipelines.cli import rendering
+    from pipelines.contracts.reasons import Reason
+
+    found = _select("queries/quarantine.sql", **_filters(source, department, dates, limit))
+    for row in found:
+        row["reasons"] = [
+            Reason(**{key: text or "" for key, text in reason.items()}).english()
+            for reason in row["reasons"]
+        ]
+    if as_json:
+        typer.echo(rendering.as_json(found))
+        return
+    rows = [
+        (
+            row["delivery_id"][:8],
+            str(row["business_date"] or "-"),
+            row["department"] or "-",
+            row["source"],
+            f"{row['sheet']} {row['row_number']}".strip(),
+            "; ".join(row["reasons"]),
+            row["row_text"] or "(cannot be mapped to columns)",
+        )
+        for row in found
+    ]
+    columns = ("delivery", "date", "department", "source", "row #", "reasons", "text (masked)")
+    console.print(rendering.table("Quarantined rows", columns, rows))
+
+
+def _select(file: str, **values: Any) -> list[dict[str, Any]]:
+    """Rows of a query over the published generation, as dictionaries."""
+    from pipelines import published
+    from pipelines.engine import sql
+
+    with published.connect() as connection:
+        result = connection.execute(sql(file), values or None)
+        names = [column[0] for column in result.description]
+        return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
+
+
+def _filters(
+    source: str | None, department: str | None, dates: str | None, limit: int
+) -> dict[str, Any]:
+    """What the listing queries are asked with; None leaves a filter out."""
+    first, last = parse_range(dates) or (None, None)
+    return {
+        "source": source, "department": department, "first": first, "last": last,
+        "limit": limit or None,
+    }  # fmt: skip
+
+
+@command()
+def sources(as_json: Json = False) -> None:
+    """List the sources, what they hold and when they are due.
+
+    Example: `citybrain sources --json`
+    """
+    from pipelines.cli import rendering
+
+    catalog = catalog_of(Settings())
+    if as_json:
+        typer.echo(rendering.as_json(list(catalog.sources.values())))
+        return
+    rows = []
+    for source in catalog.sources.values():
+        due = source.due
+        when = f"{due.frequency}, {due.time:%H:%M} after {due.grace_days}+1 days" if due else "-"
+        formats = ", ".join(name for name, declared in source.formats if declared is not None)
+        metrics = len(catalog.metrics_of(source.name))
+        rows.append((source.name, source.title, source.content, when, formats, str(metrics)))
+    columns = ("source", "title", "content", "due", "formats", "metrics #")
+    console.print(rendering.table("Sources", columns, rows))
+
+
+@command()
+def check(as_json: Json = False) -> None:
+    """Check the configuration and list every problem, each with file, key and mend.
+
+    Exits with 2 when there is one.
+
+    Example: `CITYBRAIN_CONFIG_DIR=/etc/citybrain citybrain check`
+    """
+    from dataclasses import asdict
+
+    from pipelines.cli import rendering
+
+    catalog, problems = read_catalog(Settings().config_dir)
+    if as_json:
+        typer.echo(rendering.as_json([asdict(problem) for problem in problems]))
+    for problem in problems:
+        messages.print(f"{problem}", style="red", markup=False, soft_wrap=True)
+    if problems:
+        raise typer.Exit(2)
+    if not as_json:
+        console.print(
+            f"sound: {len(catalog.sources)} sources, {len(catalog.metrics)} metrics, "
+            f"{len(catalog.targets)} targets, {len(catalog.departments)} departments "
+            f"(configuration {catalog.configuration_hash})"
+        )
+
+
+@command(name="sql")
+def query(
+    statement: Annotated[str, typer.Argument(help="The query; - reads it from standard input.")],
+    as_json: Json = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
+    limit: Annotated[int, typer.Option(help="Rows of the table shown; 0 is all.")] = 200,
+) -> None:
+    """Ask the published generation, read-only; works while a run is loading.
+
+    Example: `citybrain sql "SELECT * FROM marts.target_pace WHERE status = 'behind'"`
+    """
+    import duckdb
+
+    from pipelines import published
+    from pipelines.cli import rendering
+
+    text = sys.stdin.read() if statement == "-" else statement
+    with published.connect() as connection:
+        connection.execute(
+            "SET enable_external_access = false"
+        )  # answers questions, reads no files
+        try:
+            result = connection.sql(text)
+        except duckdb.Error as error:
+            raise UsageError(str(error).strip()) from None
+        if result is None:
+            raise UsageError("the statement answers nothing; the published copy is read-only")
+        if as_csv:
+            typer.echo(result.df().to_csv(index=False), nl=False)
+            return
+        names = result.columns
+        fetched = result.fetchall() if as_json or not limit else result.fetchmany(limit)
+        if as_json:
+            typer.echo(rendering.as_json([dict(zip(names, row, strict=True)) for row in fetched]))
+            return
+        rows = [["-" if cell is None else str(cell) for cell in row] for row in fetched]
+        console.print(rendering.table("", names, rows))
+        if limit and len(fetched) == limit:
+            console.print(f"(the first {limit} rows; --limit 0 shows all)")
