@@ -75,6 +75,10 @@ TEMPLATES: dict[str, tuple[str, str]] = {
         "the checks could not be computed on this delivery: {value}",
         "无法对该文件执行检查:{value}",
     ),
+    "defect": (
+        "our own program failed on this file ({value}); report it, rebuild the source when mended",
+        "系统处理该文件时出错({value}),已转技术人员处理,无需重新报送",
+    ),
     "parts_mixed": (
         "the day has files with and without a part; send one or the other",
         "同一天既有分包文件又有整包文件,请只报送其中一种",

@@ -7,6 +7,7 @@ same deliveries under the same contract give the same files, wherever and howeve
 
 from __future__ import annotations
 
+import logging
 import shutil
 import time
 from collections import defaultdict
@@ -37,7 +38,9 @@ from pipelines.ingest.verdicts import Outcome, judge_delivery
 from pipelines.settings import Settings
 
 FLUSH_ROWS = 200_000  # raw rows held in memory before they are typed into the file
+DEFECT = "defect"  # the reason of a delivery that our own code fails on
 Progress = Callable[[Delivery], None]
+log = logging.getLogger(__name__)
 
 
 def stage(
@@ -51,8 +54,54 @@ def stage(
 ) -> StagedChunk:
     """Judge `deliveries` (all of `source`, all archived) into `folder`, replacing what is there.
 
-    A delivery that cannot be read or checked is judged so and does not disturb the others.
+    A delivery that cannot be read or checked is judged so and does not disturb the others; nor
+    does one that our own code fails on: it is set aside as unreadable, to be rebuilt once mended.
     """
+
+    def attempt(some: Sequence[Delivery], watch: Progress = lambda delivery: None) -> StagedChunk:
+        return _stage(some, source, suite, departments, settings, folder, watch)
+
+    try:
+        return attempt(deliveries, progress)
+    except (UsageError, OSError, MemoryError):  # of this machine, and no delivery's fault
+        raise
+    except Exception:
+        log.exception("staging %d deliveries of %s failed", len(deliveries), source.name)
+    faults = _find_faults(deliveries, attempt)
+    marked = [
+        delivery.model_copy(update={"refusal": faults.get(delivery.delivery_id, delivery.refusal)})
+        for delivery in deliveries
+    ]
+    return attempt(marked)
+
+
+def _find_faults(
+    deliveries: Sequence[Delivery], attempt: Callable[[Sequence[Delivery]], object]
+) -> dict[str, Reason]:
+    """Which deliveries our own code fails on, found by halving: the reason by delivery id."""
+    try:
+        attempt(deliveries)
+    except (UsageError, OSError, MemoryError):
+        raise
+    except Exception as error:
+        if len(deliveries) == 1:
+            told = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+            return {deliveries[0].delivery_id: Reason(code=DEFECT, value=told)}
+        middle = len(deliveries) // 2
+        first, second = deliveries[:middle], deliveries[middle:]
+        return _find_faults(first, attempt) | _find_faults(second, attempt)
+    return {}
+
+
+def _stage(
+    deliveries: Sequence[Delivery],
+    source: Source,
+    suite: Suite,
+    departments: Mapping[str, Department],
+    settings: Settings,
+    folder: Path,
+    progress: Progress,
+) -> StagedChunk:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True, mode=0o700)
     work = folder / "work.duckdb"
@@ -149,6 +198,9 @@ class _Chunk:
     def _tables(self, number: int, outcome: Outcome) -> Iterator[pa.Table]:
         """A delivery's raw rows; faults of the file as a whole go into its outcome."""
         delivery = outcome.delivery
+        if delivery.refusal is not None and delivery.refusal.code == DEFECT:
+            outcome.unreadable = delivery.refusal
+            return
         if delivery.refusal is not None:
             outcome.rejections.append(delivery.refusal)
         if delivery.department is not None and delivery.business_date is not None:

@@ -262,6 +262,35 @@ def test_a_delivery_that_breaks_the_checks_is_isolated(
     assert judged_ranges == [(0, 4), (0, 2), (0, 1), (2, 2), (3, 4)]
 
 
+def test_a_delivery_that_our_code_fails_on_is_set_aside(
+    city: City, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pipelines.ingest import staging
+
+    city.source(RECORDS)
+    for number in range(7):
+        city.land([(f"k{number}", 1)], day=DAY + timedelta(days=number))
+    real = staging.open_delivery
+
+    def defective(path: Path, *arguments: Any) -> Any:
+        if b"k4" in path.read_bytes():
+            raise RuntimeError("a defect")
+        return real(path, *arguments)
+
+    monkeypatch.setattr(staging, "open_delivery", defective)
+    judgements = city.take()
+    verdicts = [one.verdict for one in judgements]
+    assert verdicts.count(Verdict.ACCEPTED) == 6
+    [broken] = [one for one in judgements if one.verdict is Verdict.UNREADABLE]
+    assert broken.delivery.business_date == DAY + timedelta(days=4)
+    assert "RuntimeError: a defect" in broken.reasons[0].english()
+    assert city.items() == {f"k{number}" for number in range(7) if number != 4}
+
+    monkeypatch.setattr(staging, "open_delivery", real)
+    jobs.rebuild(city.settings, city.catalog, "records")
+    assert city.items() == {f"k{number}" for number in range(7)}
+
+
 def test_nothing_of_a_chunk_stays_open(city: City) -> None:
     """A process that stages many chunks must not hold their deleted files."""
     city.send([("x", 1, "")])
