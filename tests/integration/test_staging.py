@@ -269,7 +269,7 @@ def test_a_delivery_that_our_code_fails_on_is_set_aside(
 
     city.source(RECORDS)
     for number in range(7):
-        city.land([(f"k{number}", 1)], day=DAY + timedelta(days=number))
+        city.land([(f"k{number}", 1, "交通")], day=DAY + timedelta(days=number))
     real = staging.open_delivery
 
     def defective(path: Path, *arguments: Any) -> Any:
