@@ -5,6 +5,7 @@ Stored in the ledger as it is; English for the command line and logs, Chinese fo
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from types import MappingProxyType
 
@@ -27,7 +28,7 @@ TEMPLATES: dict[str, tuple[str, str]] = {
     ),
     "damaged": (
         "the file is truncated or damaged ({value}); export it again",
-        "文件不完整或已损坏({value}),请重新导出后报送",
+        "文件不完整或已损坏,请重新导出后报送",
     ),
     "too_large": (
         "the file unpacks to {value} bytes, more than {expected}; split it into parts",
@@ -148,6 +149,14 @@ EXPECTED_CHINESE = {
 }
 
 
+# what was found, where it is a phrase of ours and not the department's own text
+FOUND_CHINESE = (
+    (re.compile(r"byte (\d+), line (\d+)"), r"第 \2 行(第 \1 字节处)无法识别"),
+    (re.compile(r"line (\d+), byte (\d+) of it"), r"第 \1 行(行内第 \2 字节处)无法识别"),
+    (re.compile(r"it reads as (.+)"), r"实际为 \1 编码"),
+)
+
+
 class Reason(BaseModel):
     """One reason. `value` is what was found (masked if personal), `expected` what was promised.
 
@@ -172,6 +181,9 @@ class Reason(BaseModel):
             "expected": EXPECTED_CHINESE.get(self.expected, self.expected),
             "column": titles.get(self.column, self.column),
         }
+        if self.code == "encoding":
+            for phrase, chinese in FOUND_CHINESE:
+                fields["value"] = phrase.sub(chinese, fields["value"])
         return self._counted(TEMPLATES[self.code][1].format(**fields), "{} 行:{}")
 
     def _fields(self) -> dict[str, str]:

@@ -43,7 +43,7 @@ _VERDICTS: Mapping[Verdict, tuple[str, AlertLevel]] = {
 _GROUPS: Mapping[AlertKind, str] = {
     "target": "目标进度",
     "delivery": "报送质量",
-    "feed": "逾期未报",
+    "feed": "逾期缺报",
     "landing": "落地文件",
 }
 _GROUP_LIMIT = 20  # lines of one group in the digest
@@ -183,7 +183,7 @@ def feed_alerts(
                 kind="feed",
                 key=f"feed:{late.source}:{late.department}",
                 level="warning",
-                title=f"【未报送】{_label(late.department, departments)} · {source.title}",
+                title=f"【缺报】{_label(late.department, departments)} · {source.title}",
                 detail=f"缺 {len(late.missing)} {'天' if daily else '期'},"
                 f"最早为 {late.missing[0]};{last}",
                 source=late.source,

@@ -200,7 +200,7 @@ def test_feeds_that_are_late() -> None:
         DEPARTMENTS,
     )
     assert (late.key, late.level) == ("feed:records:gaj", "warning")
-    assert late.title == "【未报送】公安局 · 数据资源归集情况"
+    assert late.title == "【缺报】公安局 · 数据资源归集情况"
     assert late.detail == "缺 2 天,最早为 2021-10-29;最近一次为 2021-10-28"
     assert never.detail.endswith("从未报送")
     assert "unheard_of" in never.title
