@@ -71,6 +71,10 @@ class IncompatibleTableError(CitybrainError):
     """A contract changed in a way its table cannot follow; names the command that rebuilds it."""
 
 
+class WorseError(CitybrainError):
+    """What was asked for would take sound data away; names how much, and how to insist."""
+
+
 class WarehouseBusyError(CitybrainError):
     """Another process holds the warehouse; names it and says since when."""
 

@@ -10,7 +10,7 @@ import logging
 import shutil
 import uuid
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
@@ -27,6 +27,7 @@ from pipelines.errors import (
     IncompatibleTableError,
     UsageError,
     VerificationError,
+    WorseError,
 )
 from pipelines.settings import Settings
 from pipelines.tracking.alerts import (
@@ -310,9 +311,15 @@ def track(settings: Settings, catalog: Catalog, as_of: date, run_id: str) -> lis
     """Compute and store the pace of every target as of a day."""
     with open_warehouse(settings, "track") as connection:
         _apply_configuration(connection, catalog)
-        paces = pace_store.compute_pace(connection, catalog, as_of)
-        pace_store.store_pace(connection, paces, run_id, catalog.configuration_hash)
-        return paces
+        return _store_pace(connection, catalog, as_of, run_id)
+
+
+def _store_pace(
+    connection: sa.Connection, catalog: Catalog, as_of: date, run_id: str
+) -> list[Pace]:
+    paces = pace_store.compute_pace(connection, catalog, as_of)
+    pace_store.store_pace(connection, paces, run_id, catalog.configuration_hash)
+    return paces
 
 
 def raise_alerts(settings: Settings, catalog: Catalog, as_of: date, run_id: str) -> list[Alert]:
@@ -320,15 +327,13 @@ def raise_alerts(settings: Settings, catalog: Catalog, as_of: date, run_id: str)
     from pipelines.ingest import landing
 
     with open_warehouse(settings, "alerts") as connection:
-        judgements = ledger.judged_since_last_run(connection)
+        refused = pace_store.refused_deliveries(connection, as_of)
         paces = pace_store.pace_of_run(connection, run_id)
         overdue = pace_store.overdue_feeds(connection, catalog, as_of)
     _, problems = landing.look(settings.landing, catalog)
-    # a delivery that was mended within the same run needs no phone call
-    latest = {judgement.delivery.slot: judgement for judgement in judgements}
     alerts = [
         *target_alerts(paces, catalog.targets, catalog.metrics, catalog.departments),
-        *delivery_alerts(latest.values(), catalog.departments, catalog.sources),
+        *delivery_alerts(refused, catalog.departments, catalog.sources),
         *feed_alerts(overdue, catalog.sources, catalog.departments),
         *landing_alerts((problem.path, problem.chinese) for problem in problems),
     ]
@@ -350,7 +355,20 @@ def close_run(
 
 
 def publish(settings: Settings, catalog: Catalog) -> publishing.Generation:
-    """Build, verify and put in place a read-only generation."""
+    """Build, verify and put in place a read-only generation.
+
+    What people decided since the last run is in its pace, too.
+    """
+    with open_warehouse(settings, "publish") as connection:
+        latest = ledger.latest_run(connection)
+        stands = (ledger.last_position(connection), catalog.configuration_hash)
+        if latest is not None and (latest.position, latest.configuration_hash) != stands:
+            run_id, started_at = new_run_id(), datetime.now(UTC).replace(tzinfo=None)
+            _apply_configuration(connection, catalog)
+            _store_pace(connection, catalog, latest.as_of, run_id)
+            ledger.record_run(
+                connection, run_id, latest.as_of, started_at, catalog.configuration_hash, {}
+            )
     with operations.open_operations(settings) as store:
         frames = operations.export(store)
     return publishing.publish(settings, catalog.sources, frames, operations.METADATA)
@@ -379,10 +397,13 @@ def rebuild(
     catalog: Catalog,
     name: str,
     progress: Progress = silent,
+    force: bool = False,
 ) -> list[Judgement]:
     """Judge a source's whole archive by its contract of today and replace its table.
 
-    Decisions of people are honoured. Raises UsageError for a source that nobody knows.
+    Decisions of people are honoured. Raises UsageError for a source that nobody knows, and
+    WorseError, with nothing changed, when deliveries that are in force would no longer be taken;
+    `force` takes them away.
     """
     if name not in catalog.sources:
         raise UsageError(f"no source is called {name}; there are {', '.join(catalog.sources)}")
@@ -396,6 +417,8 @@ def rebuild(
             found = ledger.deliveries_to_rebuild(connection, name)
             if list(map(tuple, found)) == judged:  # nothing came while this was staged
                 withdrawn = [row.delivery_id for row in found if row.is_withdrawn]
+                if not force:
+                    _refuse_losses(ledger.in_force(connection, name), staged)
                 judgements = load.reload(connection, staged, source, metrics, run_id, withdrawn)
                 _apply_configuration(connection, catalog)
                 break
@@ -411,6 +434,24 @@ def rebuild(
     return judgements
 
 
+def _refuse_losses(in_force: Mapping[str, int], staged: Iterable[StagedChunk]) -> None:
+    """Worse never displaces better: not even when a contract was changed for the worse."""
+    lost = [
+        judgement
+        for chunk in staged
+        for judgement in chunk.judgements
+        if judgement.delivery.delivery_id in in_force and not judgement.verdict.loads
+    ]
+    if lost:
+        rows = sum(in_force[judgement.delivery.delivery_id] for judgement in lost)
+        first = lost[0]
+        why = first.reasons[0].english() if first.reasons else first.verdict.value
+        raise WorseError(
+            f"{len(lost)} deliveries with {rows} rows that are in force would no longer be taken, "
+            f"such as {first.delivery}: {why}; correct the contract, or say --force"
+        )
+
+
 def accept(settings: Settings, catalog: Catalog, prefix: str, reason: str) -> Judgement:
     """Overrule a held or rejected delivery: its good rows load. Recorded; rebuilds honour it."""
     run_id = new_run_id()
@@ -418,6 +459,9 @@ def accept(settings: Settings, catalog: Catalog, prefix: str, reason: str) -> Ju
         row = ledger.find_delivery(connection, prefix)
         if row.verdict not in (Verdict.HELD, Verdict.REJECTED):
             raise UsageError(f"delivery {row.delivery_id} is {row.verdict}, not held or rejected")
+        newer = ledger.newer_in_force(connection, row)
+        if newer is not None:
+            raise UsageError(f"{newer} was received later and provides this day; nothing changes")
     delivery = ledger.delivery_of(row, catalog.contract_hash(row.source), reason)
     staged = stage(settings, catalog, [delivery], run_id, 0)
     source, metrics = catalog.sources[row.source], catalog.metrics_of(row.source)

@@ -13,6 +13,9 @@ from pipelines.settings import Settings
 @command()
 def rebuild(
     source: Annotated[str, typer.Argument(help="The source whose contract changed.")],
+    force: Annotated[
+        bool, typer.Option("--force", help="Even when data in force would be lost by it.")
+    ] = False,
 ) -> None:
     """Judge a source's whole archive by its contract of today and replace its table.
 
@@ -25,9 +28,10 @@ def rebuild(
     settings = Settings()
     catalog = catalog_of(settings)
     with watched() as progress:
-        judgements = jobs.rebuild(settings, catalog, source, progress)
+        judgements = jobs.rebuild(settings, catalog, source, progress, force)
     counts = Counter(judgement.verdict.value for judgement in judgements)
-    console.print(f"rebuilt {source} from {len(judgements)} deliveries: {dict(counts)}")
+    told = ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
+    console.print(f"rebuilt {source} from {len(judgements)} deliveries: {told or 'none'}")
     console.print("readers see it after the next run, or `citybrain publish`")
 
 
@@ -63,7 +67,9 @@ def withdraw(
 
     settings = Settings()
     gone = jobs.withdraw(settings, catalog_of(settings), delivery, reason)
-    console.print(f"withdrew {gone} rows")
+    console.print(
+        f"withdrew {gone} rows: its days now have no data of {delivery}; to undo, submit it again"
+    )
     console.print("readers see it after the next run, or `citybrain publish`")
 
 

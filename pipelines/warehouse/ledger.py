@@ -278,6 +278,33 @@ def record_run(
     )  # fmt: skip
 
 
+def latest_run(connection: sa.Connection) -> sa.Row[Any] | None:
+    """The newest finished run."""
+    return next(iter(rows(connection, "SELECT * FROM run ORDER BY finished_at DESC LIMIT 1")), None)
+
+
+def in_force(connection: sa.Connection, source: str) -> dict[str, int]:
+    """The deliveries that provide a source's rows now, and how many."""
+    query = (
+        "SELECT delivery_id, CAST(sum(rows) AS BIGINT) FROM delivery_partition "
+        "WHERE source = :source AND known_until IS NULL GROUP BY delivery_id"
+    )
+    return dict(map(tuple, rows(connection, query, source=source)))
+
+
+def newer_in_force(connection: sa.Connection, row: sa.Row[Any]) -> str | None:
+    """The delivery received after `row` that provides its partition now, if any."""
+    found = rows(
+        connection,
+        "SELECT delivery_id FROM delivery_partition WHERE known_until IS NULL "
+        "AND source = :source AND department = :department AND business_date = :day "
+        "AND part = :part AND received_at > :received_at",
+        source=row.source, department=row.department, day=row.business_date, part=row.part,
+        received_at=row.received_at,
+    )  # fmt: skip
+    return found[0].delivery_id if found else None
+
+
 def received_dates(
     connection: sa.Connection, sources: Collection[str], since: date
 ) -> dict[str, dict[str, set[date]]]:
@@ -292,6 +319,11 @@ def received_dates(
         if source in found:
             found[source].setdefault(department, set()).add(business_date)
     return found
+
+
+def refused(connection: sa.Connection, since: date) -> list[Judgement]:
+    """Deliveries received since a day that were not taken, nor anything in their place since."""
+    return [judgement_of(row) for row in rows(connection, sql("pace/refused.sql"), since=since)]
 
 
 def judged_since_last_run(connection: sa.Connection) -> list[Judgement]:

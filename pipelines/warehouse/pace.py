@@ -10,6 +10,7 @@ import pyarrow as pa
 import sqlalchemy as sa
 
 from pipelines.contracts.catalog import Catalog
+from pipelines.contracts.delivery import Judgement
 from pipelines.contracts.models import Kind, Metric, Source, Target
 from pipelines.engine import sql
 from pipelines.errors import UsageError
@@ -17,9 +18,9 @@ from pipelines.tracking.calendar import WorkCalendar
 from pipelines.tracking.freshness import Observation, Overdue, overdue
 from pipelines.tracking.pace import Pace, Status, track
 from pipelines.warehouse.connection import keep, rows, run
-from pipelines.warehouse.ledger import last_position, received_dates
+from pipelines.warehouse.ledger import last_position, latest_run, received_dates, refused
 
-OVERDUE_DAYS = 62  # how far back a feed's gaps are looked for: two months are a phone call's worth
+ATTENTION_DAYS = 62  # how far back gaps and refused deliveries are told: later it is history
 
 
 def is_carried(metric: Metric, source: Source) -> bool:
@@ -97,16 +98,16 @@ def store_pace(
 
 def stored_pace(connection: sa.Connection) -> list[Pace]:
     """The pace rows of the newest finished run."""
-    latest = rows(connection, "SELECT run_id FROM run ORDER BY finished_at DESC LIMIT 1")
-    return pace_of_run(connection, latest[0].run_id) if latest else []
+    latest = latest_run(connection)
+    return [] if latest is None else pace_of_run(connection, latest.run_id)
 
 
 def stored_as_of(connection: sa.Connection) -> date:
     """The day that the newest finished run looked at; UsageError before the first."""
-    latest = rows(connection, "SELECT as_of FROM run ORDER BY finished_at DESC LIMIT 1")
-    if not latest:
+    latest = latest_run(connection)
+    if latest is None:
         raise UsageError("no run has finished yet: say --as-of")
-    day: date = latest[0].as_of
+    day: date = latest.as_of
     return day
 
 
@@ -116,11 +117,24 @@ def pace_of_run(connection: sa.Connection, run_id: str) -> list[Pace]:
     return [Pace(**{**row._asdict(), "status": Status(row.status)}) for row in found]
 
 
+def refused_deliveries(connection: sa.Connection, as_of: date) -> list[Judgement]:
+    """Deliveries of the last ATTENTION_DAYS that were not taken and not sent again since."""
+    return refused(connection, as_of - timedelta(days=ATTENTION_DAYS))
+
+
 def overdue_feeds(connection: sa.Connection, catalog: Catalog, as_of: date) -> list[Overdue]:
-    """Feeds that departments owe and that have not come, over the last OVERDUE_DAYS."""
+    """Feeds that departments owe and have not sent, over the last ATTENTION_DAYS.
+
+    Who sent something that was refused is not silent, and hears of that instead.
+    """
     calendar = WorkCalendar(catalog.holidays)
-    since = as_of - timedelta(days=OVERDUE_DAYS)
+    since = as_of - timedelta(days=ATTENTION_DAYS)
     received = received_dates(connection, catalog.sources, since)
+    for judgement in refused_deliveries(connection, as_of):
+        delivery = judgement.delivery
+        if delivery.department is not None and delivery.business_date is not None:
+            dates = received[delivery.source].setdefault(delivery.department, set())
+            dates.add(delivery.business_date)
     found: list[Overdue] = []
     for name, source in catalog.sources.items():
         if source.due is None:
