@@ -164,7 +164,7 @@ def discover(
             problems.append(
                 landing.LandingProblem(
                     str(one.path.relative_to(settings.landing)), str(error),
-                    "it stays for the next run", "文件尚未写完或无法读取,下次运行时再取",
+                    "it stays for the next run", "文件尚未写完或无法读取，下次运行时再取",
                 )
             )  # fmt: skip
         progress("archiving", number, len(wanted))

@@ -21,6 +21,7 @@ from pipelines.cli.terminal import (
     watched,
     yesterday,
 )
+from pipelines.errors import UsageError
 from pipelines.settings import Settings
 
 
@@ -62,17 +63,30 @@ def submit(
         str | None, typer.Option("--date", help="The business date it speaks of.")
     ] = None,
     part: Annotated[str, typer.Option(help="Its part, when a day comes in several files.")] = "",
+    bulk: Annotated[
+        bool, typer.Option("--bulk", help="The file's own columns tell what is left out.")
+    ] = False,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Replace a file that still waits in its place.")
+    ] = False,
 ) -> None:
     """Put a file into the landing folder, for people who make no folders.
 
     Example: `citybrain submit 归集量.csv --source data_records --department gaj --date 2021-10-31`
+    · `citybrain submit 三季度.csv --source data_records --bulk` (history of many days)
     """
     from pipelines.ingest import landing
 
     settings = Settings()
     business_date = parse_day(day) if day else None
     catalog = catalog_of(settings)
-    place = landing.submit(file, settings, catalog, source, department, business_date, part)
+    if not bulk and (department is None or business_date is None):
+        raise UsageError(
+            "say --department and --date, or --bulk when the file's own columns tell them"
+        )
+    place = landing.submit(
+        file, settings, catalog, source, department, business_date, part, replace
+    )
     console.print(f"landed at {place}; `citybrain run` takes it in", soft_wrap=True)
 
 

@@ -26,6 +26,7 @@ COLOURS = {
     "accepted": "green", "accepted_with_quarantine": "yellow", "held": "magenta",
     "rejected": "red", "unreadable": "red",
 }  # fmt: skip
+WHOLE = ("delivery", "date", "department", "source", "verdict", "status", "target")  # never cut
 COUNTS = tuple(Accounting.model_fields)
 PACE_KEYS = (
     "target", "department", "as_of", "baseline", "goal", "actual", "expected", "progress", "spi",
@@ -33,7 +34,7 @@ PACE_KEYS = (
 )  # fmt: skip
 DELIVERY_KEYS = (
     "delivery", "source", "department", "business_date", "part", "verdict", *COUNTS,
-    "reasons", "superseded",
+    "reasons", "superseded", "warnings", "in_force",
 )  # fmt: skip
 
 
@@ -58,11 +59,14 @@ def pace_records(paces: Iterable[Pace]) -> list[dict[str, Any]]:
 
 
 def delivery_records(found: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """`deliveries --json`: one object per delivery; reasons are sentences."""
+    """`deliveries --json`: one object per delivery; reasons and warnings are sentences."""
     records = []
     for row in found:
-        reasons = [Reason(**reason).english() for reason in json.loads(row["reasons"])]
-        told = {**row, "delivery": row["delivery_id"], "reasons": reasons}
+        said = {
+            name: [Reason(**reason).english() for reason in json.loads(row[name])]
+            for name in ("reasons", "warnings")
+        }
+        told = {**row, **said, "delivery": row["delivery_id"]}
         records.append({key: told[key] for key in DELIVERY_KEYS})
     return records
 
@@ -88,7 +92,7 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> 
         drawn.add_column(
             column.removesuffix(" #"),
             justify="right" if numeric else "left",
-            no_wrap=numeric,
+            no_wrap=numeric or column in WHOLE,
             overflow="fold",
         )
     for row in rows:
@@ -113,7 +117,7 @@ def pace_table(paces: Sequence[Pace], catalog: Catalog) -> Table:
                 number(pace.expected),
                 number(pace.goal),
                 "-" if pace.progress is None else f"{pace.progress:.1%}",
-                number(pace.spi_t),
+                "-" if pace.spi_t is None else f"{pace.spi_t:.2f}",
                 number(pace.required_per_day),
                 "-" if pace.coverage is None else f"{pace.coverage:.0%}",
                 coloured(str(pace.status)),
@@ -149,8 +153,10 @@ def accounting_table(report: RunReport) -> Table:
 def show_report(console: Console, report: RunReport, catalog: Catalog) -> None:
     """A run's outcome for the person who started it."""
     for judgement in report.judgements:
-        if judgement.verdict.value in ("rejected", "held", "unreadable"):
+        if judgement.verdict.value not in ("accepted", "unchanged"):
             why = "; ".join(reason.english() for reason in judgement.reasons[:3])
+            more = len(judgement.reasons) - 3
+            why += f"; and {more} more" if more > 0 else ""
             console.print(
                 f"{coloured(judgement.verdict.value)} {judgement.delivery} "
                 f"[dim]({judgement.delivery.delivery_id[:8]})[/dim]: ",
@@ -165,6 +171,9 @@ def show_report(console: Console, report: RunReport, catalog: Catalog) -> None:
         console.print(f"error: {error}", markup=False, style="red")
     console.print(accounting_table(report))
     console.print(pace_table([pace for pace in report.paces if pace.department is None], catalog))
+    warned = sum(bool(judgement.warnings) for judgement in report.judgements)
+    if warned:
+        console.print(f"{warned} deliveries with warnings: `citybrain deliveries` shows them")
     kinds = Counter(alert.kind for alert in report.alerts)
     console.print(
         "alerts: " + (", ".join(f"{count} {kind}" for kind, count in kinds.items()) or "none")
@@ -173,7 +182,8 @@ def show_report(console: Console, report: RunReport, catalog: Catalog) -> None:
     if report.generation is not None:
         pinned = "" if report.generation.in_place else " (readers are pinned to an older one)"
         console.print(
-            f"published: generation {report.generation.number} at {report.generation.path}{pinned}",
+            f"published: generation {report.generation.number} (ledger position "
+            f"{report.generation.position}) at {report.generation.path}{pinned}",
             soft_wrap=True,
         )
 

@@ -107,8 +107,8 @@ def deliveries(
     """List deliveries, each with its verdict and where its rows went.
 
     JSON (all of them): a list of {delivery, source, department, business_date, part, verdict,
-    rows_read, accepted, quarantined, duplicates, ignored, withheld, reasons, superseded}; counts
-    are null when the file is unreadable or unchanged.
+    rows_read, accepted, quarantined, duplicates, ignored, withheld, reasons, superseded, warnings,
+    in_force}; counts are null when the file is unreadable or unchanged.
 
     Example: `citybrain deliveries --verdict rejected --department gaj`
     """
@@ -121,7 +121,7 @@ def deliveries(
         return
     rows = []
     for record in rendering.delivery_records(found):
-        counts = [record[name] for name in rendering.COUNTS]
+        kept_out = [record["quarantined"], record["withheld"]]
         rows.append(
             (
                 record["delivery"][:8],
@@ -129,12 +129,15 @@ def deliveries(
                 record["department"] or "all",
                 record["source"] + (f".{record['part']}" if record["part"] else ""),
                 rendering.coloured(record["verdict"]),
-                *(rendering.number(count) for count in counts),
-                "; ".join(record["reasons"])[:120],
+                "yes" if record["in_force"] else "no",
+                rendering.number(record["rows_read"]),
+                rendering.number(record["accepted"]),
+                rendering.number(None if None in kept_out else sum(kept_out)),
+                "; ".join([*record["reasons"], *record["warnings"]])[:200],
             )
         )
-    names = [f"{name} #" for name in rendering.COUNTS]
-    columns = ("delivery", "date", "department", "source", "verdict", *names, "reasons")
+    columns = ("delivery", "date", "department", "source", "verdict", "in force", "read #",
+               "accepted #", "kept out #", "reasons and warnings")  # fmt: skip
     console.print(rendering.table("Deliveries", columns, rows))
 
 
@@ -193,6 +196,13 @@ def _filters(
     source: str | None, department: str | None, dates: str | None, limit: int
 ) -> dict[str, Any]:
     """What the listing queries are asked with; None leaves a filter out."""
+    catalog = catalog_of(Settings())
+    for name, known, what in (
+        (source, catalog.sources, "source"),
+        (department, catalog.departments, "department"),
+    ):
+        if name is not None and name not in known:
+            raise UsageError(f"no {what} is called {name}; there are {', '.join(known)}")
     first, last = parse_range(dates) or (None, None)
     return {
         "source": source, "department": department, "first": first, "last": last,

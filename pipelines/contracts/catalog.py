@@ -103,6 +103,9 @@ def load_catalog(config_dir: Path | None = None) -> Catalog:
 
 def read_catalog(config_dir: Path | None = None) -> tuple[Catalog, list[Problem]]:
     """What of the configuration is sound, and the problems of the rest."""
+    if config_dir is not None and not config_dir.is_dir():
+        mend = "correct CITYBRAIN_CONFIG_DIR"
+        return Catalog({}, {}, {}, {}, {}), [Problem(str(config_dir), "-", "no such folder", mend)]
     reader = _Reader(_Files.at(config_dir))
     catalog = reader.read()
     files = reader.files

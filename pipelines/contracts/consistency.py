@@ -242,7 +242,7 @@ def _check_metric(metric: Metric, catalog: Catalog, file: str) -> Iterator[Probl
     if source is None:
         yield Problem(
             file, f"{metric.name}.source", f"{metric.source} is no sound source",
-            f"use one of {', '.join(catalog.sources)}",
+            f"use one of {', '.join(catalog.sources) or '(none is sound yet)'}",
         )  # fmt: skip
         return
     if metric.kind is Kind.FLOW and source.content != "events":

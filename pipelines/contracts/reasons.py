@@ -16,77 +16,77 @@ TEMPLATES: dict[str, tuple[str, str]] = {
     # the file
     "empty_file": (
         "the file has no bytes; export it again",
-        "文件为空(0 字节),请重新导出后报送",
+        "文件为空（0 字节），请重新导出后报送",
     ),
     "encoding": (
         "the file is not {expected}: {value}; save it as {expected}",
-        "文件编码不是 {expected}:{value};请另存为 {expected} 编码后重新报送",
+        "文件编码不是 {expected}：{value}；请另存为 {expected} 编码后重新报送",
     ),
     "encrypted": (
         "the workbook is password-protected; save it without a password",
-        "工作簿设有密码,请取消密码后重新报送",
+        "工作簿设有密码，请取消密码后重新报送",
     ),
     "damaged": (
         "the file is truncated or damaged ({value}); export it again",
-        "文件不完整或已损坏,请重新导出后报送",
+        "文件不完整或已损坏，请重新导出后报送",
     ),
     "too_large": (
         "the file unpacks to {value} bytes, more than {expected}; split it into parts",
-        "文件解压后为 {value} 字节,超过上限 {expected};请拆分后报送",
+        "文件解压后为 {value} 字节，超过上限 {expected}；请拆分后报送",
     ),
     "format": (
         "files of type {value} are not declared; send one of: {expected}",
-        "数据源未约定 {value} 格式,请改用:{expected}",
+        "数据源未约定 {value} 格式，请改用：{expected}",
     ),
     "malformed": (
         "row {value} cannot be read as {expected}; export the file again",
-        "第 {value} 行不是有效的 {expected},请重新导出后报送",
+        "第 {value} 行不是有效的 {expected}，请重新导出后报送",
     ),
     "missing_sheet": (
         "the workbook has no sheet {expected}; its sheets are: {value}",
-        "工作簿中没有工作表 {expected},现有工作表:{value}",
+        "工作簿中没有工作表 {expected}，现有工作表：{value}",
     ),
     # the delivery
     "missing_column": (
         "required column {column} is missing: none of the headers {expected} was found among "
         "{value}; name the column as agreed",
-        "缺少必填列“{expected}”,文件表头为:{value};请按约定列名修改表头",
+        "缺少必填列“{expected}”，文件表头为：{value}；请按约定列名修改表头",
     ),
     "repeated_header": (
         "column {column} is there twice (headers {value}); keep one",
-        "列“{value}”重复出现,请只保留一列",
+        "列“{value}”重复出现，请只保留一列",
     ),
     "no_rows": (
         "there is a header and no data rows; send the data, or withdraw the day",
-        "只有表头,没有数据行;请补充数据后重新报送",
+        "只有表头，没有数据行；请补充数据后重新报送",
     ),
     "row_count": (
         "{value} data rows, and the contract asks for {expected}",
-        "数据行数为 {value},约定应为 {expected}",
+        "数据行数为 {value}，约定应为 {expected}",
     ),
     "too_many_quarantined": (
         "{value} of the rows fail a critical check, and at most {expected} may",
-        "{value} 的数据行未通过检查,超过允许的 {expected}",
+        "{value} 的数据行未通过检查，超过允许的 {expected}",
     ),
     "table_rule": (
         "{column}: {value}, expected {expected}",
-        "{column}:实际为 {value},应为 {expected}",
+        "{column}：实际为 {value}，应为 {expected}",
     ),
     "check_failed": (
         "the checks could not be computed on this delivery: {value}",
-        "无法对该文件执行检查:{value}",
+        "无法对该文件执行检查：{value}",
     ),
     "defect": (
         "our own program failed on this file ({value}); report it, rebuild the source when mended",
-        "系统处理该文件时出错({value}),已转技术人员处理,无需重新报送",
+        "系统处理该文件时出错（{value}），已转技术人员处理，无需重新报送",
     ),
     "parts_mixed": (
         "the day has files with and without a part; send one or the other",
-        "同一天既有分包文件又有整包文件,请只报送其中一种",
+        "同一天既有分包文件又有整包文件，请只报送其中一种",
     ),
     "overruled": (
         "accepted by decision: {value}",
-        "经人工确认接收:{value}",
+        "经人工确认接收：{value}",
     ),
     "outside_validity": (
         "{value} is not a valid department on that day",
@@ -94,46 +94,46 @@ TEMPLATES: dict[str, tuple[str, str]] = {
     ),
     "extra_column": (
         "column {value} is not in the contract and was left out",
-        "列“{value}”不在约定范围内,未予采集",
+        "列“{value}”不在约定范围内，未予采集",
     ),
-    "rule": ("{expected}", "{expected}"),
+    "rule": ("rule not met: {expected}", "不符合规则：{expected}"),
     # the row
     "type": (
         "{column}: {value!r} is not {expected}",
-        "{column}:“{value}”不是有效的{expected}",
+        "{column}：“{value}”不是有效的{expected}",
     ),
     "required": ("{column} is empty", "{column} 不能为空"),
     "values": (
         "{column}: {value!r} is not one of {expected}",
-        "{column}:“{value}”不在允许取值 {expected} 之内",
+        "{column}：“{value}”不在允许取值 {expected} 之内",
     ),
     "pattern": (
         "{column}: {value!r} does not match {expected}",
-        "{column}:“{value}”不符合格式 {expected}",
+        "{column}：“{value}”不符合格式 {expected}",
     ),
     "range": (
         "{column}: {value} is outside {expected}",
-        "{column}:{value} 超出范围 {expected}",
+        "{column}：{value} 超出范围 {expected}",
     ),
     "unit": (
         "{column}: {value!r} does not carry the unit {expected}",
-        "{column}:“{value}”的单位不是 {expected}",
+        "{column}：“{value}”的单位不是 {expected}",
     ),
     "cells": (
         "the row has {value} cells, and the header {expected}",
-        "该行有 {value} 个单元格,表头为 {expected} 列",
+        "该行有 {value} 个单元格，表头为 {expected} 列",
     ),
     "key_conflict": (
         "another row has the same key ({expected}) and other values",
-        "存在主键({expected})相同而内容不同的行",
+        "存在主键（{expected}）相同而内容不同的行",
     ),
     "other_partition": (
         "{column}: {value} does not belong to this delivery ({expected})",
-        "{column}:{value} 不属于本次报送({expected})",
+        "{column}：{value} 不属于本次报送（{expected}）",
     ),
     "unknown_department": (
         "{column}: {value!r} is no known department",
-        "{column}:“{value}”不是已登记单位",
+        "{column}：“{value}”不是已登记单位",
     ),
 }
 
@@ -151,8 +151,8 @@ EXPECTED_CHINESE = {
 
 # what was found, where it is a phrase of ours and not the department's own text
 FOUND_CHINESE = (
-    (re.compile(r"byte (\d+), line (\d+)"), r"第 \2 行(第 \1 字节处)无法识别"),
-    (re.compile(r"line (\d+), byte (\d+) of it"), r"第 \1 行(行内第 \2 字节处)无法识别"),
+    (re.compile(r"byte (\d+), line (\d+)"), r"第 \2 行（第 \1 字节处）无法识别"),
+    (re.compile(r"line (\d+), byte (\d+) of it"), r"第 \1 行（行内第 \2 字节处）无法识别"),
     (re.compile(r"it reads as (.+)"), r"实际为 \1 编码"),
 )
 
@@ -184,7 +184,7 @@ class Reason(BaseModel):
         if self.code == "encoding":
             for phrase, chinese in FOUND_CHINESE:
                 fields["value"] = phrase.sub(chinese, fields["value"])
-        return self._counted(TEMPLATES[self.code][1].format(**fields), "{} 行:{}")
+        return self._counted(TEMPLATES[self.code][1].format(**fields), "{} 行：{}")
 
     def _fields(self) -> dict[str, str]:
         return {"column": self.column, "value": self.value, "expected": self.expected}

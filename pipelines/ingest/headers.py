@@ -34,7 +34,7 @@ class Header:
     def faults(self, source: Source) -> tuple[Reason, ...]:
         """Required columns that are not there, and columns that are there twice."""
         if self.positions:
-            found = "、".join(cell for cell in self.cells if cell)[:500]
+            found = "、".join(cell.strip() for cell in self.cells if cell.strip())[:500]
         else:
             found = "(no header row)"  # the row may be data, and data may be personal
         missing = tuple(
@@ -53,7 +53,10 @@ class Header:
 def match(source: Source, cells: Sequence[str]) -> Header:
     """Hold one row's cells against the contract's headers."""
     spellings = {
-        fold_header(header): column.name for column in source.columns for header in column.header
+        fold_header(header + unit): column.name
+        for column in source.columns
+        for header in column.header
+        for unit in ("", *(f"({unit})" for unit in column.unit))  # 新增数据量(条) says nothing new
     }
     positions: dict[str, int] = {}
     extra: list[str] = []

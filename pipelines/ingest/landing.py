@@ -134,10 +134,12 @@ def submit(
     department: str | None,
     business_date: date | None,
     part: str = "",
+    replace: bool = False,
 ) -> Path:
     """Copy `file` to its place in landing, received now; returns the place.
 
-    Raises UsageError naming the argument that makes no sense.
+    A department or business date of None is left to the file's own columns. Raises UsageError
+    naming the argument that makes no sense, or the file that waits there and may not be replaced.
     """
     _check_arguments(file, catalog, source, department, business_date, part)
     day = business_date.isoformat() if business_date else BULK
@@ -145,6 +147,8 @@ def submit(
     folder.mkdir(parents=True, exist_ok=True)
     stem = f"{source}.{part}" if part else source
     place = folder / f"{stem}{file.suffix.lower()}"
+    if place.exists() and not replace:
+        raise UsageError(f"{place} waits to be taken in: run first, or say --replace")
     handle, unfinished = tempfile.mkstemp(dir=folder, suffix=".part")
     try:
         with os.fdopen(handle, "wb") as target, file.open("rb") as origin:
@@ -199,7 +203,7 @@ def _identify(path: Path, landing: Path, catalog: Catalog) -> Landed | LandingPr
     suffix = Path(shown).suffix
     if path.is_symlink() or not path.is_file():
         return LandingProblem(
-            shown, "not a regular file", "send the file itself", "不是普通文件,请直接报送文件"
+            shown, "not a regular file", "send the file itself", "不是普通文件，请直接报送文件"
         )
     kind = format_of(path)
     if kind is None:

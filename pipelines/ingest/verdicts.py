@@ -95,7 +95,7 @@ def _weigh(outcome: Outcome, source: Source) -> None:
             Reason(
                 code="too_many_quarantined",
                 value=f"{share:.1%} ({outcome.quarantined}/{data})",
-                expected=f"{source.max_quarantine:.0%}",
+                expected=f"{source.max_quarantine * 100:.4g}%",
             )
         )
 

@@ -44,7 +44,7 @@ _GROUPS: Mapping[AlertKind, str] = {
     "target": "目标进度",
     "delivery": "报送质量",
     "feed": "逾期缺报",
-    "landing": "落地文件",
+    "landing": "无法识别的文件",
 }
 _GROUP_LIMIT = 20  # lines of one group in the digest
 _REASON_LIMIT = 5  # reasons told of one delivery
@@ -107,24 +107,24 @@ def _pace_chinese(pace: Pace, target: Target, metric: Metric) -> str:
     since = f"截至{pace.as_of.month}月{pace.as_of.day}日"
     if pace.spi_t is None or pace.sv_t is None:
         bound = "高" if target.direction == "at_most" else "低"
-        ratio = "" if pace.spi is None else f",达标度 {pace.spi:.2f}"
-        return f"{since}实际 {figure(pace.actual)},标准不{bound}于 {figure(pace.goal)}{ratio}"
+        ratio = "" if pace.spi is None else f"，达标度 {pace.spi:.2f}"
+        return f"{since}实际 {figure(pace.actual)}，标准不{bound}于 {figure(pace.goal)}{ratio}"
     budget = target.direction == "at_most" and pace.goal >= pace.baseline
     done, late = ("已用", "超前消耗") if budget else ("完成", "落后")
     if target.direction == "at_most" and not budget:
         done = "降至"
     slip = f"{late} {-pace.sv_t:.1f} 天" if pace.sv_t < 0 else f"提前 {pace.sv_t:.1f} 天"
     text = (
-        f"{since}{done} {figure(pace.actual)},计划 {figure(pace.expected)},"
-        f"SPI(t)={pace.spi_t:.2f},{slip}"
+        f"{since}{done} {figure(pace.actual)}，计划 {figure(pace.expected)}，"
+        f"进度指数 {pace.spi_t:.2f}，{slip}"
     )
     if pace.required_per_day is None:
         return text
     if budget and pace.required_per_day < 0:
-        return f"{text},已超出总额 {figure(pace.goal)}"
-    days = "个工作日,每个工作日" if target.curve == "workdays" else "天,每天"
+        return f"{text}，已超出总额 {figure(pace.goal)}"
+    days = "个工作日，每个工作日" if target.curve == "workdays" else "天，每天"
     verb = "最多可用" if budget else "需减少" if pace.required_per_day < 0 else "需完成"
-    return f"{text},剩余 {pace.days_left} {days}{verb} {figure(abs(pace.required_per_day))}"
+    return f"{text}，剩余 {pace.days_left} {days}{verb} {figure(abs(pace.required_per_day))}"
 
 
 def delivery_alerts(
@@ -152,7 +152,9 @@ def delivery_alerts(
         titles = sources[source].titles if source in sources else {}
         reasons = [reason.chinese(titles) for reason in judgement.reasons]
         more = len(reasons) - _REASON_LIMIT
-        detail = ";".join(reasons[:_REASON_LIMIT]) + (f";其余 {more} 条见系统" if more > 0 else "")
+        detail = "；".join(reasons[:_REASON_LIMIT]) + (
+            f"；其余 {more} 条见系统" if more > 0 else ""
+        )
         found.append(
             Alert(
                 kind="delivery",
@@ -184,8 +186,8 @@ def feed_alerts(
                 key=f"feed:{late.source}:{late.department}",
                 level="warning",
                 title=f"【缺报】{_label(late.department, departments)} · {source.title}",
-                detail=f"缺 {len(late.missing)} {'天' if daily else '期'},"
-                f"最早为 {late.missing[0]};{last}",
+                detail=f"缺 {len(late.missing)} {'天' if daily else '期'}，"
+                f"最早为 {late.missing[0]}；{last}",
                 source=late.source,
                 department=late.department,
             )
@@ -213,16 +215,16 @@ def digest(
     """
     told = list(alerts)
     critical = sum(1 for alert in told if alert.level == "critical")
-    count = f"严重 {critical} 条,提醒 {len(told) - critical} 条" if told else "无告警"
-    title = f"城市大脑数据归集日报 {as_of.year}年{as_of.month}月{as_of.day}日:{count}"
+    count = f"严重 {critical} 条，提醒 {len(told) - critical} 条" if told else "无告警"
+    title = f"城市大脑数据归集日报 {as_of.year}年{as_of.month}月{as_of.day}日：{count}"
     city = [_city_line(pace, targets[pace.target]) for pace in paces if pace.department is None]
-    blocks = [["【全市目标】", *(city or ["(无)"])]]
+    blocks = [["【全市目标】", *(city or ["（无）"])]]
     for kind, name in _GROUPS.items():
         group = [alert for alert in told if alert.kind == kind]
         if not group:
             continue
         group.sort(key=lambda alert: alert.level != "critical")
-        lines = [f"- {alert.title}:{alert.detail}" for alert in group[:_GROUP_LIMIT]]
+        lines = [f"- {alert.title}：{alert.detail}" for alert in group[:_GROUP_LIMIT]]
         more = len(group) - _GROUP_LIMIT
         blocks.append(
             [f"【{name}】{len(group)} 条", *lines, *([f"其余 {more} 条见系统"] if more > 0 else [])]
@@ -231,19 +233,20 @@ def digest(
 
 
 def _city_line(pace: Pace, target: Target) -> str:
-    parts = [f"- {target.title}:{STATUS_CHINESE[pace.status]}"]
+    parts = [f"- {target.title}：{STATUS_CHINESE[pace.status]}"]
     if pace.actual is not None:
-        share = "" if pace.progress is None else f"(进度 {_percent(pace.progress)})"
+        base = f"自 {chinese_number(pace.baseline)} 起的" if pace.baseline else ""
+        share = "" if pace.progress is None else f"（{base}进度 {_percent(pace.progress)}）"
         parts.append(
             f"实际 {chinese_number(pace.actual)} / 目标 {chinese_number(pace.goal)}{share}"
         )
     if pace.spi_t is not None:
-        parts.append(f"SPI(t)={pace.spi_t:.2f}")
+        parts.append(f"进度指数 {pace.spi_t:.2f}")
     if pace.coverage is not None:
         parts.append(f"数据覆盖 {_percent(pace.coverage)}")
     if pace.days_left:
         parts.append(f"剩余 {pace.days_left} {'个工作日' if target.curve == 'workdays' else '天'}")
-    return ",".join(parts)
+    return "，".join(parts)
 
 
 def chinese_number(value: float) -> str:

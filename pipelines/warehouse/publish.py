@@ -32,12 +32,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Generation:
-    """A published generation: its number, its file, and whether readers have it."""
+    """A published generation: its number, its file, whether readers have it, what it knows."""
 
     number: int
     path: Path
     in_place: bool
     pinned: bool
+    position: int | None = None
 
 
 def publish(
@@ -66,7 +67,7 @@ def publish(
             verify(connection, sources)
             _add_operations(connection, operations, comments)
             _add_marts(connection)
-            _add_generation(connection, number)
+            position = _add_generation(connection, number)
             run(connection, "CHECKPOINT")
     finally:
         engine.dispose()
@@ -78,7 +79,7 @@ def publish(
     if pinned is None:
         _put_in_place(settings, path)
     _retire(settings)
-    return Generation(number, path, pinned is None, pinned is not None)
+    return Generation(number, path, pinned is None, pinned is not None, position)
 
 
 def verify(connection: sa.Connection, sources: Iterable[str]) -> None:
@@ -200,13 +201,14 @@ def _add_marts(connection: sa.Connection) -> None:
         run(connection, path.read_text(encoding="utf-8"))
 
 
-def _add_generation(connection: sa.Connection, number: int) -> None:
+def _add_generation(connection: sa.Connection, number: int) -> int:
+    position = last_position(connection)
     run(
         connection,
         "CREATE TABLE generation (number INTEGER, published_at TIMESTAMP, position BIGINT);"
         "COMMENT ON TABLE generation IS '本发布版';"
         "COMMENT ON COLUMN generation.number IS '版本号';"
-        "COMMENT ON COLUMN generation.published_at IS '发布时间(UTC)';"
+        "COMMENT ON COLUMN generation.published_at IS '发布时间（UTC）';"
         "COMMENT ON COLUMN generation.position IS '发布时的台账序号'",
     )
     connection.execute(
@@ -214,6 +216,7 @@ def _add_generation(connection: sa.Connection, number: int) -> None:
         {
             "number": number,
             "at": datetime.now(UTC).replace(tzinfo=None),
-            "position": last_position(connection),
+            "position": position,
         },
     )
+    return position

@@ -14,10 +14,10 @@ from pipelines.warehouse.connection import rows, run
 LINEAGE = {
     "department": ("VARCHAR", "报送单位代码"),
     "business_date": ("DATE", "业务日期"),
-    "part": ("VARCHAR", "分包名;整包为空串"),
-    "delivery_id": ("VARCHAR", "报送编号,见 delivery"),
+    "part": ("VARCHAR", "分包名；整包为空串"),
+    "delivery_id": ("VARCHAR", "报送编号，见 delivery"),
     "sheet": ("VARCHAR", "工作表"),
-    "row_number": ("BIGINT", "文件中的行号,从 1 起"),
+    "row_number": ("BIGINT", "文件中的行号，从 1 起"),
 }
 
 

@@ -102,7 +102,7 @@ def test_every_row_is_accounted_for(kind: str, tmp_path: Path, test_data: Path) 
         pytest.skip(f"{file} is absent: set CITYBRAIN_TEST_DATA to the folder that holds it")
     city = City(tmp_path / "data", write_config(tmp_path / "config"))
 
-    city.call("submit", str(file), "--source", "covid_updates", "--department", "wjw")
+    city.call("submit", str(file), "--source", "covid_updates", "--department", "wjw", "--bulk")
     city.call("run", "--as-of", "2021-06-30", "--fail-on", "rejected")
 
     rows, totals, repeats, undated = read_independently(file)

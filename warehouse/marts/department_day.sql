@@ -21,4 +21,4 @@ COMMENT ON COLUMN marts.department_day.department_name IS '单位简称';
 COMMENT ON COLUMN marts.department_day.business_date IS '业务日期';
 COMMENT ON COLUMN marts.department_day.rows IS '现行行数';
 COMMENT ON COLUMN marts.department_day.parts IS '分包数';
-COMMENT ON COLUMN marts.department_day.received_at IS '最近到达时间(UTC)';
+COMMENT ON COLUMN marts.department_day.received_at IS '最近到达时间（UTC）';

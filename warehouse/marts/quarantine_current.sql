@@ -21,7 +21,7 @@ FROM quarantine
 INNER JOIN latest USING (delivery_id, position)
 LEFT JOIN department ON quarantine.department = department.code;
 
-COMMENT ON VIEW marts.quarantine_current IS '现行隔离行及理由(个人信息已脱敏)';
+COMMENT ON VIEW marts.quarantine_current IS '现行隔离行及理由（个人信息已脱敏）';
 COMMENT ON COLUMN marts.quarantine_current.delivery_id IS '报送编号';
 COMMENT ON COLUMN marts.quarantine_current.source IS '数据源';
 COMMENT ON COLUMN marts.quarantine_current.department IS '单位代码';
@@ -29,5 +29,5 @@ COMMENT ON COLUMN marts.quarantine_current.department_name IS '单位简称';
 COMMENT ON COLUMN marts.quarantine_current.business_date IS '业务日期';
 COMMENT ON COLUMN marts.quarantine_current.sheet IS '工作表';
 COMMENT ON COLUMN marts.quarantine_current.row_number IS '文件中的行号';
-COMMENT ON COLUMN marts.quarantine_current.row_text IS '该行内容(脱敏)';
+COMMENT ON COLUMN marts.quarantine_current.row_text IS '该行内容（脱敏）';
 COMMENT ON COLUMN marts.quarantine_current.reasons IS '隔离理由';

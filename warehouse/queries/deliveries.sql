@@ -1,5 +1,8 @@
 -- grain: one row per delivery, the newest first: its latest judgement
-SELECT *
+SELECT
+    delivery.*,
+    delivery_id IN (SELECT delivery_id FROM delivery_partition WHERE known_until IS NULL)
+    AS in_force
 FROM delivery
 WHERE
     ($source IS NULL OR source = $source)

@@ -29,11 +29,16 @@ def read_csv(path: Path, source: Source, department: str | None, limit: int) -> 
     """Open a CSV file in the dialect that `department` declared; `limit` does not concern it."""
     assert source.formats.csv is not None
     dialect = source.formats.csv.dialect(department)
-    _check_encoding(path, dialect)
+    try:
+        _check_encoding(path, dialect)
+    except UnreadableError as error:
+        raise _with_suspicion(error, path, source, dialect) from None
     rows, lines = _first_rows(path, dialect)
     index, header = locate(source, rows)
     if header.faults(source):
-        _suspect_encoding(path, source, dialect)
+        suspect = _suspected_encoding(path, source, dialect)
+        if suspect is not None:
+            raise _other_encoding(dialect, f"it reads as {suspect}")
     if index < 0:  # no header: every row is data that cannot be mapped
         width = max((len(row) for row in rows), default=1)
         return Reading(header, _csv_batches(path, source, dialect, header, 0, 0, width))
@@ -113,17 +118,28 @@ def _first_rows(path: Path, dialect: CsvDialect) -> tuple[list[list[str]], list[
     return rows, lines
 
 
-def _suspect_encoding(path: Path, source: Source, declared: CsvDialect) -> None:
-    """Raise when another encoding would have shown the header; nothing is decoded by a guess."""
+def _with_suspicion(
+    error: UnreadableError, path: Path, source: Source, declared: CsvDialect
+) -> UnreadableError:
+    """The error, with the encoding that would have read the file, if it is of the encoding."""
+    suspect = _suspected_encoding(path, source, declared)
+    if error.reason.code != "encoding" or suspect is None:
+        return error
+    return _other_encoding(declared, f"{error.reason.value}; it reads as {suspect}")
+
+
+def _suspected_encoding(path: Path, source: Source, declared: CsvDialect) -> str | None:
+    """The other encoding in which the header shows; nothing is ever decoded by this guess."""
     for encoding in ("utf-8", "gb18030", "utf-16"):
         if encoding == declared.encoding:
             continue
         try:
             rows, _ = _first_rows(path, declared.model_copy(update={"encoding": encoding}))
-        except (UnicodeDecodeError, UnicodeError, UnreadableError):
+        except (UnicodeError, UnreadableError):
             continue
         if not locate(source, rows)[1].faults(source):
-            raise _other_encoding(declared, f"it reads as {encoding}")
+            return encoding
+    return None
 
 
 def _csv_batches(

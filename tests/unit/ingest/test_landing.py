@@ -354,7 +354,9 @@ def test_a_file_that_says_its_own_department_and_day_lands_in_bulk(settings, cat
 def test_submitting_again_replaces_what_waits(settings, catalog, export):
     submit(export, settings, catalog, "records", "gaj", date(2021, 10, 1))
     export.write_bytes(b"newer")
-    place = submit(export, settings, catalog, "records", "gaj", date(2021, 10, 1))
+    with pytest.raises(UsageError, match="waits to be taken in"):
+        submit(export, settings, catalog, "records", "gaj", date(2021, 10, 1))
+    place = submit(export, settings, catalog, "records", "gaj", date(2021, 10, 1), replace=True)
     assert place.read_bytes() == b"newer"
 
 

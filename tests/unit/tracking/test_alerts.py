@@ -106,8 +106,8 @@ def test_a_target_behind() -> None:
         key="target:campaign:city",
         level="critical",
         title="【滞后】全市数据归集百日攻坚",
-        detail="截至10月31日完成 1.02亿条,计划 1.20亿条,SPI(t)=0.81,落后 7.4 天,"
-        "剩余 61 天,每天需完成 267.20万条",
+        detail="截至10月31日完成 1.02亿条，计划 1.20亿条，进度指数 0.81，落后 7.4 天，"
+        "剩余 61 天，每天需完成 267.20万条",
         source="records",
         target="campaign",
     )
@@ -117,7 +117,7 @@ def test_a_department_at_risk() -> None:
     alert = told(replace(PACE, department="gaj", status=Status.AT_RISK), target(curve="workdays"))
     assert (alert.level, alert.key) == ("warning", target_key("campaign", "gaj"))
     assert alert.title == "【有风险】全市数据归集百日攻坚 · 公安局"
-    assert alert.detail.endswith("剩余 61 个工作日,每个工作日需完成 267.20万条")
+    assert alert.detail.endswith("剩余 61 个工作日，每个工作日需完成 267.20万条")
 
 
 @pytest.mark.parametrize("status", sorted(set(Status) - {Status.BEHIND, Status.AT_RISK}))
@@ -134,9 +134,11 @@ def test_a_level_a_budget_and_a_reduction_are_told_in_their_words() -> None:
         required_per_day=None,
     )  # fmt: skip
     plan = target(curve="level")
-    assert told(level, plan, percent).detail == "截至10月31日实际 80%,标准不低于 97%,达标度 0.82"
+    assert told(level, plan, percent).detail == "截至10月31日实际 80%，标准不低于 97%，达标度 0.82"
     budget = target(direction="at_most")
-    assert "已用 1.02亿条,计划 1.20亿条,SPI(t)=0.81,超前消耗 7.4 天" in told(PACE, budget).detail
+    assert (
+        "已用 1.02亿条，计划 1.20亿条，进度指数 0.81，超前消耗 7.4 天" in told(PACE, budget).detail
+    )
     assert told(PACE, budget).detail.endswith("每天最多可用 267.20万条")
     overdrawn = replace(PACE, actual=270e6, required_per_day=-1.0)
     assert told(overdrawn, budget).detail.endswith("已超出总额 2.65亿条")
@@ -170,7 +172,7 @@ def test_a_delivery_that_was_not_taken(verdict: Verdict, level: str, word: str) 
     (alert,) = delivery_alerts([judged(verdict)], DEPARTMENTS, SOURCES)
     assert (alert.level, alert.key) == (level, "delivery:records:gaj:2021-10-31:")
     assert alert.title == f"【{word}】公安局 · 数据资源归集情况 · 2021-10-31"
-    assert alert.detail == "数据行数为 0,约定应为 1"
+    assert alert.detail == "数据行数为 0，约定应为 1"
     assert (alert.source, alert.department) == ("records", "gaj")
 
 
@@ -185,7 +187,7 @@ def test_a_delivery_of_many_with_many_reasons() -> None:
     bulk = judged(Verdict.REJECTED, 7, department=None, business_date=None, part="2")
     (alert,) = delivery_alerts([bulk], DEPARTMENTS, {})
     assert alert.title == "【退回】多部门文件 · records · 多日文件 · 分包 2"
-    assert alert.detail.endswith(";其余 2 条见系统")
+    assert alert.detail.endswith("；其余 2 条见系统")
     assert alert.detail.count("数据行数") == 5
 
 
@@ -201,7 +203,7 @@ def test_feeds_that_are_late() -> None:
     )
     assert (late.key, late.level) == ("feed:records:gaj", "warning")
     assert late.title == "【缺报】公安局 · 数据资源归集情况"
-    assert late.detail == "缺 2 天,最早为 2021-10-29;最近一次为 2021-10-28"
+    assert late.detail == "缺 2 天，最早为 2021-10-29；最近一次为 2021-10-28"
     assert never.detail.endswith("从未报送")
     assert "unheard_of" in never.title
 
@@ -217,16 +219,16 @@ def test_the_digest_leads_with_the_city_and_groups_alerts() -> None:
     paces = [PACE, replace(PACE, department="gaj")]
     alerts = [*landing, told(replace(PACE, status=Status.AT_RISK)), told(PACE)]
     title, body = digest(alerts, AS_OF, paces, {"campaign": target()})
-    assert title == "城市大脑数据归集日报 2021年10月31日:严重 1 条,提醒 24 条"
+    assert title == "城市大脑数据归集日报 2021年10月31日：严重 1 条，提醒 24 条"
     lines = body.splitlines()
     assert lines[:2] == [
         "【全市目标】",
-        "- 全市数据归集百日攻坚:滞后,实际 1.02亿 / 目标 2.65亿(进度 38.5%),"
-        "SPI(t)=0.81,数据覆盖 95.0%,剩余 61 天",
+        "- 全市数据归集百日攻坚：滞后，实际 1.02亿 / 目标 2.65亿（进度 38.5%），"
+        "进度指数 0.81，数据覆盖 95.0%，剩余 61 天",
     ]
     assert lines[3] == "【目标进度】2 条"
     assert lines[4].startswith("- 【滞后】")  # the critical one first
-    assert "【落地文件】23 条" in lines
+    assert "【无法识别的文件】23 条" in lines
     assert lines[-1] == "其余 3 条见系统"
     assert sum("部门未登记" in line for line in lines) == 20
 
@@ -237,7 +239,7 @@ def test_a_quiet_day_and_a_share_that_is_not_yet_whole() -> None:
     assert title.endswith("无告警")
     assert "进度 99.9%" in body
     silent = replace(PACE, status=Status.NO_DATA, actual=None, progress=None, spi_t=None)
-    assert "- 全市数据归集百日攻坚:无数据,数据覆盖 95.0%" in digest(
+    assert "- 全市数据归集百日攻坚：无数据，数据覆盖 95.0%" in digest(
         [], AS_OF, [silent], {"campaign": target()}
     )[1]  # fmt: skip
-    assert digest([], AS_OF, [], {})[1] == "【全市目标】\n(无)"
+    assert digest([], AS_OF, [], {})[1] == "【全市目标】\n（无）"
