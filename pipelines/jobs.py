@@ -416,10 +416,11 @@ def rebuild(
         with open_warehouse(settings, f"rebuild {name}") as connection:
             found = ledger.deliveries_to_rebuild(connection, name)
             if list(map(tuple, found)) == judged:  # nothing came while this was staged
-                withdrawn = [row.delivery_id for row in found if row.is_withdrawn]
+                first = {row.delivery_id: row.first_position for row in found}
+                gone = [(at, row.delivery_id) for row in found if (at := row.withdrawn_at)]
                 if not force:
                     _refuse_losses(ledger.in_force(connection, name), staged)
-                judgements = load.reload(connection, staged, source, metrics, run_id, withdrawn)
+                judgements = load.reload(connection, staged, source, metrics, run_id, first, gone)
                 _apply_configuration(connection, catalog)
                 break
         judged = list(map(tuple, found))

@@ -73,7 +73,9 @@ def store_alerts(
     connection.execute(sa.delete(alert_table).where(alert_table.c.run_id == run_id))
     if alerts:
         common = {"run_id": run_id, "as_of": as_of, "raised_at": _now()}
-        connection.execute(sa.insert(alert_table), [common | asdict(alert) for alert in alerts])
+        told = {alert.key[:255]: asdict(alert) for alert in alerts}  # paths may be longer
+        rows = [common | alert | {"key": key} for key, alert in told.items()]
+        connection.execute(sa.insert(alert_table), rows)
 
 
 def alerts_of_run(connection: sa.Connection, run_id: str) -> list[Alert]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from pipelines.contracts.catalog import Catalog
 from pipelines.contracts.delivery import Accounting
@@ -78,13 +79,12 @@ def number(value: float | None, digits: int = 2) -> str:
     return f"{value:,.0f}" if float(value).is_integer() else f"{value:,.{digits}f}"
 
 
-def coloured(word: str) -> str:
+def coloured(word: str) -> Text:
     """A status or verdict in its colour."""
-    colour = COLOURS.get(word)
-    return f"[{colour}]{word}[/{colour}]" if colour else word
+    return Text(word, style=COLOURS.get(word, ""))
 
 
-def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
+def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str | Text]]) -> Table:
     """A plain table; columns whose name ends with ` #` are right-aligned."""
     drawn = Table(title=title, title_justify="left", header_style="bold", pad_edge=False)
     for column in columns:
@@ -96,7 +96,8 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> 
             overflow="fold",
         )
     for row in rows:
-        drawn.add_row(*row)
+        # what departments write is text, and never markup
+        drawn.add_row(*(cell if isinstance(cell, Text) else Text(cell) for cell in row))
     return drawn
 
 
@@ -137,7 +138,7 @@ def accounting_table(report: RunReport) -> Table:
         if judgement.accounting is not None:
             group.update(judgement.accounting.model_dump())
     names = ("deliveries", *COUNTS)
-    rows = [
+    rows: list[tuple[str | Text, ...]] = [
         (source, coloured(verdict), *(f"{counts[name]:,}" for name in names))
         for (source, verdict), counts in sorted(groups.items())
     ]
@@ -157,12 +158,9 @@ def show_report(console: Console, report: RunReport, catalog: Catalog) -> None:
             why = "; ".join(reason.english() for reason in judgement.reasons[:3])
             more = len(judgement.reasons) - 3
             why += f"; and {more} more" if more > 0 else ""
-            console.print(
-                f"{coloured(judgement.verdict.value)} {judgement.delivery} "
-                f"[dim]({judgement.delivery.delivery_id[:8]})[/dim]: ",
-                end="",
-            )
-            console.print(why, markup=False)
+            delivery = judgement.delivery
+            told = f" {delivery} ({delivery.delivery_id[:8]}): {why}"
+            console.print(Text.assemble(coloured(judgement.verdict.value), told))
     for problem in report.problems:
         console.print(
             f"not a delivery: {problem.path}: {problem.message} ({problem.mend})", markup=False

@@ -98,9 +98,12 @@ def yesterday() -> date:
 def parse_day(text: str) -> date:
     """A day as people write it in options; UsageError when it is none."""
     try:
-        return date.fromisoformat(text)
+        day = date.fromisoformat(text)
     except ValueError:
         raise UsageError(f"{text!r} is no date of the calendar: write 2021-10-31") from None
+    if not 1949 <= day.year <= 2100:
+        raise UsageError(f"{text} is no day that this century's data speaks of")
+    return day
 
 
 def parse_range(text: str | None) -> tuple[date, date] | None:

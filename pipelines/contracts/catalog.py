@@ -58,8 +58,11 @@ class Catalog:
         return source.due.departments
 
     def contract_hash(self, source: str) -> str:
-        """Identifies how a delivery of `source` is judged: its contract and its suite."""
-        return _hash(self.configuration[f"source:{source}"])
+        """Identifies how a delivery of `source` is judged: its contract, its suite, and the names
+        of departments where rows are placed by them.
+        """
+        names = self.sources[source].partition.department and self.configuration["departments:all"]
+        return _hash([self.configuration[f"source:{source}"], names])
 
     @cached_property
     def configuration(self) -> dict[str, Any]:

@@ -25,12 +25,27 @@ if TYPE_CHECKING:
 
 # what every source table has besides its contract's columns, and the ledger's own tables
 RESERVED_COLUMNS = frozenset(
-    {"department", "business_date", "part", "delivery_id", "sheet", "row_number"}
+    {
+        "department",
+        "business_date",
+        "part",
+        "delivery_id",
+        "sheet",
+        "row_number",
+        "first",
+        "blank",
+        "fault",
+        "fault_value",
+        "fault_expected",
+        "content",
+    }
 )
 RESERVED_TABLES = frozenset(
     {
         "configuration", "decision", "delivery", "delivery_partition", "metric_daily", "pace",
-        "quarantine", "run", "alembic_version", "department",
+        "quarantine", "run", "alembic_version", "department", "departments", "generation",
+        "candidate", "given", "incoming", "replaced", "clash", "judged", "touched", "computed",
+        "known", "outdated", "paces",
     }
 )  # fmt: skip
 
@@ -107,6 +122,11 @@ def _check_source(source: Source, catalog: Catalog, file: str) -> Iterator[Probl
             yield Problem(
                 file, "columns", f"header {header} stands for {count} columns", "keep one"
             )
+    if not source.key and any(column.pii for column in source.columns):
+        yield Problem(
+            file, "key", "without a key, two persons who look the same masked are one row",
+            "name a key that is not personal",
+        )  # fmt: skip
     for name in source.key:
         if name not in names:
             yield Problem(file, "key", f"{name} is no column", f"use one of {', '.join(names)}")
@@ -287,7 +307,10 @@ def _check_where(metric: Metric, column: Column, wanted: object, file: str) -> I
                 file, f"{metric.name}.where.{column.name}", f"{value!r} never occurs",
                 f"use one of {', '.join(sorted(stored))}",
             )  # fmt: skip
-        if (column.type is ColumnType.BOOLEAN) != isinstance(value, bool):
+        is_number = isinstance(value, int) and not isinstance(value, bool)
+        if (column.type is ColumnType.BOOLEAN) != isinstance(value, bool) or (
+            column.type in NUMBERS
+        ) != is_number:
             yield Problem(
                 file, f"{metric.name}.where.{column.name}", f"{value!r} is not {column.type}",
                 "compare like with like",

@@ -73,6 +73,10 @@ class Column(Declared):
 
     @model_validator(mode="after")
     def _keys_fit_the_type(self) -> Self:
+        if self.name.endswith(("__refused", "__text")):
+            raise ValueError("a name may not end with __refused or __text")
+        if self.values is not None and "" in self.values.values():
+            raise ValueError("`values` may not store an empty text: it would pass for a total")
         numeric = self.type in (ColumnType.INTEGER, ColumnType.DECIMAL)
         text_only = {"pattern": self.pattern, "values": self.values, "pii": self.pii}
         if self.type is not ColumnType.TEXT:

@@ -34,6 +34,10 @@ TEMPLATES: dict[str, tuple[str, str]] = {
         "the file unpacks to {value} bytes, more than {expected}; split it into parts",
         "文件解压后为 {value} 字节，超过上限 {expected}；请拆分后报送",
     ),
+    "sparse": (
+        "a sheet spans {value} cells, more than {expected}: delete what stands far outside",
+        "工作表范围达 {value} 个单元格，超过 {expected}；请删除表格以外的零散内容后重新报送",
+    ),
     "format": (
         "files of type {value} are not declared; send one of: {expected}",
         "数据源未约定 {value} 格式，请改用：{expected}",
@@ -97,6 +101,10 @@ TEMPLATES: dict[str, tuple[str, str]] = {
         "列“{value}”不在约定范围内，未予采集",
     ),
     "rule": ("rule not met: {expected}", "不符合规则：{expected}"),
+    "late_receipt": (
+        "something received later provides this day already: nothing changed",
+        "该业务日期已有更晚到达的报送，本次报送未生效",
+    ),
     # the row
     "type": (
         "{column}: {value!r} is not {expected}",
@@ -149,6 +157,8 @@ EXPECTED_CHINESE = {
 }
 
 
+CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")  # would forge lines of a message
+
 # what was found, where it is a phrase of ours and not the department's own text
 FOUND_CHINESE = (
     (re.compile(r"byte (\d+), line (\d+)"), r"第 \2 行（第 \1 字节处）无法识别"),
@@ -187,7 +197,8 @@ class Reason(BaseModel):
         return self._counted(TEMPLATES[self.code][1].format(**fields), "{} 行：{}")
 
     def _fields(self) -> dict[str, str]:
-        return {"column": self.column, "value": self.value, "expected": self.expected}
+        fields = {"column": self.column, "value": self.value, "expected": self.expected}
+        return {name: CONTROLS.sub(" ", text) for name, text in fields.items()}
 
     def _counted(self, text: str, form: str) -> str:
         return text if self.count is None else form.format(self.count, text)

@@ -41,6 +41,9 @@ TYPE_NAMES = {
 }
 
 
+LARGEST = 1e15  # a number beyond it is a slip of the hand, and would overflow a day's sum
+
+
 class ChecksFailedError(Exception):
     """GX could not compute a rule on these rows; the message says which and why."""
 
@@ -122,21 +125,28 @@ def _structure(column: Column) -> Iterator[Rule]:
     if column.required:
         reason = Reason(code="required", column=name)
         yield rule("expect_column_values_to_not_be_null", reason)
-    if column.minimum is not None or column.maximum is not None:
-        reason = Reason(code="range", column=name, expected=_range(column.minimum, column.maximum))
+    low, high = column.minimum, column.maximum
+    if column.type in (ColumnType.INTEGER, ColumnType.DECIMAL):  # sums must stay exact
+        low = -LARGEST if low is None else low
+        high = LARGEST if high is None else high
+    if low is not None or high is not None:
+        reason = Reason(code="range", column=name, expected=_range(column))
         yield rule(
             "expect_column_values_to_be_between",
             reason,
-            min_value=column.minimum,
-            max_value=column.maximum,
+            min_value=low,
+            max_value=high,
         )
 
 
-def _range(low: object, high: object) -> str:
-    shown = [f"{bound:g}" if isinstance(bound, float) else f"{bound}" for bound in (low, high)]
-    if high is None:
-        return f">= {shown[0]}"
-    return f"<= {shown[1]}" if low is None else f"{shown[0]}..{shown[1]}"
+def _range(column: Column) -> str:
+    low, high = (
+        f"{bound:g}" if isinstance(bound, float) else bound and f"{bound}"
+        for bound in (column.minimum, column.maximum)
+    )
+    if low is None:
+        return f"<= {high or f'{LARGEST:g}'}"
+    return f">= {low}" if high is None else f"{low}..{high}"
 
 
 def _native(expectation: Mapping[str, Any], is_table: bool) -> Rule:
@@ -252,7 +262,18 @@ def _condition(rule: Rule, engine: Any, validator: Validator) -> sa.ColumnElemen
         )
     )
     condition: sa.ColumnElement[bool] = metric[0]
-    return condition
+    return _counted_pairs(condition, judged.metric_domain_kwargs)
+
+
+def _counted_pairs(
+    condition: sa.ColumnElement[bool], domain: Mapping[str, Any]
+) -> sa.ColumnElement[bool]:
+    """A pair rule's condition without the rows that GX leaves out before it counts."""
+    ignore = domain.get("ignore_row_if")
+    if "column_A" not in domain or ignore in (None, "neither"):
+        return condition
+    here = [sa.column(domain[name]).is_not(None) for name in ("column_A", "column_B")]
+    return sa.and_(condition, sa.and_(*here) if ignore.startswith("either") else sa.or_(*here))
 
 
 def within(rule: Rule, value: float | Decimal | None) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -9,6 +10,7 @@ from pipelines.contracts.consistency import fold_header
 from pipelines.contracts.models import Source
 from pipelines.contracts.reasons import Reason
 
+LONG_NUMBER = re.compile(r"\d{5,}")
 SEARCHED_ROWS = 50  # title rows above a header are few
 
 
@@ -26,6 +28,17 @@ class Header:
         """How many cells the header spans; what stands right of them belongs to no column."""
         return max((end for end, cell in enumerate(self.cells, 1) if cell.strip()), default=0)
 
+    def _shown(self) -> str:
+        """The header for a message: only what is sure to be one, for data may be personal.
+
+        Cells of no column are shown when most of the row is columns, and never their digits.
+        """
+        matched = set(self.positions.values())
+        filled = [(number, cell.strip()) for number, cell in enumerate(self.cells) if cell.strip()]
+        is_header = 2 * len(matched) >= len(filled)
+        shown = [cell for number, cell in filled if is_header or number in matched]
+        return "、".join(LONG_NUMBER.sub("…", cell[:100]) for cell in shown)[:500]
+
     @property
     def warnings(self) -> tuple[Reason, ...]:
         """Columns nobody asked for."""
@@ -33,10 +46,7 @@ class Header:
 
     def faults(self, source: Source) -> tuple[Reason, ...]:
         """Required columns that are not there, and columns that are there twice."""
-        if self.positions:
-            found = "、".join(cell.strip() for cell in self.cells if cell.strip())[:500]
-        else:
-            found = "(no header row)"  # the row may be data, and data may be personal
+        found = self._shown() or "(no header row)"
         missing = tuple(
             Reason(
                 code="missing_column",
@@ -66,9 +76,9 @@ def match(source: Source, cells: Sequence[str]) -> Header:
         name = spellings.get(folded)
         if name is None:
             if folded:
-                extra.append(cell.strip()[:100])
+                extra.append(LONG_NUMBER.sub("…", cell.strip()[:100]))
         elif name in positions:
-            both = f"{cells[positions[name]]} / {cell}"
+            both = f"{cells[positions[name]]} / {cell}".strip()
             repeated.append(Reason(code="repeated_header", column=name, value=both))
         else:
             positions[name] = position

@@ -11,6 +11,7 @@ import os
 import re
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -26,8 +27,9 @@ from pipelines.settings import Settings
 BULK = "bulk"  # stands where the business date would: the file's own column says it
 ALL = "all"  # stands where the department would
 UNFINISHED = (".part", ".tmp", ".filepart", ".crdownload")
+YEARS = range(1949, 2101)
 PART = re.compile(r"[\w-]{1,64}")
-UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")  # line breaks; bytes not UTF-8
+UNPRINTABLE = re.compile(r"[\\\x00-\x1f\x7f-\x9f\ud800-\udfff]")  # line breaks; bytes not UTF-8
 
 
 @dataclass(frozen=True)
@@ -110,7 +112,7 @@ def clear(delivery: Delivery, landing: Path) -> None:
         stat = delivery.path.stat()
     except FileNotFoundError:
         return
-    if stat.st_size == delivery.size and _received(stat) == delivery.received_at:
+    if stat.st_size == delivery.size and _digest(delivery.path) == delivery.sha256:
         delivery.path.unlink(missing_ok=True)
         for folder in delivery.path.parents:
             if not folder.is_relative_to(landing) or folder == landing:
@@ -121,9 +123,15 @@ def clear(delivery: Delivery, landing: Path) -> None:
                 break
 
 
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def _received(stat: os.stat_result) -> datetime:
-    """When the file arrived, in UTC: its modification time."""
-    return datetime(1970, 1, 1) + timedelta(microseconds=stat.st_mtime_ns // 1000)
+    """When the file arrived, in UTC: its modification time, and never later than now."""
+    moment = min(stat.st_mtime_ns, time.time_ns())
+    return datetime(1970, 1, 1) + timedelta(microseconds=moment // 1000)
 
 
 def submit(
@@ -300,6 +308,8 @@ def _day(text: str, contract: Source) -> date | str | None:
         day = date.fromisoformat(text)
     except ValueError:
         return f"{text} is no date of the calendar"
+    if day.year not in YEARS:
+        return f"{text} is no day that this century's data speaks of"
     return day if day.isoformat() == text else f"{text} is not written as {day}"
 
 

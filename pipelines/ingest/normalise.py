@@ -6,6 +6,7 @@ from pipelines.contracts.models import Column, ColumnType, Source
 from pipelines.engine import literal, quoted, sql
 
 REFUSED = "__refused"  # suffix of the companion column: text that its column could not take
+LONG_DIGITS = r"'([0-9]{3})[0-9]{4,}([0-9]{4}|[0-9]{3}[Xx])', '\1****\2', 'g'"
 SHOWN_CHARACTERS = 200  # of a refused cell
 
 
@@ -80,7 +81,10 @@ def _typed(column: Column) -> str:
 
 def _refused(column: Column) -> str:
     text = _raw(column.name)
-    shown = f"mask_{column.pii}({text})" if column.pii else f"left({text}, {SHOWN_CHARACTERS})"
+    # a phone or identity number that slipped into another column is masked there, too
+    shown = f"regexp_replace(left({text}, {SHOWN_CHARACTERS}), {LONG_DIGITS})"
+    if column.pii:
+        shown = f"mask_{column.pii}({text})"
     name = quoted(column.name)
     return (
         f"CASE WHEN {text} IS NOT NULL AND {name} IS NULL THEN {shown} END"

@@ -39,6 +39,7 @@ from pipelines.settings import Settings
 
 FLUSH_ROWS = 200_000  # raw rows held in memory before they are typed into the file
 DEFECT = "defect"  # the reason of a delivery that our own code fails on
+RUST_PANIC = "PanicException"  # how a panic in calamine arrives: an exception that is no Exception
 Progress = Callable[[Delivery], None]
 log = logging.getLogger(__name__)
 
@@ -85,12 +86,16 @@ def _find_faults(
         raise
     except Exception as error:
         if len(deliveries) == 1:
-            told = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
-            return {deliveries[0].delivery_id: Reason(code=DEFECT, value=told)}
+            return {deliveries[0].delivery_id: _defect(error)}
         middle = len(deliveries) // 2
         first, second = deliveries[:middle], deliveries[middle:]
         return _find_faults(first, attempt) | _find_faults(second, attempt)
     return {}
+
+
+def _defect(error: BaseException) -> Reason:
+    """What is said of our own failure: no more than its kind, for its text may hold data."""
+    return Reason(code=DEFECT, value=type(error).__name__)
 
 
 def _stage(
@@ -204,9 +209,10 @@ class _Chunk:
         if delivery.refusal is not None:
             outcome.rejections.append(delivery.refusal)
         if delivery.department is not None and delivery.business_date is not None:
-            department = self.departments[delivery.department]
-            if not department.valid_on(delivery.business_date):
-                outcome.warnings.append(Reason(code="outside_validity", value=department.label))
+            department = self.departments.get(delivery.department)
+            if department is None or not department.valid_on(delivery.business_date):
+                label = department.label if department else delivery.department
+                outcome.warnings.append(Reason(code="outside_validity", value=label))
         file = archived(self.settings.archive, delivery.sha256)
         if not file.exists():  # no verdict on the department: what it sent is our loss
             raise UsageError(f"{delivery}: the archive has lost {file.name}; restore it, {file}")
@@ -228,6 +234,13 @@ class _Chunk:
             outcome.unsplit = True
             outcome.rejections.extend(error.reasons)
             outcome.rows_read, outcome.good = error.rows_read, error.rows_read
+        except (OSError, MemoryError):
+            raise
+        except BaseException as error:
+            if not isinstance(error, Exception) and type(error).__name__ != RUST_PANIC:
+                raise
+            log.exception("reading %s failed", delivery)
+            outcome.unreadable = _defect(error)
 
     def _numbered(self, number: int, batch: pa.RecordBatch) -> pa.Table:
         ids = np.arange(self._rows, self._rows + batch.num_rows)

@@ -41,9 +41,10 @@ def open_warehouse(settings: Settings, purpose: str) -> Iterator[sa.Connection]:
 
 
 @contextmanager
-def writer_lock(settings: Settings, purpose: str) -> Iterator[None]:
-    """Hold the warehouse's lock file."""
-    with (settings.data_dir / "warehouse.lock").open("a+", encoding="utf-8") as lock:
+def writer_lock(settings: Settings, purpose: str, name: str = "warehouse.lock") -> Iterator[None]:
+    """Hold a lock file of the data folder."""
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    with (settings.data_dir / name).open("a+", encoding="utf-8") as lock:
         _wait_for(lock, settings.lock_seconds)
         lock.truncate(0)
         lock.write(json.dumps({"pid": os.getpid(), "purpose": purpose, "since": _now()}))

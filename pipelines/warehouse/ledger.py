@@ -98,7 +98,11 @@ def find_delivery(connection: sa.Connection, prefix: str) -> sa.Row[Any]:
 
 
 def delivery_of(row: sa.Row[Any], contract_hash: str, overruled: str | None = None) -> Delivery:
-    """A ledger row as the delivery that it judged, to be judged again from the archive."""
+    """A ledger row as the delivery that it judged, to be judged again from the archive.
+
+    That its day came whole and in parts at once cannot be seen from the file, and is kept.
+    """
+    mixed = any(reason["code"] == "parts_mixed" for reason in row.reasons)
     return Delivery(
         delivery_id=row.delivery_id,
         source=row.source,
@@ -111,28 +115,31 @@ def delivery_of(row: sa.Row[Any], contract_hash: str, overruled: str | None = No
         sha256=row.sha256,
         received_at=row.received_at,
         contract_hash=contract_hash,
+        refusal=Reason(code="parts_mixed") if mixed and overruled is None else None,
         overruled=overruled,
     )
 
 
 def deliveries_to_rebuild(connection: sa.Connection, source: str) -> list[sa.Row[Any]]:
-    """The source's deliveries in the order of receipt, each once, with what people decided.
+    """The source's deliveries in the order in which they were first judged, each once.
 
-    `overruled` is the reason of an acceptance. What `is_withdrawn` displaces others before it goes
-    itself, as it did when it came.
+    With what people decided: `overruled` is the reason of an acceptance, `withdrawn_at` the
+    position from which a delivery was gone.
     """
     return rows(
         connection,
         "WITH latest AS ("
-        "  SELECT * FROM delivery WHERE source = :source AND verdict <> 'unchanged'"
+        "  SELECT *, min(position) OVER (PARTITION BY delivery_id) AS first_position"
+        "  FROM delivery WHERE source = :source AND verdict <> 'unchanged'"
         "  QUALIFY row_number() OVER (PARTITION BY delivery_id ORDER BY position DESC) = 1"
         "), decided AS ("
-        "  SELECT delivery_id, arg_max(kind, position) = 'withdraw' AS is_withdrawn,"
+        "  SELECT delivery_id,"
+        "    CASE WHEN arg_max(kind, position) = 'withdraw' THEN max(position) END AS withdrawn_at,"
         "    arg_max(reason, position) FILTER (kind = 'accept') AS overruled"
         "  FROM decision WHERE source = :source GROUP BY delivery_id"
         ") "
-        "SELECT latest.*, decided.overruled, coalesce(decided.is_withdrawn, false) AS is_withdrawn "
-        "FROM latest LEFT JOIN decided USING (delivery_id) ORDER BY received_at, latest.position",
+        "SELECT latest.*, decided.overruled, decided.withdrawn_at "
+        "FROM latest LEFT JOIN decided USING (delivery_id) ORDER BY first_position",
         source=source,
     )
 

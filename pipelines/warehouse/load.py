@@ -56,6 +56,7 @@ def load_chunk(
     if cause == "landing":
         known = recorded(connection, [judgement.delivery for judgement in judgements])
         judgements = [one for one in judgements if one.delivery.delivery_id not in known]
+    judgements.sort(key=lambda one: (one.delivery.received_at, str(one.delivery)))
     final: list[Judgement] = []
     for wave in _waves(judgements):
         with transaction(connection):
@@ -69,13 +70,15 @@ def reload(
     source: Source,
     metrics: Sequence[Metric],
     run_id: str,
-    withdrawn: Iterable[str] = (),
+    first_positions: Mapping[str, int],
+    withdrawals: Iterable[tuple[int, str]] = (),
 ) -> list[Judgement]:
     """Replace the source's table by what `chunks` (its whole archive, judged anew) say.
 
     One transaction: the old table stays until the new one is whole. Knowledge is appended: only
-    values of metric_daily that came out otherwise get a successor. Deliveries in `withdrawn`
-    take their places and then leave them empty.
+    values of metric_daily that came out otherwise get a successor. What happened is replayed as it
+    happened: deliveries by the position of their first judgement, `withdrawals` (position,
+    delivery) between them.
     """
     final: list[Judgement] = []
     with transaction(connection):
@@ -83,15 +86,34 @@ def reload(
         drop_table(connection, source)
         ensure_table(connection, source)
         forget_partitions(connection, source.name, position)
-        for chunk in chunks:
-            for wave in _waves(chunk.judgements):
+        for chunk, judgements, withdrawn in _history(chunks, first_positions, withdrawals):
+            for wave in _waves(judgements):
                 final += _load_wave(connection, wave, chunk, source, (), run_id, "rebuild")
+            if withdrawn is not None:
+                take_away(connection, withdrawn, source, last_position(connection))
         position = max(position, last_position(connection))
-        for delivery_id in withdrawn:
-            take_away(connection, delivery_id, source, position)
         run_file(connection, "load/touched_all.sql", source=source.name, position=str(position))
         record_metrics(connection, source, metrics)
     return final
+
+
+def _history(
+    chunks: Sequence[StagedChunk],
+    first_positions: Mapping[str, int],
+    withdrawals: Iterable[tuple[int, str]],
+) -> Iterator[tuple[StagedChunk, list[Judgement], str | None]]:
+    """What to load, and what then to withdraw, step by step: (chunk, judgements, delivery id)."""
+    waiting = sorted(withdrawals)
+    for chunk in chunks:
+        group: list[Judgement] = []
+        for judgement in chunk.judgements:
+            while waiting and waiting[0][0] < first_positions[judgement.delivery.delivery_id]:
+                yield chunk, group, waiting.pop(0)[1]
+                group = []
+            group.append(judgement)
+        yield chunk, group, None
+    for _, delivery_id in waiting:
+        yield chunks[-1], [], delivery_id
 
 
 def recompute(connection: sa.Connection, source: Source, metrics: Sequence[Metric]) -> None:
@@ -120,11 +142,10 @@ def record_unchanged(
 
 
 def _waves(judgements: Iterable[Judgement]) -> Iterator[list[Judgement]]:
-    """Judgements in the order of receipt, cut where a department and day would come twice."""
+    """Judgements in their order, cut where a department and day would come twice."""
     wave: list[Judgement] = []
     taken: set[Place] = set()
-    ordered = sorted(judgements, key=lambda one: (one.delivery.received_at, str(one.delivery)))
-    for judgement in ordered:
+    for judgement in judgements:
         places: set[Place] = {
             (partition.department, partition.business_date) for partition in judgement.partitions
         }
@@ -151,6 +172,7 @@ def _load_wave(
     _find_clashes(connection, chunk, source)
     wave = _account_clashes(connection, wave)
     _keep_partitions(connection, wave, position)
+    wave = _warn_late(connection, wave)
     run_file(connection, "load/replaced.sql")
     accepted = file_literal(chunk.accepted)
     run_file(connection, "load/rows.sql", table=quoted(source.name), accepted=accepted)
@@ -219,6 +241,18 @@ def _rejected(judgement: Judgement, reason: Reason) -> Judgement:
             "reasons": (reason, *judgement.reasons),
         }
     )
+
+
+def _warn_late(connection: sa.Connection, wave: list[Judgement]) -> list[Judgement]:
+    """Tell of deliveries that nothing came of, since what was received later was there first."""
+    late = {row[0] for row in rows(connection, "SELECT delivery_id FROM incoming WHERE is_late")}
+    warning = Reason(code="late_receipt")
+    return [
+        judgement.model_copy(update={"warnings": (warning, *judgement.warnings)})
+        if judgement.delivery.delivery_id in late
+        else judgement
+        for judgement in wave
+    ]
 
 
 def _find_clashes(connection: sa.Connection, chunk: StagedChunk, source: Source) -> None:

@@ -131,7 +131,8 @@ def _values(
         second = scan.c[f"m{number}_1"].cast(_VALUE)
         numerator = sa.func.coalesce(first, 0).cast(_VALUE)
         ratio = numerator.cast(sa.Double) * metric.scale / sa.func.nullif(second, 0)
-        figures = (ratio.cast(_VALUE), numerator, second)
+        # a denominator next to nothing has no ratio that fits; its parts are kept
+        figures: tuple[Any, ...] = (sa.try_cast(ratio, _VALUE), numerator, second)
         is_told = second.is_not(None)
     else:
         # a day with no such rows adds nothing to a flow, and says nothing of a stock

@@ -21,7 +21,13 @@ from pipelines.engine import literal, open_duckdb, quoted
 from pipelines.errors import NotPublishedError, UsageError, VerificationError
 from pipelines.published import READERS_FILE
 from pipelines.settings import SQL, Settings
-from pipelines.warehouse.connection import duckdb_of, open_warehouse, rows, run
+from pipelines.warehouse.connection import (
+    duckdb_of,
+    open_warehouse,
+    rows,
+    run,
+    writer_lock,
+)
 from pipelines.warehouse.ledger import last_position
 
 if TYPE_CHECKING:
@@ -50,8 +56,18 @@ def publish(
     """Build, verify and put in place a generation of the warehouse as it is now.
 
     Readers pinned by a rollback stay where they are. Raises VerificationError, and leaves
-    readers alone, when a source's rows are not those that the ledger says.
+    readers alone, when a source's rows are not those that the ledger says. One at a time.
     """
+    with writer_lock(settings, "publish", "publish.lock"):
+        return _publish(settings, sources, operations, comments)
+
+
+def _publish(
+    settings: Settings,
+    sources: Iterable[str],
+    operations: Mapping[str, pd.DataFrame],
+    comments: sa.MetaData,
+) -> Generation:
     folder = settings.published / "generations"
     folder.mkdir(parents=True, exist_ok=True)
     for leftover in folder.glob(".building*"):

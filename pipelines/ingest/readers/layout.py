@@ -114,6 +114,8 @@ def cell_text(cell: object) -> str | None:
         return str(cell)
     if isinstance(cell, float):
         return str(int(cell)) if cell.is_integer() else f"{Decimal(repr(cell)):f}"
+    if isinstance(cell, Decimal):
+        return f"{cell:f}"
     if isinstance(cell, datetime):
         midnight = cell.time() == time()
         return cell.date().isoformat() if midnight else cell.isoformat(" ")

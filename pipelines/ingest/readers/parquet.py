@@ -29,15 +29,19 @@ def read_parquet(path: Path, source: Source, department: str | None, limit: int)
     if unpacked > limit:
         raise UnreadableError(Reason(code="too_large", value=str(unpacked), expected=str(limit)))
     header = match(source, file.schema_arrow.names)
-    return Reading(header, _parquet_batches(file, source, header))
+    return Reading(header, _parquet_batches(file, source, header, limit))
 
 
 def _parquet_batches(
-    file: pyarrow.parquet.ParquetFile, source: Source, header: Header
+    file: pyarrow.parquet.ParquetFile, source: Source, header: Header, limit: int
 ) -> Iterator[pa.RecordBatch]:
-    number = 1
+    number, decoded = 1, 0
     try:
         for batch in file.iter_batches(BATCH_ROWS):
+            decoded += batch.nbytes
+            if decoded > limit:  # what the file says of its own size may be a lie
+                reason = Reason(code="too_large", value=f"over {limit}", expected=str(limit))
+                raise UnreadableError(reason)
             columns = [_as_text(column) for column in batch.columns]
             numbers = np.arange(number, number + batch.num_rows)
             number += batch.num_rows
@@ -47,7 +51,10 @@ def _parquet_batches(
 
 
 def _as_text(column: pa.Array) -> pa.Array:
-    try:
-        return pc.cast(column, pa.string())
-    except (pa.ArrowNotImplementedError, pa.ArrowInvalid):  # nested, binary
-        return pa.array([cell_text(cell) for cell in column.to_pylist()], pa.string())
+    """As text; floats and decimals without the exponents that Arrow would write."""
+    if not (pa.types.is_floating(column.type) or pa.types.is_decimal(column.type)):
+        try:
+            return pc.cast(column, pa.string())
+        except (pa.ArrowNotImplementedError, pa.ArrowInvalid):  # nested, binary
+            pass
+    return pa.array([cell_text(cell) for cell in column.to_pylist()], pa.string())

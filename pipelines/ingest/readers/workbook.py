@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import mmap
+import re
 import zipfile
+import zlib
 from collections.abc import Iterator
 from itertools import chain, islice
 from pathlib import Path
@@ -17,6 +19,8 @@ from pipelines.errors import UnreadableError
 from pipelines.ingest.headers import SEARCHED_ROWS, Header, locate
 from pipelines.ingest.readers.layout import BATCH_ROWS, Reading, cell_text, from_columns
 
+GRID_CELLS = 50_000_000
+CELL = re.compile(rb'<(?:\w+:)?c\s(?:[^<>]*?\s)?r="([A-Z]{1,3})(\d{1,7})"')
 OLE_MAGIC = bytes.fromhex("d0cf11e0a1b11ae1")  # [MS-CFB] 2.2: compound files, encrypted ones too
 
 
@@ -63,10 +67,44 @@ def _check_package(path: Path, limit: int) -> None:
     try:
         with zipfile.ZipFile(path) as package:
             unpacked = sum(entry.file_size for entry in package.infolist())
-    except zipfile.BadZipFile as error:
+            if unpacked > limit:
+                reason = Reason(code="too_large", value=str(unpacked), expected=str(limit))
+                raise UnreadableError(reason)
+            for name in package.namelist():
+                if name.startswith("xl/worksheets/") and name.endswith(".xml"):
+                    _check_extent(package, name)
+    except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError) as error:
         raise UnreadableError(Reason(code="damaged", value=str(error)[:200])) from None
-    if unpacked > limit:
-        raise UnreadableError(Reason(code="too_large", value=str(unpacked), expected=str(limit)))
+
+
+def _check_extent(package: zipfile.ZipFile, name: str) -> None:
+    """Refuse a sheet whose outermost cells span a grid that no memory holds.
+
+    calamine keeps the whole rectangle, so a stray cell in XFD1048576 would end the process;
+    what the sheet says of its own dimension may be a lie.
+    """
+    rows = columns = 0
+    rest = b""
+    with package.open(name) as sheet:
+        while block := sheet.read(1 << 20):
+            block = rest + block
+            for letters, digits in CELL.findall(block):
+                rows = max(rows, int(digits))
+                columns = max(columns, _column_number(letters))
+            rest = block[-64:]
+            if rows * columns > GRID_CELLS:
+                reason = Reason(
+                    code="sparse", value=f"{rows} x {columns}", expected=str(GRID_CELLS)
+                )
+                raise UnreadableError(reason)
+
+
+def _column_number(letters: bytes) -> int:
+    """A = 1 … XFD = 16,384 (ECMA-376 18.18.62)."""
+    number = 0
+    for letter in letters:
+        number = number * 26 + letter - 64
+    return number
 
 
 def _grid_batches(

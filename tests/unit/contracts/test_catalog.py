@@ -310,11 +310,18 @@ def test_a_contracts_hash_follows_what_judges_and_nothing_else(config):
     before = config.catalog()
     config.edit(METRICS, "title: 数据量", "title: 新增")
     config.edit(TARGETS, "title: 攻坚", "title: 百日攻坚")
-    config.edit(DEPARTMENTS, "市公安局", "公安局")
     after = config.catalog()
     for name in before.sources:
         assert after.contract_hash(name) == before.contract_hash(name)
     assert after.configuration_hash != before.configuration_hash
+
+    config.edit(DEPARTMENTS, "市公安局", "公安局")
+    renamed = config.catalog()
+    for name, source in before.sources.items():
+        is_placed_by_name = source.partition.department is not None
+        is_same = renamed.contract_hash(name) == before.contract_hash(name)
+        assert is_same != is_placed_by_name, name
+    before = renamed
 
     suite = {"name": "records", "expectations": [{"type": NOT_NULL, "kwargs": {"column": "item"}}]}
     config.write("expectations/records.json", json.dumps(suite))

@@ -110,7 +110,7 @@ def test_a_name_claims_a_format(name, expected):
         (1234567.25, "1234567.25"), (1e20, "100000000000000000000"), (1e-7, "0.0000001"),
         (float("nan"), "NaN"), (float("inf"), "Infinity"), (date(2021, 9, 8), "2021-09-08"),
         (datetime(2021, 9, 8), "2021-09-08"), (datetime(2021, 9, 8, 1, 2), "2021-09-08 01:02:00"),
-        (time(3, 4, 5), "03:04:05"), ([1, "二"], '[1, "二"]'), (Decimal("1.10"), '"1.10"'),
+        (time(3, 4, 5), "03:04:05"), ([1, "二"], '[1, "二"]'), (Decimal("1.10"), "1.10"),
     ],
 )  # fmt: skip
 def test_a_cell_as_a_person_would_have_typed_it(cell, text):

@@ -1,0 +1,219 @@
+"""What a hostile tester found, and what must hold against it from now on."""
+
+from __future__ import annotations
+
+import io
+import threading
+from collections.abc import Callable
+from datetime import date
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet
+import pytest
+import xlsxwriter
+from integration.conftest import DAY, RECORDS, City, expectation, with_columns
+from rich.console import Console
+
+from pipelines import jobs
+from pipelines.cli import rendering
+from pipelines.contracts.delivery import Verdict
+
+OPEN = {**RECORDS, "formats": {"csv": {}, "xlsx": {}, "parquet": {}}}
+
+
+def withdraw(city: City, judgement: Any) -> None:
+    jobs.withdraw(city.settings, city.catalog, judgement.delivery.delivery_id, "误报")
+
+
+def rebuild(city: City) -> None:
+    jobs.rebuild(city.settings, city.catalog, "records")
+
+
+def whole_withdrawn_then_parts(city: City) -> None:
+    withdraw(city, city.send([("w", 1, "")]))
+    city.send([("p", 1, "")], part="1")
+    city.send([("q", 1, "")], part="2")
+
+
+def older_after_a_withdrawn_newer(city: City) -> None:
+    withdraw(city, city.send([("b", 1, "")], minute=10))
+    city.send([("a", 1, "")], minute=5)
+
+
+def key_freed_by_a_withdrawn_part(city: City) -> None:
+    withdraw(city, city.send([("k", 1, "")], part="1"))
+    city.send([("k", 2, "")], part="2")
+
+
+def whole_and_part_at_once(city: City) -> None:
+    city.land([("w", 1, "")])
+    city.land([("p", 1, "")], part="1")
+    city.take()
+
+
+def part_received_before_the_whole_that_was_there_first(city: City) -> None:
+    city.send([("w", 1, "")], minute=10)
+    city.send([("p", 2, "")], part="2", minute=5)
+
+
+def clash_in_the_order_of_work(city: City) -> None:
+    city.send([("k", 1, "")], part="1", minute=10)
+    city.send([("k", 2, "")], part="2", minute=5)
+
+
+@pytest.mark.parametrize(
+    "history",
+    [
+        whole_withdrawn_then_parts, older_after_a_withdrawn_newer, key_freed_by_a_withdrawn_part,
+        whole_and_part_at_once, part_received_before_the_whole_that_was_there_first,
+        clash_in_the_order_of_work,
+    ],
+)  # fmt: skip
+def test_a_rebuild_tells_the_same_story(city: City, history: Callable[[City], None]) -> None:
+    city.source(RECORDS)
+    history(city)
+    before = city.rows("SELECT item, amount, part FROM records ORDER BY ALL")
+    rebuild(city)
+    assert city.rows("SELECT item, amount, part FROM records ORDER BY ALL") == before
+
+
+def test_what_a_later_receipt_made_void_is_told(city: City) -> None:
+    city.source(RECORDS)
+    city.send([("new", 1, "")], minute=10)
+    late = city.send([("old", 1, "")], minute=5)
+    assert [reason.code for reason in late.warnings] == ["late_receipt"]
+    assert city.items() == {"new"}
+
+
+def test_a_file_from_the_future_is_received_now(city: City) -> None:
+    city.source(RECORDS)
+    city.send([("wrong clock", 1, "")], minute=60 * 24 * 365 * 30)
+    later = city.settings.landing / str(DAY) / "a" / "records.csv"
+    later.parent.mkdir(parents=True)
+    later.write_text("事项,数量,领域\nright,1,\n", encoding="utf-8")
+    city.take()
+    assert city.items() == {"right"}
+
+
+def test_numbers_beyond_reason_are_kept_out_and_harm_nobody(city: City) -> None:
+    city.source(RECORDS)
+    city.metrics(
+        {"name": "amounts", "title": "量", "unit": "条", "kind": "flow", "source": "records",
+         "value": {"aggregate": "sum", "column": "amount"}},
+        {"name": "share", "title": "率", "unit": "%", "kind": "ratio", "source": "records",
+         "numerator": {"aggregate": "sum", "column": "amount"},
+         "denominator": {"aggregate": "count", "where": {"domain": "x"}}},
+    )  # fmt: skip
+    city.land([(f"k{n}", 9223372036854775807, "x") for n in range(1100)] + [("ok", 1, "x")])
+    city.land([("good", 2, "")], department="b")
+    first, second = sorted(city.take(), key=lambda one: str(one.delivery.department))
+    assert first.accounting is not None
+    assert (first.accounting.accepted, first.accounting.quarantined) == (1, 1100)
+    assert second.verdict is Verdict.ACCEPTED
+    assert city.items() == {"ok", "good"}
+
+
+def test_pairs_of_nothing_are_left_out_as_gx_leaves_them_out(city: City) -> None:
+    other = {"name": "other", "header": ["其他"], "type": "integer"}
+    rule = expectation("column_pair_values_to_be_equal", column_A="amount", column_B="other")
+    city.source(with_columns(RECORDS, other), [rule])
+    rows = [("a", 5, "", 1), ("b", "", "", ""), ("c", 1, "", 1), ("d", "", "", 3)]
+    city.send(rows, header=("事项", "数量", "领域", "其他"))
+    assert {"b", "c"} <= city.items()
+    assert "a" not in city.items()
+
+
+def sparse_workbook() -> bytes:
+    out = io.BytesIO()
+    with xlsxwriter.Workbook(out) as book:
+        sheet = book.add_worksheet()
+        sheet.write_row(0, 0, ["事项", "数量", "领域"])
+        sheet.write(1_048_575, 16_383, "x")
+    return out.getvalue()
+
+
+def strange_parquet() -> bytes:
+    out = io.BytesIO()
+    moment = pa.array([0], pa.timestamp("us", tz="Mars/Olympus"))
+    pyarrow.parquet.write_table(pa.table({"事项": ["k"], "数量": [1], "领域": moment}), out)
+    return out.getvalue()
+
+
+def floats() -> bytes:
+    out = io.BytesIO()
+    pyarrow.parquet.write_table(pa.table({"事项": ["big"], "数量": [1.2345678901e10]}), out)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("content", "suffix"), [(sparse_workbook(), ".xlsx"), (strange_parquet(), ".parquet")]
+)
+def test_a_file_made_to_hurt_hurts_only_itself(city: City, content: bytes, suffix: str) -> None:
+    city.source(OPEN)
+    city.land(content, suffix=suffix)
+    city.land([("good", 1, "")], department="b")
+    verdicts = {one.delivery.department: one.verdict for one in city.take()}
+    assert verdicts == {"a": Verdict.UNREADABLE, "b": Verdict.ACCEPTED}
+    assert city.items() == {"good"}
+
+
+def test_floats_of_a_frame_are_read_without_exponents(city: City) -> None:
+    city.source(OPEN)
+    city.send(floats(), suffix=".parquet")
+    assert city.rows("SELECT amount FROM records") == [(12345678901,)]
+
+
+PHONE, NAME = "13812345678", "张三丰"
+
+
+def test_people_in_the_wrong_place_are_not_told(city: City) -> None:
+    contact = {"name": "contact", "header": ["联系人"], "type": "text", "pii": "name"}
+    dated = {"name": "held_on", "header": ["日期"], "type": "date"}
+    city.source(with_columns(RECORDS, contact, dated))
+    title = f"填报单位,甲局,联系人,{NAME},联系电话,{PHONE}\n事项名,个数\nk,1\n"
+    refused = city.send(title)
+    shifted = city.send(
+        [("k", 1, "", "李四", PHONE)], day=date(2021, 9, 24),
+        header=("事项", "数量", "领域", "联系人", "日期"),
+    )  # fmt: skip
+    told = " ".join(
+        reason.english() + reason.chinese() for reason in (*refused.reasons, *shifted.reasons)
+    )
+    rows = str(city.rows("SELECT row_text, CAST(reasons AS VARCHAR) FROM quarantine"))
+    for secret in (PHONE, NAME):
+        assert secret not in told
+        assert secret not in rows
+    assert "138****5678" in rows
+
+
+def test_what_departments_write_is_no_markup_and_no_line_of_ours(city: City) -> None:
+    city.source(with_columns(RECORDS, {"name": "day", "header": ["日"], "type": "date"}))
+    city.send([("k", 1, "", "[/red]x")], header=("事项", "数量", "领域", "日"))
+    screen = Console(file=io.StringIO(), width=200)
+    screen.print(rendering.table("", ["cell"], [["[/red]x"]]))
+    assert "[/red]x" in screen.file.getvalue()  # type: ignore[attr-defined]
+    forged = city.send('事项名,"个\n\n【全市目标】\n- 完成"\nk,1\n', day=date(2021, 9, 24))
+    assert all("\n" not in reason.chinese() for reason in forged.reasons)
+
+
+def test_two_publications_at_once_wait_for_each_other(city: City) -> None:
+    city.source(RECORDS)
+    city.send([("k", 1, "")])
+    patient = city.settings.model_copy(update={"lock_seconds": 60})
+    failures: list[BaseException] = []
+
+    def publish() -> None:
+        try:
+            jobs.publish(patient, city.catalog)
+        except BaseException as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=publish) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    numbers = sorted(path.stem for path in (patient.published / "generations").iterdir())
+    assert numbers == ["000001", "000002", "000003"]
