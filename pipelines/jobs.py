@@ -10,7 +10,7 @@ import logging
 import shutil
 import uuid
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
@@ -27,7 +27,6 @@ from pipelines.errors import (
     IncompatibleTableError,
     UsageError,
     VerificationError,
-    WorseError,
 )
 from pipelines.settings import Settings
 from pipelines.tracking.alerts import (
@@ -120,7 +119,7 @@ def run(
     for number, chunk in enumerate(chunks(settings, found.pending)):
         name = chunk[0].source
         try:
-            watch = _counting(progress, done, len(found.pending))
+            watch = counting(progress, done, len(found.pending))
             staged = stage(settings, catalog, chunk, report.run_id, number, watch)
             progress(f"loading {name}", done + len(chunk), len(found.pending))
             report.judgements += load_staged(settings, catalog, [staged], report.run_id)
@@ -135,7 +134,7 @@ def run(
     return report
 
 
-def _counting(progress: Progress, before: int, total: int) -> Callable[[int], None]:
+def counting(progress: Progress, before: int, total: int) -> Callable[[int], None]:
     """Progress within one chunk as progress within all of them."""
     return lambda done: progress("staging", before + done, total)
 
@@ -266,7 +265,7 @@ def load_staged(
 
     final: list[Judgement] = []
     with open_warehouse(settings, f"run {run_id}") as connection:
-        _apply_configuration(connection, catalog)
+        apply_configuration(connection, catalog)
         for chunk in staged:
             source = catalog.sources[chunk.source]
             metrics = catalog.metrics_of(source.name)
@@ -274,11 +273,11 @@ def load_staged(
     for chunk in staged:
         for judgement in chunk.judgements:
             landing.clear(judgement.delivery, settings.landing)
-        _discard(chunk.folder)
+        discard(chunk.folder)
     return final
 
 
-def _apply_configuration(connection: sa.Connection, catalog: Catalog) -> None:
+def apply_configuration(connection: sa.Connection, catalog: Catalog) -> None:
     """Compute redefined metrics anew, and only then note the configuration as in force."""
     redefined = ledger.redefined_sources(connection, catalog)
     for name in sorted(redefined):
@@ -287,7 +286,8 @@ def _apply_configuration(connection: sa.Connection, catalog: Catalog) -> None:
     ledger.record_configuration(connection, catalog, bool(redefined))
 
 
-def _discard(folder: Path) -> None:
+def discard(folder: Path) -> None:
+    """Remove a chunk's folder, and its run's when it was the last."""
     shutil.rmtree(folder, ignore_errors=True)
     try:
         folder.parent.rmdir()
@@ -310,7 +310,7 @@ def finish(settings: Settings, catalog: Catalog, report: RunReport, started_at: 
 def track(settings: Settings, catalog: Catalog, as_of: date, run_id: str) -> list[Pace]:
     """Compute and store the pace of every target as of a day."""
     with open_warehouse(settings, "track") as connection:
-        _apply_configuration(connection, catalog)
+        apply_configuration(connection, catalog)
         return _store_pace(connection, catalog, as_of, run_id)
 
 
@@ -364,7 +364,7 @@ def publish(settings: Settings, catalog: Catalog) -> publishing.Generation:
         stands = (ledger.last_position(connection), catalog.configuration_hash)
         if latest is not None and (latest.position, latest.configuration_hash) != stands:
             run_id, started_at = new_run_id(), datetime.now(UTC).replace(tzinfo=None)
-            _apply_configuration(connection, catalog)
+            apply_configuration(connection, catalog)
             _store_pace(connection, catalog, latest.as_of, run_id)
             ledger.record_run(
                 connection, run_id, latest.as_of, started_at, catalog.configuration_hash, {}
@@ -390,95 +390,6 @@ def notify(settings: Settings, catalog: Catalog, as_of: date, run_id: str) -> st
     if not sent.channels:
         return "digest not sent: CITYBRAIN_NOTIFY_URLS is empty"
     return f"digest sent to {sent.channels} channels"
-
-
-def rebuild(
-    settings: Settings,
-    catalog: Catalog,
-    name: str,
-    progress: Progress = silent,
-    force: bool = False,
-) -> list[Judgement]:
-    """Judge a source's whole archive by its contract of today and replace its table.
-
-    Decisions of people are honoured. Raises UsageError for a source that nobody knows, and
-    WorseError, with nothing changed, when deliveries that are in force would no longer be taken;
-    `force` takes them away.
-    """
-    if name not in catalog.sources:
-        raise UsageError(f"no source is called {name}; there are {', '.join(catalog.sources)}")
-    run_id = new_run_id()
-    contract_hash = catalog.contract_hash(name)
-    source, metrics = catalog.sources[name], catalog.metrics_of(name)
-    staged: list[StagedChunk] = []
-    judged: list[tuple[object, ...]] | None = None
-    while True:
-        with open_warehouse(settings, f"rebuild {name}") as connection:
-            found = ledger.deliveries_to_rebuild(connection, name)
-            if list(map(tuple, found)) == judged:  # nothing came while this was staged
-                first = {row.delivery_id: row.first_position for row in found}
-                gone = [(at, row.delivery_id) for row in found if (at := row.withdrawn_at)]
-                if not force:
-                    _refuse_losses(ledger.in_force(connection, name), staged)
-                judgements = load.reload(connection, staged, source, metrics, run_id, first, gone)
-                _apply_configuration(connection, catalog)
-                break
-        judged = list(map(tuple, found))
-        deliveries = [ledger.delivery_of(row, contract_hash, row.overruled) for row in found]
-        staged, done = [], 0
-        for number, chunk in enumerate(chunks(settings, deliveries)):
-            watch = _counting(progress, done, len(deliveries))
-            staged.append(stage(settings, catalog, chunk, run_id, number, watch))
-            done += len(chunk)
-    for done_with in staged:
-        _discard(done_with.folder)
-    return judgements
-
-
-def _refuse_losses(in_force: Mapping[str, int], staged: Iterable[StagedChunk]) -> None:
-    """Worse never displaces better: not even when a contract was changed for the worse."""
-    lost = [
-        judgement
-        for chunk in staged
-        for judgement in chunk.judgements
-        if judgement.delivery.delivery_id in in_force and not judgement.verdict.loads
-    ]
-    if lost:
-        rows = sum(in_force[judgement.delivery.delivery_id] for judgement in lost)
-        first = lost[0]
-        why = first.reasons[0].english() if first.reasons else first.verdict.value
-        raise WorseError(
-            f"{len(lost)} deliveries with {rows} rows that are in force would no longer be taken, "
-            f"such as {first.delivery}: {why}; correct the contract, or say --force"
-        )
-
-
-def accept(settings: Settings, catalog: Catalog, prefix: str, reason: str) -> Judgement:
-    """Overrule a held or rejected delivery: its good rows load. Recorded; rebuilds honour it."""
-    run_id = new_run_id()
-    with open_warehouse(settings, "accept") as connection:
-        row = ledger.find_delivery(connection, prefix)
-        if row.verdict not in (Verdict.HELD, Verdict.REJECTED):
-            raise UsageError(f"delivery {row.delivery_id} is {row.verdict}, not held or rejected")
-        newer = ledger.newer_in_force(connection, row)
-        if newer is not None:
-            raise UsageError(f"{newer} was received later and provides this day; nothing changes")
-    delivery = ledger.delivery_of(row, catalog.contract_hash(row.source), reason)
-    staged = stage(settings, catalog, [delivery], run_id, 0)
-    source, metrics = catalog.sources[row.source], catalog.metrics_of(row.source)
-    with open_warehouse(settings, "accept") as connection:
-        ledger.decide(connection, "accept", row, reason, ledger.next_position(connection))
-        final = load.load_chunk(connection, staged, source, metrics, run_id, "accept")
-    _discard(staged.folder)
-    return final[0]
-
-
-def withdraw(settings: Settings, catalog: Catalog, prefix: str, reason: str) -> int:
-    """Take a delivery's rows out of the warehouse, recorded; returns how many there were."""
-    with open_warehouse(settings, "withdraw") as connection:
-        row = ledger.find_delivery(connection, prefix)
-        source = catalog.sources[row.source]
-        return ledger.withdraw(connection, row, source, catalog.metrics_of(row.source), reason)
 
 
 def status(

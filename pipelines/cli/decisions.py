@@ -23,12 +23,12 @@ def rebuild(
     """
     from collections import Counter
 
-    from pipelines import jobs
+    from pipelines import repairs
 
     settings = Settings()
     catalog = catalog_of(settings)
     with watched() as progress:
-        judgements = jobs.rebuild(settings, catalog, source, progress, force)
+        judgements = repairs.rebuild(settings, catalog, source, progress, force)
     counts = Counter(judgement.verdict.value for judgement in judgements)
     told = ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
     console.print(f"rebuilt {source} from {len(judgements)} deliveries: {told or 'none'}")
@@ -44,10 +44,10 @@ def accept(
 
     Example: `citybrain accept 3f2a91c0 --reason "confirmed with 市公安局 by phone"`
     """
-    from pipelines import jobs
+    from pipelines import repairs
 
     settings = Settings()
-    judgement = jobs.accept(settings, catalog_of(settings), delivery, reason)
+    judgement = repairs.accept(settings, catalog_of(settings), delivery, reason)
     counts = judgement.accounting
     accepted = counts.accepted if counts else 0
     console.print(f"{judgement.delivery}: {judgement.verdict.value}, {accepted} rows accepted")
@@ -63,10 +63,10 @@ def withdraw(
 
     Example: `citybrain withdraw 3f2a91c0 --reason "sent by mistake"`
     """
-    from pipelines import jobs
+    from pipelines import repairs
 
     settings = Settings()
-    gone = jobs.withdraw(settings, catalog_of(settings), delivery, reason)
+    gone = repairs.withdraw(settings, catalog_of(settings), delivery, reason)
     console.print(
         f"withdrew {gone} rows: its days now have no data of {delivery}; to undo, submit it again"
     )

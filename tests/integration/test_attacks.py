@@ -15,7 +15,7 @@ import xlsxwriter
 from integration.conftest import DAY, RECORDS, City, expectation, with_columns
 from rich.console import Console
 
-from pipelines import jobs
+from pipelines import jobs, repairs
 from pipelines.cli import rendering
 from pipelines.contracts.delivery import Verdict
 
@@ -23,11 +23,11 @@ OPEN = {**RECORDS, "formats": {"csv": {}, "xlsx": {}, "parquet": {}}}
 
 
 def withdraw(city: City, judgement: Any) -> None:
-    jobs.withdraw(city.settings, city.catalog, judgement.delivery.delivery_id, "误报")
+    repairs.withdraw(city.settings, city.catalog, judgement.delivery.delivery_id, "误报")
 
 
 def rebuild(city: City) -> None:
-    jobs.rebuild(city.settings, city.catalog, "records")
+    repairs.rebuild(city.settings, city.catalog, "records")
 
 
 def whole_withdrawn_then_parts(city: City) -> None:

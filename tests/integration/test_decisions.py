@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from integration.conftest import DAY, RECORDS, City, with_columns
 
-from pipelines import jobs
+from pipelines import jobs, repairs
 from pipelines.contracts.delivery import StagedChunk, Verdict
 from pipelines.errors import IncompatibleTableError, UsageError
 from pipelines.warehouse import load
@@ -37,15 +37,15 @@ def test_an_accepted_delivery_loads_its_good_rows_and_rebuilds_honour_it(city: C
     held = city.send([("x", 7, ""), ("w", "?", "")])
     assert held.verdict is Verdict.REJECTED
     prefix = held.delivery.delivery_id[:8]
-    judged = jobs.accept(city.settings, city.catalog, prefix, "已核实")
+    judged = repairs.accept(city.settings, city.catalog, prefix, "已核实")
     assert judged.verdict is Verdict.ACCEPTED_WITH_QUARANTINE
     assert [one.code for one in judged.warnings] == ["too_many_quarantined", "overruled"]
     for _ in range(2):
         assert city.rows("SELECT item, amount FROM records") == [("x", 7)]
-        jobs.rebuild(city.settings, city.catalog, "records")
+        repairs.rebuild(city.settings, city.catalog, "records")
     assert city.rows("SELECT kind, reason FROM decision") == [("accept", "已核实")]
     with pytest.raises(UsageError, match="not held or rejected"):
-        jobs.accept(city.settings, city.catalog, prefix, "再次")
+        repairs.accept(city.settings, city.catalog, prefix, "再次")
     assert len(city.rows("FROM decision")) == 1
 
 
@@ -53,7 +53,7 @@ def test_accepting_what_was_never_split_displaces_nothing(city: City) -> None:
     """Without its columns a delivery has no good rows: a decision cannot make any."""
     city.send(A)
     rejected = city.send("数量\n1\n2\n")
-    judged = jobs.accept(city.settings, city.catalog, rejected.delivery.delivery_id, "放行")
+    judged = repairs.accept(city.settings, city.catalog, rejected.delivery.delivery_id, "放行")
     assert judged.verdict is Verdict.REJECTED
     assert city.items() == {"x", "y"}
 
@@ -63,15 +63,15 @@ def test_a_withdrawn_correction_does_not_come_back_by_a_rebuild(city: City) -> N
     city.send(A)
     wrong = city.send(B)
     city.send(A, department="b")
-    jobs.withdraw(city.settings, city.catalog, wrong.delivery.delivery_id, "误报")
+    repairs.withdraw(city.settings, city.catalog, wrong.delivery.delivery_id, "误报")
     for _ in range(2):
         assert city.rows("SELECT department, item FROM records ORDER BY ALL") == [
             ("b", "x"), ("b", "y"),
         ]  # fmt: skip
-        jobs.rebuild(city.settings, city.catalog, "records")
+        repairs.rebuild(city.settings, city.catalog, "records")
     jobs.publish(city.settings, city.catalog)
     with pytest.raises(UsageError, match="provides no rows"):
-        jobs.withdraw(city.settings, city.catalog, wrong.delivery.delivery_id, "再次")
+        repairs.withdraw(city.settings, city.catalog, wrong.delivery.delivery_id, "再次")
     assert len(city.rows("FROM decision")) == 1
 
 
@@ -119,7 +119,7 @@ def test_another_type_asks_for_a_rebuild_that_equals_a_fresh_start(
     (city.landed()[0]).unlink()
 
     progress: list[tuple[str, int, int]] = []
-    jobs.rebuild(city.settings, city.catalog, "records", lambda *told: progress.append(told))
+    repairs.rebuild(city.settings, city.catalog, "records", lambda *told: progress.append(told))
     assert progress[-1] == ("staging", 3, 3)
     assert city.rows(CURRENT) == fresh.rows(CURRENT)
     assert city.rows(FIGURES) == fresh.rows(FIGURES)
@@ -137,7 +137,7 @@ def test_a_rebuild_judges_formats_by_the_contract_too(city: City) -> None:
         bad = city.send('{"事项": "j"}\n', department=department, suffix=suffix)
         assert bad.verdict is Verdict.UNREADABLE
         assert bad.reasons[0].code == "format"
-    judged = jobs.rebuild(city.settings, city.catalog, "records")
+    judged = repairs.rebuild(city.settings, city.catalog, "records")
     assert [one.verdict.value for one in judged] == ["accepted", "unreadable", "unreadable"]
     assert city.items() == {"x", "y"}
 
@@ -156,7 +156,7 @@ def test_a_delivery_loaded_during_a_rebuild_is_not_lost(
         return stage(*given)
 
     monkeypatch.setattr(jobs, "stage", stage_slowly)
-    jobs.rebuild(city.settings, city.catalog, "records")
+    repairs.rebuild(city.settings, city.catalog, "records")
     assert city.rows("SELECT department, count(*) FROM records GROUP BY ALL ORDER BY 1") == [
         ("a", 2), ("b", 2),
     ]  # fmt: skip
@@ -187,7 +187,7 @@ def test_a_load_that_is_cut_off_is_finished_by_the_next(
     state = {name: city.rows(f"FROM {name} ORDER BY ALL") for name in tables}
     city.land(B)
     city.land(A, department="b")
-    with killed(monkeypatch, module, "record_metrics" if module is load else "_discard"):
+    with killed(monkeypatch, module, "record_metrics" if module is load else "discard"):
         city.take()
     if module is load:
         assert {name: city.rows(f"FROM {name} ORDER BY ALL") for name in tables} == state
@@ -209,7 +209,7 @@ def test_a_redefined_metric_is_computed_anew_even_if_cut_off(
     city.send(B, department="b")
     position = city.rows("SELECT max(position) FROM delivery")[0][0]
     before = city.rows(KNOWN_AT, position)
-    jobs.withdraw(city.settings, city.catalog, first.delivery.delivery_id, "误报")
+    repairs.withdraw(city.settings, city.catalog, first.delivery.delivery_id, "误报")
     city.metrics(TOTAL | {"value": {"aggregate": "count"}})
     with killed(monkeypatch, load, "recompute"):
         jobs.track(city.settings, city.catalog, DAY, "cut off")
@@ -222,7 +222,7 @@ def test_a_redefined_metric_is_computed_anew_even_if_cut_off(
 
 def test_every_decision_has_a_position_of_its_own(city: City) -> None:
     first = city.send(A)
-    jobs.withdraw(city.settings, city.catalog, first.delivery.delivery_id, "误报")
+    repairs.withdraw(city.settings, city.catalog, first.delivery.delivery_id, "误报")
     city.send(B)
     positions = city.rows("SELECT position FROM delivery UNION ALL SELECT position FROM decision")
     assert len(set(positions)) == 3
@@ -233,4 +233,4 @@ def test_a_prefix_that_fits_none_or_several_is_refused(city: City) -> None:
     city.send(B)
     for prefix in ("", "zz"):
         with pytest.raises(UsageError, match="citybrain deliveries"):
-            jobs.withdraw(city.settings, city.catalog, prefix, "误报")
+            repairs.withdraw(city.settings, city.catalog, prefix, "误报")

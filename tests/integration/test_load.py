@@ -7,7 +7,7 @@ from datetime import date
 import pytest
 from integration.conftest import DAY, RECORDS, City, with_columns
 
-from pipelines import jobs
+from pipelines import jobs, repairs
 from pipelines.contracts.delivery import Verdict
 from pipelines.errors import VerificationError
 
@@ -113,7 +113,7 @@ def test_newest_is_by_receipt_not_by_processing(city: City) -> None:
 
 def test_withdrawn_bytes_load_again(city: City) -> None:
     first = city.send(A)
-    assert jobs.withdraw(city.settings, city.catalog, first.delivery.delivery_id, "误报") == 2
+    assert repairs.withdraw(city.settings, city.catalog, first.delivery.delivery_id, "误报") == 2
     assert city.items() == set()
     assert parts_in_force(city) == {}
     assert city.send(A).verdict is Verdict.ACCEPTED
@@ -253,7 +253,7 @@ def test_whole_and_parts_are_not_mixed_with_what_is_loaded(
     assert judged.accounting.withheld == 2
     assert parts_in_force(city) == {("a", there): 2}
     # once the day is free the same bytes are no longer refused
-    jobs.withdraw(city.settings, city.catalog, loaded.delivery.delivery_id, "改为分包")
+    repairs.withdraw(city.settings, city.catalog, loaded.delivery.delivery_id, "改为分包")
     assert city.send(B, part=added).verdict is Verdict.ACCEPTED
 
 
@@ -284,5 +284,5 @@ def test_a_hand_deleted_row_stops_publication(city: City) -> None:
         jobs.publish(city.settings, city.catalog)
     generations = city.settings.published / "generations"
     assert [path.name for path in generations.glob("[0-9]*")] == [placed.path.name]
-    jobs.rebuild(city.settings, city.catalog, "records")
+    repairs.rebuild(city.settings, city.catalog, "records")
     assert jobs.publish(city.settings, city.catalog).number == 2

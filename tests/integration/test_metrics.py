@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from integration.conftest import DAY, RECORDS, City, with_columns
 
-from pipelines import jobs, published
+from pipelines import jobs, published, repairs
 from pipelines.warehouse.connection import open_warehouse
 from pipelines.warehouse.pace import compute_pace
 
@@ -144,7 +144,7 @@ def test_what_was_known_then_stays_known(city: City) -> None:
 
     city.send([("x", 1, "")])
     withdrawn = city.send([("z", 5, "")], department="b")
-    jobs.withdraw(settings, catalog, withdrawn.delivery.delivery_id, "误报")
+    repairs.withdraw(settings, catalog, withdrawn.delivery.delivery_id, "误报")
     with open_warehouse(settings, "test") as connection:
         figures = [
             compute_pace(connection, catalog, DAY, position)[0].actual

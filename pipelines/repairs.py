@@ -1,0 +1,105 @@
+"""Use cases of people who mend: rebuild, accept, withdraw. Recorded in the ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from pipelines import jobs
+from pipelines.contracts.catalog import Catalog
+from pipelines.contracts.delivery import Judgement, StagedChunk, Verdict
+from pipelines.errors import UsageError, WorseError
+from pipelines.settings import Settings
+from pipelines.warehouse import ledger, load
+from pipelines.warehouse.connection import open_warehouse
+
+
+def rebuild(
+    settings: Settings,
+    catalog: Catalog,
+    name: str,
+    progress: jobs.Progress = jobs.silent,
+    force: bool = False,
+) -> list[Judgement]:
+    """Judge a source's whole archive by its contract of today and replace its table.
+
+    Decisions of people are honoured. Raises UsageError for a source that nobody knows, and
+    WorseError, with nothing changed, when deliveries that are in force would no longer be taken;
+    `force` takes them away.
+    """
+    if name not in catalog.sources:
+        raise UsageError(f"no source is called {name}; there are {', '.join(catalog.sources)}")
+    run_id = jobs.new_run_id()
+    contract_hash = catalog.contract_hash(name)
+    source, metrics = catalog.sources[name], catalog.metrics_of(name)
+    staged: list[StagedChunk] = []
+    judged: list[tuple[object, ...]] | None = None
+    try:
+        while True:
+            with open_warehouse(settings, f"rebuild {name}") as connection:
+                found = ledger.deliveries_to_rebuild(connection, name)
+                if list(map(tuple, found)) == judged:  # nothing came while this was staged
+                    first = {row.delivery_id: row.first_position for row in found}
+                    gone = [(at, row.delivery_id) for row in found if (at := row.withdrawn_at)]
+                    if not force:
+                        _refuse_losses(ledger.in_force(connection, name), staged)
+                    judgements = load.reload(
+                        connection, staged, source, metrics, run_id, first, gone
+                    )
+                    jobs.apply_configuration(connection, catalog)
+                    return judgements
+            judged = list(map(tuple, found))
+            deliveries = [ledger.delivery_of(row, contract_hash, row.overruled) for row in found]
+            staged, done = [], 0
+            for number, chunk in enumerate(jobs.chunks(settings, deliveries)):
+                watch = jobs.counting(progress, done, len(deliveries))
+                staged.append(jobs.stage(settings, catalog, chunk, run_id, number, watch))
+                done += len(chunk)
+    finally:
+        for done_with in staged:
+            jobs.discard(done_with.folder)
+
+
+def _refuse_losses(in_force: Mapping[str, int], staged: Iterable[StagedChunk]) -> None:
+    """Worse never displaces better: not even when a contract was changed for the worse."""
+    lost = [
+        judgement
+        for chunk in staged
+        for judgement in chunk.judgements
+        if judgement.delivery.delivery_id in in_force and not judgement.verdict.loads
+    ]
+    if lost:
+        rows = sum(in_force[judgement.delivery.delivery_id] for judgement in lost)
+        first = lost[0]
+        why = first.reasons[0].english() if first.reasons else first.verdict.value
+        raise WorseError(
+            f"{len(lost)} deliveries with {rows} rows that are in force would no longer be taken, "
+            f"such as {first.delivery}: {why}; correct the contract, or say --force"
+        )
+
+
+def accept(settings: Settings, catalog: Catalog, prefix: str, reason: str) -> Judgement:
+    """Overrule a held or rejected delivery: its good rows load. Recorded; rebuilds honour it."""
+    run_id = jobs.new_run_id()
+    with open_warehouse(settings, "accept") as connection:
+        row = ledger.find_delivery(connection, prefix)
+        if row.verdict not in (Verdict.HELD, Verdict.REJECTED):
+            raise UsageError(f"delivery {row.delivery_id} is {row.verdict}, not held or rejected")
+        newer = ledger.newer_in_force(connection, row)
+        if newer is not None:
+            raise UsageError(f"{newer} was received later and provides this day; nothing changes")
+    delivery = ledger.delivery_of(row, catalog.contract_hash(row.source), reason)
+    staged = jobs.stage(settings, catalog, [delivery], run_id, 0)
+    source, metrics = catalog.sources[row.source], catalog.metrics_of(row.source)
+    with open_warehouse(settings, "accept") as connection:
+        ledger.decide(connection, "accept", row, reason, ledger.next_position(connection))
+        final = load.load_chunk(connection, staged, source, metrics, run_id, "accept")
+    jobs.discard(staged.folder)
+    return final[0]
+
+
+def withdraw(settings: Settings, catalog: Catalog, prefix: str, reason: str) -> int:
+    """Take a delivery's rows out of the warehouse, recorded; returns how many there were."""
+    with open_warehouse(settings, "withdraw") as connection:
+        row = ledger.find_delivery(connection, prefix)
+        source = catalog.sources[row.source]
+        return ledger.withdraw(connection, row, source, catalog.metrics_of(row.source), reason)
