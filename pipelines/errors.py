@@ -56,10 +56,9 @@ class UnreadableError(CitybrainError):
 class RejectedError(CitybrainError):
     """A delivery was read but cannot be judged row by row, such as without its columns."""
 
-    def __init__(self, reasons: Sequence[Reason], rows_read: int = 0, ignored: int = 0) -> None:
+    def __init__(self, reasons: Sequence[Reason], rows_read: int) -> None:
         self.reasons = tuple(reasons)
         self.rows_read = rows_read
-        self.ignored = ignored
         super().__init__("; ".join(reason.english() for reason in reasons))
 
 

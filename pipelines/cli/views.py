@@ -171,13 +171,23 @@ def quarantine(
             str(row["business_date"] or "-"),
             row["department"] or "-",
             row["source"],
+            row["file_name"],
             f"{row['sheet']} {row['row_number']}".strip(),
             "; ".join(row["reasons"]),
             row["row_text"] or "(cannot be mapped to columns)",
         )
         for row in found
     ]
-    columns = ("delivery", "date", "department", "source", "row #", "reasons", "text (masked)")
+    columns = (
+        "delivery",
+        "date",
+        "department",
+        "source",
+        "file",
+        "row #",
+        "reasons",
+        "text (masked)",
+    )
     console.print(rendering.table("Quarantined rows", columns, rows))
 
 

@@ -163,6 +163,15 @@ def _check_source(source: Source, catalog: Catalog, file: str) -> Iterator[Probl
         for code in codes:
             if code not in catalog.departments:
                 yield Problem(file, key, f"{code} is no department", "add it to departments.csv")
+    ended = {
+        code: catalog.departments[code].valid_to for code in owing if code in catalog.departments
+    }
+    for code, last in ended.items() if source.due and source.due.departments != "all" else ():
+        if source.due and last is not None and last < source.due.start:
+            yield Problem(
+                file, "due.departments", f"{code} ended on {last}, before it owes anything",
+                "name who took over",
+            )  # fmt: skip
 
 
 def _check_partition(source: Source, file: str) -> Iterator[Problem]:
@@ -346,6 +355,13 @@ def _check_goals(
         for code in getattr(target, name):
             if code not in catalog.departments:
                 yield Problem(file, f"{key}.{name}", f"{code} is no department", "correct it")
+                continue
+            ended = catalog.departments[code].valid_to
+            if ended is not None and ended < target.start:
+                yield Problem(
+                    file, f"{key}.{name}", f"{code} ended on {ended}, before the target starts",
+                    "name who took over",
+                )  # fmt: skip
     sums = metric.kind is not Kind.RATIO and target.curve != "level"
     if target.scope == "city":
         if target.department_goals or target.department_goal is not None or target.unallocated:
@@ -382,6 +398,9 @@ def _check_departments(catalog: Catalog, file: str) -> Iterator[Problem]:
                 "give each a name of its own",
             )  # fmt: skip
     for code, department in catalog.departments.items():
+        began, ended = department.valid_from, department.valid_to
+        if began is not None and ended is not None and ended < began:
+            yield Problem(file, f"{code}.valid_to", f"{ended} is before {began}", "correct it")
         if department.successor is not None and department.successor not in catalog.departments:
             yield Problem(
                 file, f"{code}.successor", f"{department.successor} is no department", "correct it"

@@ -88,6 +88,10 @@ TEMPLATES: dict[str, tuple[str, str]] = {
         "the day has files with and without a part; send one or the other",
         "同一天既有分包文件又有整包文件，请只报送其中一种",
     ),
+    "part_conflict": (
+        "{value} rows have a key that another part of the day has with other values",
+        "有 {value} 行的主键与同一天其他分包重复而内容不同，请核对后重新报送",
+    ),
     "overruled": (
         "accepted by decision: {value}",
         "经人工确认接收：{value}",
@@ -107,41 +111,41 @@ TEMPLATES: dict[str, tuple[str, str]] = {
     ),
     # the row
     "type": (
-        "{column}: {value!r} is not {expected}",
-        "{column}：“{value}”不是有效的{expected}",
+        "{column}: {value!r} is not {expected}; write {expected}",
+        "{column}：“{value}”不是有效的{expected}，请更正",
     ),
-    "required": ("{column} is empty", "{column} 不能为空"),
+    "required": ("{column} is empty; fill it in", "{column}不能为空，请补填"),
     "values": (
-        "{column}: {value!r} is not one of {expected}",
-        "{column}：“{value}”不在允许取值 {expected} 之内",
+        "{column}: {value!r} is not one of {expected}; use one of them",
+        "{column}：“{value}”不在允许取值 {expected} 之内，请更正",
     ),
     "pattern": (
-        "{column}: {value!r} does not match {expected}",
-        "{column}：“{value}”不符合格式 {expected}",
+        "{column}: {value!r} does not match {expected}; write it so",
+        "{column}：“{value}”不符合格式 {expected}，请更正",
     ),
     "range": (
-        "{column}: {value} is outside {expected}",
-        "{column}：{value} 超出范围 {expected}",
+        "{column}: {value} is outside {expected}; correct the figure",
+        "{column}：{value} 超出范围 {expected}，请核实更正",
     ),
     "unit": (
-        "{column}: {value!r} does not carry the unit {expected}",
-        "{column}：“{value}”的单位不是 {expected}",
+        "{column}: {value!r} does not carry the unit {expected}; use that unit",
+        "{column}：“{value}”的单位不是 {expected}，请换算后填写",
     ),
     "cells": (
-        "the row has {value} cells, and the header {expected}",
-        "该行有 {value} 个单元格，表头为 {expected} 列",
+        "the row has {value} cells, and the header {expected}; align it with the header",
+        "该行有 {value} 个单元格，表头为 {expected} 列，请与表头对齐",
     ),
     "key_conflict": (
-        "another row has the same key ({expected}) and other values",
-        "存在主键（{expected}）相同而内容不同的行",
+        "another row has the same key ({expected}) and other values; keep the right one",
+        "存在主键（{expected}）相同而内容不同的行，请保留正确的一行",
     ),
     "other_partition": (
-        "{column}: {value} does not belong to this delivery ({expected})",
-        "{column}：{value} 不属于本次报送（{expected}）",
+        "{column}: {value} does not belong to this delivery ({expected}); send it with its own",
+        "{column}：{value} 不属于本次报送（{expected}），请另行报送",
     ),
     "unknown_department": (
-        "{column}: {value!r} is no known department",
-        "{column}：“{value}”不是已登记单位",
+        "{column}: {value!r} is no known department; use a name or code of departments.csv",
+        "{column}：“{value}”不是已登记单位，请填写规范的单位名称或代码",
     ),
 }
 
@@ -170,7 +174,8 @@ FOUND_CHINESE = (
 class Reason(BaseModel):
     """One reason. `value` is what was found (masked if personal), `expected` what was promised.
 
-    `code` is a key of TEMPLATES; `count` says how many rows it speaks of in a delivery's summary.
+    `code` is a key of TEMPLATES. In a delivery's summary `count` says how many rows it speaks of,
+    `row` the number of the first, whose value is shown.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -180,10 +185,12 @@ class Reason(BaseModel):
     value: str = ""
     expected: str = ""
     count: int | None = None
+    row: int | None = None
 
     def english(self) -> str:
         """For the command line and logs."""
-        return self._counted(TEMPLATES[self.code][0].format(**self._fields()), "{} rows: {}")
+        text = TEMPLATES[self.code][0].format(**self._fields())
+        return self._counted(text, "row {row}: ", "{count} rows, first row {row}: ")
 
     def chinese(self, titles: Mapping[str, str] = MappingProxyType({})) -> str:
         """For departments, duty officers and leaders; `titles` are the columns' Chinese names."""
@@ -194,11 +201,14 @@ class Reason(BaseModel):
         if self.code == "encoding":
             for phrase, chinese in FOUND_CHINESE:
                 fields["value"] = phrase.sub(chinese, fields["value"])
-        return self._counted(TEMPLATES[self.code][1].format(**fields), "{} 行：{}")
+        text = TEMPLATES[self.code][1].format(**fields)
+        return self._counted(text, "第 {row} 行：", "第 {row} 行等 {count} 行：")
 
     def _fields(self) -> dict[str, str]:
         fields = {"column": self.column, "value": self.value, "expected": self.expected}
         return {name: CONTROLS.sub(" ", text) for name, text in fields.items()}
 
-    def _counted(self, text: str, form: str) -> str:
-        return text if self.count is None else form.format(self.count, text)
+    def _counted(self, text: str, one: str, many: str) -> str:
+        if self.count is None or self.row is None:
+            return text
+        return (one if self.count == 1 else many).format(row=self.row, count=self.count) + text

@@ -325,9 +325,11 @@ class Chunk:
             outcomes[number].partitions.append(
                 PartitionRows(department=department, business_date=business_date, rows=rows)
             )
-        for number, critical, *fields, rows in self._all(sql("staging/reason_counts.sql")):
+        for number, critical, *fields, row, rows in self._all(sql("staging/reason_counts.sql")):
             code, column, value, expected = ("" if text is None else text for text in fields)
-            reason = Reason(code=code, column=column, value=value, expected=expected, count=rows)
+            reason = Reason(
+                code=code, column=column, value=value, expected=expected, count=rows, row=row
+            )
             kept = outcomes[number].row_reasons if critical else outcomes[number].warnings
             kept.append(reason)
 

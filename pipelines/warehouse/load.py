@@ -324,7 +324,7 @@ def _without_clashes(
     accounting.verify(judgement.delivery)
     reasons = judgement.reasons
     if conflicts:
-        reasons = (*reasons, Reason(code="key_conflict", expected="其他分包", count=conflicts))
+        reasons = (*reasons, Reason(code="part_conflict", value=str(conflicts)))
     partitions = tuple(
         partition.model_copy(update={"rows": partition.rows - sum(gone)})
         for partition, gone in zip(judgement.partitions, lost, strict=True)

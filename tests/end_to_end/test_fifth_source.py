@@ -126,7 +126,9 @@ def test_every_row_is_accounted_for(kind: str, tmp_path: Path, test_data: Path) 
     assert status["actual"] == sum(totals.values())
 
     [bad] = city.json("quarantine")
-    assert bad["reasons"] == ["reported_on: '2020年' is not a date"]
+    assert bad["reasons"] == ["reported_on: '2020年' is not a date; write a date"]
+    assert bad["file_name"] == "covid_updates.csv"
+    assert delivery["reasons"] == [f"row {bad['row_number']}: {bad['reasons'][0]}"]
 
     rejected = city.sql("SELECT json_array_length(warnings) AS told FROM delivery")
     assert rejected[0]["told"] == 1, "negative corrections are told, and kept"

@@ -1,7 +1,8 @@
 -- grain: one row per row kept out by the latest judgement of its delivery
 CREATE VIEW marts.quarantine_current AS
 WITH latest AS (
-    SELECT delivery_id, max(position) AS position
+    SELECT
+        delivery_id, max(position) AS position, arg_max(file_name, position) AS file_name
     FROM delivery
     WHERE verdict <> 'unchanged'
     GROUP BY delivery_id
@@ -13,6 +14,7 @@ SELECT
     quarantine.department,
     department.short_name AS department_name,
     quarantine.business_date,
+    latest.file_name,
     quarantine.sheet,
     quarantine.row_number,
     quarantine.row_text,
@@ -27,6 +29,7 @@ COMMENT ON COLUMN marts.quarantine_current.source IS '数据源';
 COMMENT ON COLUMN marts.quarantine_current.department IS '单位代码';
 COMMENT ON COLUMN marts.quarantine_current.department_name IS '单位简称';
 COMMENT ON COLUMN marts.quarantine_current.business_date IS '业务日期';
+COMMENT ON COLUMN marts.quarantine_current.file_name IS '文件名';
 COMMENT ON COLUMN marts.quarantine_current.sheet IS '工作表';
 COMMENT ON COLUMN marts.quarantine_current.row_number IS '文件中的行号';
 COMMENT ON COLUMN marts.quarantine_current.row_text IS '该行内容（脱敏）';

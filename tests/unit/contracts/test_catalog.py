@@ -460,3 +460,17 @@ def test_ours_every_source_feeds_a_metric_and_every_header_is_found_once(ours):
         assert ours.metrics_of(source.name)
         assert source.due is not None
         assert len(set(source.titles.values())) == len(source.columns)
+
+
+def test_a_department_that_ended_before_its_target_is_named(config):
+    config.edit(DEPARTMENTS, "gaj,市公安局,公安局,政法,市本级,,,", "gaj,市公安局,,,,,2020-01-01,")
+    told(config, TARGETS, "campaign.department_goals", "gaj ended on 2020-01-01")
+
+
+def test_a_department_that_ends_before_it_begins_is_named(config):
+    config.edit(
+        DEPARTMENTS,
+        "gaj,市公安局,公安局,政法,市本级,,,",
+        "gaj,市公安局,,,,2031-01-01,2030-01-01,",
+    )
+    told(config, DEPARTMENTS, "gaj.valid_to", "2030-01-01 is before 2031-01-01")

@@ -11,10 +11,10 @@ from pipelines.contracts.reasons import TEMPLATES, Reason
 
 @pytest.mark.parametrize("code", sorted(set(TEMPLATES) - {"rule"}))
 def test_every_reason_has_two_languages(code: str) -> None:
-    reason = Reason(code=code, column="amount", value="7", expected="5", count=3)
-    assert reason.english().startswith("3 rows: ")
+    reason = Reason(code=code, column="amount", value="7", expected="5", count=3, row=9)
+    assert reason.english().startswith("3 rows, first row 9: ")
     chinese = reason.chinese({"amount": "数量"})
-    assert chinese.startswith("3 行：")
+    assert chinese.startswith("第 9 行等 3 行：")
     assert not re.search(r"[a-z]{2,}", chinese), chinese
 
 
@@ -34,4 +34,4 @@ def test_what_was_found_of_an_encoding_is_told_in_chinese(found: str, told: str)
 
 def test_what_a_department_wrote_is_not_translated() -> None:
     reason = Reason(code="type", column="amount", value="it reads as x", expected="an integer")
-    assert reason.chinese({"amount": "数量"}) == "数量：“it reads as x”不是有效的整数"
+    assert reason.chinese({"amount": "数量"}) == "数量：“it reads as x”不是有效的整数，请更正"
