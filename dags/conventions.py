@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from airflow.sdk import Asset, get_current_context
@@ -41,6 +41,11 @@ def source_asset(name: str) -> Asset:
     return Asset(f"citybrain://source/{name}")
 
 
+def landing_asset(name: str) -> Asset:
+    """The asset that changes when files of a source are in landing, ready to be taken."""
+    return Asset(f"citybrain://landing/{name}")
+
+
 @contextmanager
 def mistakes_fail_at_once() -> Iterator[None]:
     """What a person has to mend is not tried again; a busy warehouse or a full disk is."""
@@ -56,6 +61,12 @@ def moment_of_run() -> datetime:
     """The run's instant: its logical date, or for runs without one the time it was due."""
     run = get_current_context()["dag_run"]
     return run.logical_date or run.run_after
+
+
+def backfilled_day() -> date | None:
+    """The business date that this run of a backfill stands for; None when it is of none."""
+    run = get_current_context()["dag_run"]
+    return parameters.backfilled_day(run.run_type, run.logical_date, parameters.today())
 
 
 def run_name(attempt: int = 0) -> str:

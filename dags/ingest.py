@@ -5,14 +5,15 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import (
     DAG,
-    MultipleCronTriggerTimetable,
+    AssetOrTimeSchedule,
+    CronTriggerTimetable,
     Param,
     TriggerRule,
     get_current_context,
@@ -24,6 +25,8 @@ from dags.configuration import sound_catalog, sound_sources
 from dags.conventions import (
     TIMEZONE,
     WAREHOUSE,
+    backfilled_day,
+    landing_asset,
     mistakes_fail_at_once,
     parameter,
     run_name,
@@ -38,7 +41,7 @@ from pipelines.settings import Settings
 log = logging.getLogger(__name__)
 
 SETTLED = timedelta(minutes=5)  # what is sent on the stroke of the due time is complete by then
-THROUGH_THE_DAY = "5 7-21 * * *"  # late and corrected deliveries; the first before `nightly`
+BEFORE_THE_NIGHT = "5 7 * * *"  # for sources that are due at no fixed time
 
 
 def ingest(source: Source) -> DAG:
@@ -49,10 +52,13 @@ def ingest(source: Source) -> DAG:
         dag_display_name=f"ingest_{source.name} {source.title}",
         description=source.description or source.title,
         doc_md=documentation(source),
-        # Shortly after it is due, so that the bulk of the night is in before people are; then
-        # hourly, so that late loads are published the same day. A look at nothing takes seconds.
-        schedule=MultipleCronTriggerTimetable(
-            *when_due(source), THROUGH_THE_DAY, timezone=TIMEZONE, run_immediately=True
+        # Shortly after it is due, so that the bulk of the night is in before people are; and once a
+        # day, so that a backfill is a run a day. What comes later is told of by `landing_watch`.
+        schedule=AssetOrTimeSchedule(
+            timetable=CronTriggerTimetable(
+                when_due(source), timezone=TIMEZONE, run_immediately=True
+            ),
+            assets=landing_asset(source.name),
         ),
         catchup=False,  # landing holds whatever was missed
         max_active_runs=1,
@@ -65,7 +71,8 @@ def ingest(source: Source) -> DAG:
                 pattern=DATES,
                 title="Business dates",
                 description="Only deliveries of these days: 2021-10-01..2021-10-07, or one day. "
-                "Empty takes all that is pending, bulk files included.",
+                "Empty takes all that is pending, bulk files included; in a backfill, the "
+                "day before the run's logical date.",
             )
         },
     ) as dag:
@@ -76,15 +83,20 @@ def ingest(source: Source) -> DAG:
             from pipelines import jobs
 
             with mistakes_fail_at_once():
-                dates = date_range(parameter("dates"), today())
+                dates = dates_of_run()
                 settings = Settings()
                 catalog = sound_catalog(settings.config_dir, source.name)
-                found = jobs.discover(settings, catalog, run_name(), dates, source.name)
+                found = jobs.discover(
+                    settings, catalog, run_name(), dates, source.name,
+                    settle_seconds=settings.settle_seconds,
+                )  # fmt: skip
             chunks = list(jobs.chunks(settings, found.pending))
             log.info(
-                "%s: %s pending in %s chunks, %s unchanged, %s files in landing are nobody's",
-                source.name, len(found.pending), len(chunks), len(found.unchanged),
-                len(found.problems),
+                "discover %s%s: %s pending in %s chunks, %s unchanged, %s still being uploaded, "
+                "%s in landing are nobody's",
+                source.name, f" {dates[0]}..{dates[1]}" if dates else "",
+                *(f"{len(one):,}" for one in (found.pending, chunks, found.unchanged,
+                                              found.waiting, found.problems)),
             )  # fmt: skip
             return [[one.model_dump(mode="json") for one in chunk] for chunk in chunks]
 
@@ -102,7 +114,7 @@ def ingest(source: Source) -> DAG:
                     run_name(),
                     get_current_context()["ti"].map_index,
                 )
-            log.info("%s: staged %s", source.name, verdicts(staged.judgements))
+            log.info("stage %s: %s", source.name, verdicts(staged.judgements))
             return str(staged.folder)
 
         # one chunk that cannot be staged does not keep the others out
@@ -117,7 +129,7 @@ def ingest(source: Source) -> DAG:
                 settings = Settings()
                 catalog = sound_catalog(settings.config_dir, source.name)
                 judgements = jobs.load_staged(settings, catalog, staged, run_name())
-            log.info("%s: loaded %s", source.name, verdicts(judgements))
+            log.info("load %s: %s", source.name, verdicts(judgements))
             # An attempt that was killed after its commit has left nothing to load, and told nobody.
             may_have_loaded_before = get_current_context()["ti"].try_number > 1
             if not may_have_loaded_before and not any(one.verdict.loads for one in judgements):
@@ -130,6 +142,13 @@ def ingest(source: Source) -> DAG:
     return dag
 
 
+def dates_of_run() -> tuple[date, date] | None:
+    """The business dates that this run is confined to: the parameter's, or the backfill's day."""
+    given = date_range(parameter("dates"), today())
+    day = None if given else backfilled_day()
+    return given or (day and (day, day))
+
+
 def verdicts(judgements: Iterable[Any]) -> str:
     """Judgements in a line: how many deliveries and accepted rows, by verdict."""
     deliveries: Counter[str] = Counter()
@@ -137,16 +156,16 @@ def verdicts(judgements: Iterable[Any]) -> str:
     for one in judgements:
         deliveries[one.verdict.value] += 1
         rows += one.accounting.accepted if one.accounting else 0
-    counts = ", ".join(f"{count} {verdict}" for verdict, count in sorted(deliveries.items()))
-    return f"{deliveries.total()} deliveries ({counts or 'none'}), {rows} rows accepted"
+    counts = ", ".join(f"{count:,} {verdict}" for verdict, count in sorted(deliveries.items()))
+    return f"{deliveries.total():,} deliveries ({counts or 'none'}), {rows:,} rows accepted"
 
 
-def when_due(source: Source) -> list[str]:
-    """Cron expressions for shortly after the source's due time."""
+def when_due(source: Source) -> str:
+    """The cron expression of shortly after the source's due time, once a day."""
     if source.due is None:
-        return []
+        return BEFORE_THE_NIGHT
     at = datetime.combine(source.due.start, source.due.time) + SETTLED
-    return [f"{at.minute} {at.hour} * * *"]
+    return f"{at.minute} {at.hour} * * *"
 
 
 def tags(source: Source) -> list[str]:
@@ -185,9 +204,10 @@ def documentation(source: Source) -> str:
 
 ## Running it
 
-It looks shortly after the source is due and hourly from 07:05 to 21:05. To take in certain
-business days only, trigger it with `dates`, as `2021-10-01..2021-10-07`. Running it again does
-no harm: a delivery that was loaded already changes nothing.
+It runs once a day (`{when_due(source)}`, {TIMEZONE}), and whenever `landing_watch` has seen files
+of the source that are whole. To take in certain business days only, trigger it with `dates`, as
+`2021-10-01..2021-10-07`; a backfill does so in one run for each day, the one before the run's
+logical date. Running it again does no harm: a delivery that was loaded already changes nothing.
 """
 
 

@@ -21,6 +21,7 @@ from dags.configuration import sound_catalog, sound_sources
 from dags.conventions import (
     TIMEZONE,
     WAREHOUSE,
+    backfilled_day,
     mistakes_fail_at_once,
     moment_of_run,
     parameter,
@@ -43,7 +44,9 @@ behind, too; and whenever an ingest has changed a source, so that late loads are
 day. Loads that end while it runs are taken together by one run after it.
 
 The day is `as_of`; when that is empty, CITYBRAIN_AS_OF; when there is none, the day before the run
-in Shanghai. Readers see the newest run: after one with an older `as_of`, run it once more without.
+in Shanghai. A run of a backfill looks from the day before its logical date, whatever
+CITYBRAIN_AS_OF says. Readers see the newest run: after one with an older day, run it once more
+without; let a backfill have one active run at a time.
 """
 
 
@@ -87,12 +90,13 @@ def nightly() -> DAG:
                     os.environ.get("CITYBRAIN_AS_OF"),
                     moment_of_run(),
                     parameters.today(),
+                    backfilled_day(),
                 )
                 # pace rows are appended: another attempt is another run
                 run_id = run_name(get_current_context()["ti"].try_number)
                 settings = Settings()
                 paces = jobs.track(settings, sound_catalog(settings.config_dir), as_of, run_id)
-            log.info("run %s: pace of %s as of %s", run_id, len(paces), as_of)
+            log.info("pace: %s targets as of %s, run %s", f"{len(paces):,}", as_of, run_id)
             return {
                 "run_id": run_id,
                 "as_of": as_of.isoformat(),
@@ -111,7 +115,7 @@ def nightly() -> DAG:
                 catalog = sound_catalog(settings.config_dir)
                 raised = jobs.raise_alerts(settings, catalog, as_of, run_id)
                 jobs.close_run(settings, catalog, as_of, run_id, started_at)
-            log.info("run %s: %s alerts", run_id, len(raised))
+            log.info("alerts: %s as of %s, run %s", f"{len(raised):,}", as_of, run_id)
 
         @task
         def publish() -> None:
@@ -122,7 +126,7 @@ def nightly() -> DAG:
                 settings = Settings()
                 placed = jobs.publish(settings, sound_catalog(settings.config_dir))
             where = "in place" if placed.in_place else "built; readers are pinned to an older one"
-            log.info("generation %s %s: %s", placed.number, where, placed.path)
+            log.info("publish: generation %s %s: %s", placed.number, where, placed.path)
 
         @task
         def notify(run: dict[str, str]) -> None:
@@ -133,7 +137,7 @@ def nightly() -> DAG:
                 settings = Settings()
                 catalog = sound_catalog(settings.config_dir)
                 as_of = date.fromisoformat(run["as_of"])
-                log.info("%s", jobs.notify(settings, catalog, as_of, run["run_id"]))
+                log.info("notify: %s", jobs.notify(settings, catalog, as_of, run["run_id"]))
 
         run = pace()
         alerts(run) >> publish() >> notify(run)

@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 from pipelines.errors import UsageError
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")
+BACKFILL = "backfill"  # Airflow's name for runs of a backfill
 DATES = r"^(\d{4}-\d{2}-\d{2}(\.\.\d{4}-\d{2}-\d{2})?)?$"
 
 
@@ -34,13 +35,34 @@ def date_range(text: str | None, today: date) -> tuple[date, date] | None:
     return start, end
 
 
-def as_of(text: str | None, deployment: str | None, moment: datetime, today: date) -> date:
-    """The day to look from: the parameter, else the deployment's, else the day before the run.
+def backfilled_day(run_type: str, logical_date: datetime | None, today: date) -> date | None:
+    """The business date of a backfill's run: the day before its logical date, in Shanghai.
 
-    `deployment` is CITYBRAIN_AS_OF; `moment` is the run's own instant, whose day is Shanghai's.
+    None for runs of any other type. UsageError for a day that has not come yet.
+    """
+    if run_type != BACKFILL or logical_date is None:
+        return None
+    day = logical_date.astimezone(SHANGHAI).date() - timedelta(days=1)
+    _refuse_future(f"backfill of {day}", day, today)
+    return day
+
+
+def as_of(
+    text: str | None,
+    deployment: str | None,
+    moment: datetime,
+    today: date,
+    backfilled: date | None = None,
+) -> date:
+    """The day to look from: the parameter, else the backfill's or the deployment's, else yesterday.
+
+    `deployment` is CITYBRAIN_AS_OF; `moment` is the run's own instant, and yesterday is the day
+    before it in Shanghai.
     """
     if text:
         return _past_day("as_of", text, text, today)
+    if backfilled:
+        return backfilled
     if deployment:
         return _past_day("CITYBRAIN_AS_OF", deployment, deployment, today)
     return moment.astimezone(SHANGHAI).date() - timedelta(days=1)
@@ -68,9 +90,13 @@ def _past_day(name: str, given: str, text: str, today: date) -> date:
         raise UsageError(
             f"{name} {given!r}: {text!r} is no date of the calendar; write 2021-10-31"
         ) from None
+    _refuse_future(f"{name} {given!r}", day, today)
+    return day
+
+
+def _refuse_future(said: str, day: date, today: date) -> None:
     if day > today:
         raise UsageError(
-            f"{name} {given!r}: {day} lies in the future (today is {today} in Shanghai); "
+            f"{said}: {day} lies in the future (today is {today} in Shanghai); "
             "nothing can be known of it yet"
         )
-    return day

@@ -78,6 +78,10 @@ class WarehouseBusyError(CitybrainError):
     """Another process holds the warehouse; names it and says since when."""
 
 
+class StorageError(CitybrainError):
+    """A disk is full, read-only or gone; names the place and the mend. Nothing half-done stays."""
+
+
 class NotPublishedError(CitybrainError):
     """There is no published generation to read yet."""
 

@@ -6,27 +6,24 @@ commands do not stage.
 
 from __future__ import annotations
 
-import logging
 import shutil
 import uuid
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from pipelines import operations, published
+from pipelines import logs, operations, published, storage
 from pipelines.contracts.catalog import Catalog
 from pipelines.contracts.delivery import Delivery, Judgement, StagedChunk, Verdict
-from pipelines.contracts.reasons import Reason
 from pipelines.errors import (
     CitybrainError,
     IncompatibleTableError,
     UsageError,
-    VerificationError,
 )
 from pipelines.settings import Settings
 from pipelines.tracking.alerts import (
@@ -48,7 +45,7 @@ if TYPE_CHECKING:
 
     from pipelines.ingest.landing import LandingProblem
 
-log = logging.getLogger(__name__)
+log = logs.get(__name__)
 BAD = (Verdict.REJECTED, Verdict.HELD, Verdict.UNREADABLE)
 Progress = Callable[[str, int, int], None]  # what, done, of how many
 
@@ -59,11 +56,16 @@ def silent(what: str, done: int, total: int) -> None:
 
 @dataclass(frozen=True)
 class Discovery:
-    """What lies in landing: to be staged, changing nothing, and nobody's delivery."""
+    """What lies in landing: to be staged, changing nothing, nobody's delivery, being uploaded.
+
+    The paths of those that wait are relative to landing.
+    """
 
     pending: tuple[Delivery, ...]
     unchanged: tuple[Delivery, ...]
     problems: tuple[LandingProblem, ...]
+    waiting: tuple[Path, ...] = ()
+    errors: tuple[str, ...] = ()
 
 
 @dataclass
@@ -75,6 +77,7 @@ class RunReport:
     judgements: list[Judgement] = field(default_factory=list)
     unchanged: int = 0
     problems: list[LandingProblem] = field(default_factory=list)
+    waiting: list[Path] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
     paces: list[Pace] = field(default_factory=list)
     alerts: list[Alert] = field(default_factory=list)
@@ -93,6 +96,30 @@ class RunReport:
         return any(pace.status in (Status.BEHIND, Status.MISSED) for pace in self.paces)
 
 
+@contextmanager
+def step(settings: Settings, run_id: str, name: str, source: str = "") -> Iterator[logs.Step]:
+    """One step of a run: logged, timed, kept in `ops.step`; a disk's refusal said in words."""
+    told: logs.Step | None = None
+    try:
+        doing = f"{name} {source}".strip()
+        with storage.disk(settings, doing), logs.step(run_id, name, source) as told:
+            yield told
+    finally:
+        if told is not None:
+            _keep_step(settings, told)
+
+
+def _keep_step(settings: Settings, told: logs.Step) -> None:
+    """Timings are no reason to fail: where they cannot be kept, that is logged."""
+    import sqlalchemy as sa
+
+    try:
+        with operations.open_operations(settings) as store:
+            operations.store_step(store, told)
+    except (sa.exc.SQLAlchemyError, OSError, CitybrainError) as error:
+        log.warning("a step's timing was not kept", step=told.name, why=type(error).__name__)
+
+
 def new_run_id() -> str:
     """Identifies one run: its UTC time, and what tells two runs of a second apart."""
     return f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:6]}"
@@ -104,17 +131,27 @@ def run(
     as_of: date,
     dates: tuple[date, date] | None = None,
     progress: Progress = silent,
+    settle_seconds: float = 0.0,
 ) -> RunReport:
     """The whole night: every pending delivery into the warehouse, pace, alerts, publication.
 
     `dates` limits it to deliveries of those business days (both count); bulk files, which have
-    no day of their own, are then left for a run without it. A source that cannot be loaded is
+    no day of their own, are then left for a run without it. Files that have not been still for
+    `settle_seconds` are left for the next run. A source that cannot be loaded is
     reported and does not stop the others.
     """
     report = RunReport(new_run_id(), as_of)
     started_at = datetime.now(UTC).replace(tzinfo=None)
-    found = discover(settings, catalog, report.run_id, dates, progress=progress)
+    try:
+        found = discover(
+            settings, catalog, report.run_id, dates, progress=progress,
+            settle_seconds=settle_seconds,
+        )  # fmt: skip
+    except CitybrainError as error:  # what is loaded already is tracked and published all the same
+        found = Discovery((), (), (), errors=(str(error),))
     report.unchanged, report.problems = len(found.unchanged), list(found.problems)
+    report.waiting, report.errors = list(found.waiting), list(found.errors)
+    judged: dict[tuple[str, datetime], Judgement] = {}
     done = 0
     for number, chunk in enumerate(chunks(settings, found.pending)):
         name = chunk[0].source
@@ -122,13 +159,16 @@ def run(
             watch = counting(progress, done, len(found.pending))
             staged = stage(settings, catalog, chunk, report.run_id, number, watch)
             progress(f"loading {name}", done + len(chunk), len(found.pending))
-            report.judgements += load_staged(settings, catalog, [staged], report.run_id)
-        except (CitybrainError, OSError) as error:
+            loaded = load_staged(settings, catalog, [staged], report.run_id)
+            judged |= {judgement.delivery.receipt: judgement for judgement in loaded}
+        except CitybrainError as error:
             report.errors.append(str(error))
         except Exception as error:  # a defect must not take the other sources' night away
-            log.exception("could not take in %d deliveries of %s", len(chunk), name)
+            log.exception("a chunk could not be taken in", source=name, deliveries=len(chunk))
             report.errors.append(f"{name}: {type(error).__name__}: {error}; this is a defect")
         done += len(chunk)
+    report.judgements = list(judged.values())
+    shutil.rmtree(settings.staging / report.run_id, ignore_errors=True)
     progress("tracking", done, len(found.pending))
     finish(settings, catalog, report, started_at)
     return report
@@ -146,38 +186,60 @@ def discover(
     dates: tuple[date, date] | None = None,
     source: str | None = None,
     progress: Progress = silent,
+    settle_seconds: float = 0.0,
 ) -> Discovery:
-    """Archive what lies in landing and tell what of it is new.
+    """Archive what lies in landing and is settled, and tell what of it is new.
 
     Receipts that change nothing are recorded as unchanged and cleared away.
     """
     from pipelines.ingest import landing
 
-    landed, problems = landing.look(settings.landing, catalog)
-    wanted = [one for one in landed if source in (None, one.source) and _within(one, dates)]
-    received: list[Delivery] = []
-    for number, one in enumerate(wanted, start=1):
-        try:
-            received.append(landing.receive(one, catalog, settings.archive))
-        except (UsageError, OSError) as error:
-            problems.append(
-                landing.LandingProblem(
-                    str(one.path.relative_to(settings.landing)), str(error),
-                    "it stays for the next run", "文件尚未写完或无法读取，下次运行时再取",
-                )
-            )  # fmt: skip
-        progress("archiving", number, len(wanted))
-    received.sort(key=lambda one: (one.received_at, str(one), one.delivery_id))
-    with open_warehouse(settings, "discover") as connection:
-        again, known = ledger.known_before(connection, received)
-        done = {one.delivery_id for one in again}
-        fresh = [one for one in received if one.delivery_id not in done]
-        pending, repeated = _without_repeats(fresh, {one.delivery_id for one in known})
-        load.record_unchanged(connection, repeated, run_id)
-    unchanged = (*again, *repeated)
-    for delivery in unchanged:
-        landing.clear(delivery, settings.landing)
-    return Discovery(tuple(_refuse_mixed_parts(pending)), unchanged, tuple(problems))
+    problems: list[LandingProblem] = []
+    waiting: list[landing.Landed] = []
+    with step(settings, run_id, "discover", source or "") as told:
+        storage.require_all(settings)
+        landing.put_back(settings.landing)
+        landing.clear_markers(settings.landing)
+        landed, problems, waiting = landing.look(settings.landing, catalog, settle_seconds)
+        wanted = [one for one in landed if source in (None, one.source) and _within(one, dates)]
+        waiting = [one for one in waiting if source in (None, one.source) and _within(one, dates)]
+        received: list[Delivery] = []
+        errors: list[str] = []
+        with logs.part("archive"):
+            for number, one in enumerate(wanted, start=1):
+                try:
+                    received.append(landing.receive(one, catalog, settings.archive, settle_seconds))
+                except UsageError:  # another upload of it has just begun
+                    waiting.append(one)
+                except FileNotFoundError:
+                    log.debug("another run has taken a file", file=one.path.name)
+                except landing.UnreadableFileError as error:
+                    problems.append(landing.unreadable(one, settings.landing, error))
+                except OSError as error:  # the archive's disk: nothing more can be received
+                    errors.append(str(storage.explained(settings, "archive", error)))
+                    break
+                progress("archiving", number, len(wanted))
+        received.sort(key=lambda one: one.order)
+        with open_warehouse(settings, f"run {run_id}, discover") as connection:
+            done = ledger.recorded(connection, received)
+            # two names of one receipt are one receipt
+            news = {one.receipt: one for one in received if one.receipt not in done}
+            again = [one for one in received if news.get(one.receipt) is not one]
+            fresh = list(news.values())
+            pending, repeated = _without_repeats(fresh, ledger.newest_inputs(connection, fresh))
+            load.record_unchanged(connection, repeated, run_id)
+        unchanged = (*again, *repeated)
+        with logs.part("clear"):
+            for delivery in unchanged:
+                landing.clear(delivery, settings.landing)
+        told.deliveries = len(received)
+    return Discovery(
+        tuple(pending),
+        unchanged,
+        tuple(problems),
+        tuple(Path(landing.printable(one.path, settings.landing)) for one in waiting),
+        tuple(errors),
+    )
 
 
 def _within(landed: object, dates: tuple[date, date] | None) -> bool:
@@ -186,34 +248,27 @@ def _within(landed: object, dates: tuple[date, date] | None) -> bool:
 
 
 def _without_repeats(
-    received: Sequence[Delivery], known: Collection[str]
+    received: Sequence[Delivery], newest: Mapping[tuple[str, ...], sa.Row[Any]]
 ) -> tuple[list[Delivery], list[Delivery]]:
-    """Those that bring their slot other bytes than its previous receipt, and the others.
+    """Those that bring their slot other than its previous receipt brought, and the others.
 
-    The previous receipt is one of this very run, or else the ledger's latest: then the ids in
-    `known` bring nothing.
+    `newest` is what the ledger received last for each slot. A receipt older than that is never a
+    repetition: where it belongs in its slot's history is for the load to say.
     """
     pending: list[Delivery] = []
     repeated: list[Delivery] = []
-    latest: dict[tuple[str, ...], str] = {}
+    before: dict[tuple[str, ...], tuple[datetime, tuple[object, ...] | None]] = {
+        slot: (row.received_at, (row.sha256, row.format, row.contract_hash) if row.stands else None)
+        for slot, row in newest.items()
+    }
     for delivery in received:
-        before = latest.get(delivery.slot)
-        is_same = delivery.delivery_id in known if before is None else before == delivery.sha256
-        (repeated if is_same else pending).append(delivery)
-        latest[delivery.slot] = delivery.sha256
+        content = (delivery.sha256, delivery.format, delivery.contract_hash)
+        at, was = before.get(delivery.slot, (delivery.received_at, None))
+        is_newest = delivery.received_at >= at
+        (repeated if is_newest and content == was else pending).append(delivery)
+        if is_newest:
+            before[delivery.slot] = (delivery.received_at, content)
     return pending, repeated
-
-
-def _refuse_mixed_parts(pending: Iterable[Delivery]) -> Iterator[Delivery]:
-    """A day that comes both whole and in parts is refused altogether."""
-    pending = list(pending)
-    kinds: dict[tuple[str, ...], set[bool]] = {}
-    for delivery in pending:
-        kinds.setdefault(delivery.slot[:3], set()).add(delivery.part == "")
-    for delivery in pending:
-        is_mixed = len(kinds[delivery.slot[:3]]) > 1 and delivery.refusal is None
-        refusal = {"refusal": Reason(code="parts_mixed")} if is_mixed else {}
-        yield delivery.model_copy(update=refusal)
 
 
 def chunks(settings: Settings, pending: Iterable[Delivery]) -> Iterator[list[Delivery]]:
@@ -221,13 +276,17 @@ def chunks(settings: Settings, pending: Iterable[Delivery]) -> Iterator[list[Del
     by_source = sorted(pending, key=lambda one: one.source)
     for _, group in groupby(by_source, key=lambda one: one.source):
         chunk: list[Delivery] = []
+        there: set[str] = set()
         size = 0
         for delivery in group:
             full = len(chunk) >= settings.chunk_deliveries
+            # bytes that were received twice, with others between, are in two chunks
+            full = full or delivery.delivery_id in there
             if chunk and (full or size + delivery.size > settings.chunk_bytes):
                 yield chunk
-                chunk, size = [], 0
+                chunk, size, there = [], 0, set()
             chunk.append(delivery)
+            there.add(delivery.delivery_id)
             size += delivery.size
         if chunk:
             yield chunk
@@ -246,15 +305,19 @@ def stage(
 
     name = deliveries[0].source
     count = iter(range(1, len(deliveries) + 1))
-    return staging.stage(
-        deliveries,
-        catalog.sources[name],
-        catalog.suites[name],
-        catalog.departments,
-        settings,
-        settings.staging / run_id / f"{name}-{number:04}",
-        lambda delivery: progress(next(count)),
-    )
+    with step(settings, run_id, "stage", name) as told:
+        staged = staging.stage(
+            deliveries,
+            catalog.sources[name],
+            catalog.suites[name],
+            catalog.departments,
+            settings,
+            settings.staging / run_id / f"{name}-{number:04}",
+            lambda delivery: progress(next(count)),
+        )
+        told.deliveries = len(deliveries)
+        told.rows = sum(one.accounting.rows_read for one in staged.judgements if one.accounting)
+    return staged
 
 
 def load_staged(
@@ -264,16 +327,27 @@ def load_staged(
     from pipelines.ingest import landing
 
     final: list[Judgement] = []
-    with open_warehouse(settings, f"run {run_id}") as connection:
-        apply_configuration(connection, catalog)
-        for chunk in staged:
-            source = catalog.sources[chunk.source]
-            metrics = catalog.metrics_of(source.name)
-            final += load.load_chunk(connection, chunk, source, metrics, run_id)
-    for chunk in staged:
-        for judgement in chunk.judgements:
-            landing.clear(judgement.delivery, settings.landing)
-        discard(chunk.folder)
+    name = ", ".join(sorted({chunk.source for chunk in staged}))
+    with step(settings, run_id, "load", name) as told:
+        with open_warehouse(settings, f"run {run_id}, load {name}") as connection:
+            apply_configuration(connection, catalog)
+            for chunk in staged:
+                source = catalog.sources[chunk.source]
+                metrics = catalog.metrics_of(source.name)
+                final += load.load_chunk(connection, chunk, source, metrics, run_id)
+        with logs.part("clear"):
+            for chunk in staged:
+                for judgement in chunk.judgements:
+                    landing.clear(judgement.delivery, settings.landing)
+                discard(chunk.folder)
+        told.deliveries = len(final)
+        told.rows = sum(one.accounting.accepted for one in final if one.accounting)
+    for judgement in final:
+        counts = judgement.accounting.model_dump() if judgement.accounting else {}
+        log.debug(
+            "delivery judged", run_id=run_id, delivery_id=judgement.delivery.delivery_id,
+            delivery=str(judgement.delivery), verdict=judgement.verdict.value, **counts,
+        )  # fmt: skip
     return final
 
 
@@ -297,21 +371,34 @@ def discard(folder: Path) -> None:
 
 def finish(settings: Settings, catalog: Catalog, report: RunReport, started_at: datetime) -> None:
     """What follows the loads of a run: pace, alerts, publication, one digest."""
-    report.paces = track(settings, catalog, report.as_of, report.run_id)
-    report.alerts = raise_alerts(settings, catalog, report.as_of, report.run_id)
-    close_run(settings, catalog, report.as_of, report.run_id, started_at)
+    run_id = report.run_id
     try:
-        report.generation = publish(settings, catalog)
-    except VerificationError as error:  # readers keep the last sound one, and people are told
+        report.paces = track(settings, catalog, report.as_of, run_id)
+        report.alerts = raise_alerts(settings, catalog, report.as_of, run_id)
+        close_run(settings, catalog, report.as_of, run_id, started_at)
+    except CitybrainError as error:
         report.errors.append(str(error))
-    report.notified = notify(settings, catalog, report.as_of, report.run_id)
+        return  # nobody is told of figures that were not computed
+    try:
+        report.generation = publish(settings, catalog, run_id)
+    except CitybrainError as error:  # readers keep the last sound one, and people are told
+        report.errors.append(str(error))
+    try:
+        report.notified = notify(settings, catalog, report.as_of, run_id)
+    except CitybrainError as error:
+        report.errors.append(str(error))
 
 
 def track(settings: Settings, catalog: Catalog, as_of: date, run_id: str) -> list[Pace]:
     """Compute and store the pace of every target as of a day."""
-    with open_warehouse(settings, "track") as connection:
+    with (
+        step(settings, run_id, "track") as told,
+        open_warehouse(settings, f"run {run_id}, track") as connection,
+    ):
         apply_configuration(connection, catalog)
-        return _store_pace(connection, catalog, as_of, run_id)
+        paces = _store_pace(connection, catalog, as_of, run_id)
+        told.rows = len(paces)
+    return paces
 
 
 def _store_pace(
@@ -326,19 +413,21 @@ def raise_alerts(settings: Settings, catalog: Catalog, as_of: date, run_id: str)
     """Store an alert for each target at risk or behind, delivery not taken and feed overdue."""
     from pipelines.ingest import landing
 
-    with open_warehouse(settings, "alerts") as connection:
-        refused = pace_store.refused_deliveries(connection, as_of)
-        paces = pace_store.pace_of_run(connection, run_id)
-        overdue = pace_store.overdue_feeds(connection, catalog, as_of)
-    _, problems = landing.look(settings.landing, catalog)
-    alerts = [
-        *target_alerts(paces, catalog.targets, catalog.metrics, catalog.departments),
-        *delivery_alerts(refused, catalog.departments, catalog.sources),
-        *feed_alerts(overdue, catalog.sources, catalog.departments),
-        *landing_alerts((problem.path, problem.chinese) for problem in problems),
-    ]
-    with operations.open_operations(settings) as store:
-        operations.store_alerts(store, alerts, run_id, as_of)
+    with step(settings, run_id, "alerts") as told:
+        with open_warehouse(settings, f"run {run_id}, alerts") as connection:
+            refused = pace_store.refused_deliveries(connection, as_of)
+            paces = pace_store.pace_of_run(connection, run_id)
+            overdue = pace_store.overdue_feeds(connection, catalog, as_of)
+        problems = landing.look(settings.landing, catalog).problems
+        alerts = [
+            *target_alerts(paces, catalog.targets, catalog.metrics, catalog.departments),
+            *delivery_alerts(refused, catalog.departments, catalog.sources),
+            *feed_alerts(overdue, catalog.sources, catalog.departments),
+            *landing_alerts((problem.path, problem.chinese) for problem in problems),
+        ]
+        with operations.open_operations(settings) as store:
+            operations.store_alerts(store, alerts, run_id, as_of)
+        told.rows = len(alerts)
     return alerts
 
 
@@ -346,7 +435,10 @@ def close_run(
     settings: Settings, catalog: Catalog, as_of: date, run_id: str, started_at: datetime
 ) -> None:
     """Note in the ledger that the run is done, and what was judged since the one before it."""
-    with open_warehouse(settings, "close run") as connection:
+    with (
+        storage.disk(settings, "close run"),
+        open_warehouse(settings, f"run {run_id}, close") as connection,
+    ):
         judgements = ledger.judged_since_last_run(connection)
         summary = dict(Counter(judgement.verdict.value for judgement in judgements))
         ledger.record_run(
@@ -354,37 +446,46 @@ def close_run(
         )
 
 
-def publish(settings: Settings, catalog: Catalog) -> publishing.Generation:
+def publish(
+    settings: Settings, catalog: Catalog, run_id: str | None = None
+) -> publishing.Generation:
     """Build, verify and put in place a read-only generation.
 
     What people decided since the last run is in its pace, too.
     """
-    with open_warehouse(settings, "publish") as connection:
-        latest = ledger.latest_run(connection)
-        stands = (ledger.last_position(connection), catalog.configuration_hash)
-        if latest is not None and (latest.position, latest.configuration_hash) != stands:
-            run_id, started_at = new_run_id(), datetime.now(UTC).replace(tzinfo=None)
-            apply_configuration(connection, catalog)
-            _store_pace(connection, catalog, latest.as_of, run_id)
-            ledger.record_run(
-                connection, run_id, latest.as_of, started_at, catalog.configuration_hash, {}
-            )
-    with operations.open_operations(settings) as store:
-        frames = operations.export(store)
-    return publishing.publish(settings, catalog.sources, frames, operations.METADATA)
+    run_id = run_id or new_run_id()
+    with step(settings, run_id, "publish") as told:
+        with open_warehouse(settings, f"run {run_id}, publish") as connection:
+            latest = ledger.latest_run(connection)
+            stands = (ledger.last_position(connection), catalog.configuration_hash)
+            if latest is not None and (latest.position, latest.configuration_hash) != stands:
+                again, started_at = new_run_id(), datetime.now(UTC).replace(tzinfo=None)
+                apply_configuration(connection, catalog)
+                _store_pace(connection, catalog, latest.as_of, again)
+                ledger.record_run(
+                    connection, again, latest.as_of, started_at, catalog.configuration_hash, {}
+                )
+        with operations.open_operations(settings) as store:
+            frames = operations.export(store)
+        placed = publishing.publish(settings, catalog.sources, frames, operations.METADATA)
+        told.rows = placed.rows
+    return placed
 
 
 def notify(settings: Settings, catalog: Catalog, as_of: date, run_id: str) -> str:
     """Send the run's one digest; says in a line what became of it."""
     from pipelines.outputs.notify import send
 
-    with open_warehouse(settings, "digest") as connection:
-        paces = pace_store.pace_of_run(connection, run_id)
-    with operations.open_operations(settings) as store:
-        alerts = operations.alerts_of_run(store, run_id)
+    with step(settings, run_id, "notify") as told:
+        with open_warehouse(settings, f"run {run_id}, notify") as connection:
+            paces = pace_store.pace_of_run(connection, run_id)
+        with operations.open_operations(settings) as store:
+            alerts = operations.alerts_of_run(store, run_id)
         title, body = digest(alerts, as_of, paces, catalog.targets)
         sent = send(settings, title, body)
-        operations.store_notification(store, run_id, title, body, sent.channels, sent.error)
+        with operations.open_operations(settings) as store:
+            operations.store_notification(store, run_id, title, body, sent.channels, sent.error)
+        told.rows = len(alerts)
     if sent.error is not None:
         return f"digest not delivered: {sent.error}"
     if not sent.channels:

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
+from pipelines.logs import Step
 from pipelines.settings import Settings
 from pipelines.tracking.alerts import Alert
-from pipelines.warehouse.connection import migrate
+from pipelines.warehouse.connection import migrate, writer_lock
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -50,6 +51,21 @@ notification_table = sa.Table(
     sa.Column("error", sa.Text, comment="未送达的原因"),
     comment="通知摘要",
 )
+step_table = sa.Table(
+    "step",
+    METADATA,
+    sa.Column("number", sa.Integer, primary_key=True, comment="序号"),
+    sa.Column("run_id", sa.String(32), index=True, comment="运行编号"),
+    sa.Column("name", sa.String(32), comment="步骤"),
+    sa.Column("source", sa.String(63), comment="数据源；空串为不分数据源"),
+    sa.Column("started_at", sa.DateTime, comment="开始时间（UTC）"),
+    sa.Column("seconds", sa.Float, comment="用时（秒）"),
+    sa.Column("deliveries", sa.Integer, comment="处理的报送数"),
+    sa.Column("rows", sa.BigInteger, comment="处理的行数"),
+    sa.Column("error", sa.String(255), comment="未完成的原因；空表示已完成"),
+    comment="运行步骤：用时与数量",
+)
+_migrated: set[str] = set()  # URLs that this process has brought to the newest schema
 
 
 @contextmanager
@@ -58,8 +74,14 @@ def open_operations(settings: Settings) -> Iterator[sa.Connection]:
     settings.data_dir.mkdir(parents=True, exist_ok=True)
     engine = sa.create_engine(settings.operations_url)
     try:
-        with engine.begin() as connection:
-            migrate(connection, "operations")
+        if settings.operations_url not in _migrated:
+            # two processes that start together would both make its tables
+            with (
+                writer_lock(settings, "migrate", "operations.lock"),
+                engine.begin() as connection,
+            ):
+                migrate(connection, "operations")
+            _migrated.add(settings.operations_url)
         with engine.begin() as connection:
             yield connection
     finally:
@@ -99,6 +121,11 @@ def store_notification(
             sent_at=sent_at, error=error,
         )
     )  # fmt: skip
+
+
+def store_step(connection: sa.Connection, step: Step) -> None:
+    """Keep how long a step of a run took and how much it dealt with."""
+    connection.execute(sa.insert(step_table).values(**asdict(step)))
 
 
 def export(connection: sa.Connection) -> dict[str, pd.DataFrame]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import shutil
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from pipelines import jobs
 from pipelines.contracts.catalog import Catalog
@@ -11,6 +13,9 @@ from pipelines.errors import UsageError, WorseError
 from pipelines.settings import Settings
 from pipelines.warehouse import ledger, load
 from pipelines.warehouse.connection import open_warehouse
+
+if TYPE_CHECKING:
+    import sqlalchemy as sa
 
 
 def rebuild(
@@ -29,34 +34,50 @@ def rebuild(
     if name not in catalog.sources:
         raise UsageError(f"no source is called {name}; there are {', '.join(catalog.sources)}")
     run_id = jobs.new_run_id()
-    contract_hash = catalog.contract_hash(name)
     source, metrics = catalog.sources[name], catalog.metrics_of(name)
     staged: list[StagedChunk] = []
-    judged: list[tuple[object, ...]] | None = None
     try:
-        while True:
-            with open_warehouse(settings, f"rebuild {name}") as connection:
-                found = ledger.deliveries_to_rebuild(connection, name)
-                if list(map(tuple, found)) == judged:  # nothing came while this was staged
-                    first = {row.delivery_id: row.first_position for row in found}
-                    gone = [(at, row.delivery_id) for row in found if (at := row.withdrawn_at)]
-                    if not force:
-                        _refuse_losses(ledger.in_force(connection, name), staged)
-                    judgements = load.reload(
-                        connection, staged, source, metrics, run_id, first, gone
-                    )
-                    jobs.apply_configuration(connection, catalog)
-                    return judgements
-            judged = list(map(tuple, found))
-            deliveries = [ledger.delivery_of(row, contract_hash, row.overruled) for row in found]
-            staged, done = [], 0
-            for number, chunk in enumerate(jobs.chunks(settings, deliveries)):
-                watch = jobs.counting(progress, done, len(deliveries))
-                staged.append(jobs.stage(settings, catalog, chunk, run_id, number, watch))
-                done += len(chunk)
+        with jobs.step(settings, run_id, "rebuild", name) as told:
+            known: set[tuple[object, ...]] = set()
+            while True:
+                with open_warehouse(settings, f"rebuild {name}") as connection:
+                    receipts = {
+                        (row.delivery_id, row.received_at, row.overruled): row
+                        for row in ledger.deliveries_to_rebuild(connection, name)
+                    }
+                    if receipts.keys() <= known:  # nothing came while this was staged
+                        if not force:
+                            _refuse_losses(ledger.in_force(connection, name), staged)
+                        gone = ledger.withdrawals(connection, name)
+                        judgements = load.reload(connection, staged, source, metrics, run_id, gone)
+                        jobs.apply_configuration(connection, catalog)
+                        told.deliveries = len(judgements)
+                        return judgements
+                came = [row for receipt, row in receipts.items() if receipt not in known]
+                staged += _stage_anew(settings, catalog, came, run_id, len(staged), progress)
+                known |= receipts.keys()
     finally:
-        for done_with in staged:
-            jobs.discard(done_with.folder)
+        shutil.rmtree(settings.staging / run_id, ignore_errors=True)
+
+
+def _stage_anew(
+    settings: Settings,
+    catalog: Catalog,
+    receipts: Sequence[sa.Row[Any]],
+    run_id: str,
+    first_number: int,
+    progress: jobs.Progress,
+) -> Iterator[StagedChunk]:
+    """Judge receipts of the ledger by the contract of today, from the archive."""
+    deliveries = [
+        ledger.delivery_of(row, catalog.contract_hash(row.source), row.overruled)
+        for row in receipts
+    ]
+    done = 0
+    for number, chunk in enumerate(jobs.chunks(settings, deliveries), start=first_number):
+        watch = jobs.counting(progress, done, len(deliveries))
+        yield jobs.stage(settings, catalog, chunk, run_id, number, watch)
+        done += len(chunk)
 
 
 def _refuse_losses(in_force: Mapping[str, int], staged: Iterable[StagedChunk]) -> None:
@@ -90,16 +111,24 @@ def accept(settings: Settings, catalog: Catalog, prefix: str, reason: str) -> Ju
     delivery = ledger.delivery_of(row, catalog.contract_hash(row.source), reason)
     staged = jobs.stage(settings, catalog, [delivery], run_id, 0)
     source, metrics = catalog.sources[row.source], catalog.metrics_of(row.source)
-    with open_warehouse(settings, "accept") as connection:
-        ledger.decide(connection, "accept", row, reason, ledger.next_position(connection))
-        final = load.load_chunk(connection, staged, source, metrics, run_id, "accept")
+    with (
+        jobs.step(settings, run_id, "accept", source.name),
+        open_warehouse(settings, "accept") as connection,
+    ):
+        final = load.accept(connection, staged, source, metrics, run_id, row, reason)
     jobs.discard(staged.folder)
-    return final[0]
+    return final
 
 
 def withdraw(settings: Settings, catalog: Catalog, prefix: str, reason: str) -> int:
     """Take a delivery's rows out of the warehouse, recorded; returns how many there were."""
-    with open_warehouse(settings, "withdraw") as connection:
+    run_id = jobs.new_run_id()
+    with (
+        jobs.step(settings, run_id, "withdraw") as told,
+        open_warehouse(settings, "withdraw") as connection,
+    ):
         row = ledger.find_delivery(connection, prefix)
         source = catalog.sources[row.source]
-        return ledger.withdraw(connection, row, source, catalog.metrics_of(row.source), reason)
+        metrics = catalog.metrics_of(row.source)
+        told.rows = load.withdraw(connection, row, source, metrics, run_id, reason)
+    return told.rows

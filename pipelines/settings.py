@@ -30,6 +30,9 @@ class Settings(BaseSettings):
     chunk_deliveries: int = Field(500, ge=1, description="deliveries staged and judged together")
     chunk_bytes: int = Field(64 << 20, ge=1, description="bytes staged and judged together")
     max_uncompressed_bytes: int = Field(2 << 30, ge=1, description="limit of one opened workbook")
+    settle_seconds: float = Field(
+        60, ge=0, description="how long a file must have been still before a DAG takes it"
+    )
     keep_generations: int = Field(7, ge=1, description="published generations kept")
 
     @cached_property
@@ -51,6 +54,11 @@ class Settings(BaseSettings):
     def warehouse(self) -> Path:
         """The one DuckDB file with one writer."""
         return self.data_dir / "warehouse.duckdb"
+
+    @cached_property
+    def logs(self) -> Path:
+        """What commands that change something did, as JSON lines; a file a day."""
+        return self.data_dir / "logs"
 
     @cached_property
     def published(self) -> Path:

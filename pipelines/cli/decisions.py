@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from pipelines.cli.terminal import catalog_of, command, console, watched
+from pipelines.cli.terminal import catalog_of, command, console, watched, writing
 from pipelines.settings import Settings
 
 
@@ -25,7 +25,7 @@ def rebuild(
 
     from pipelines import repairs
 
-    settings = Settings()
+    settings = writing(Settings())
     catalog = catalog_of(settings)
     with watched() as progress:
         judgements = repairs.rebuild(settings, catalog, source, progress, force)
@@ -46,7 +46,7 @@ def accept(
     """
     from pipelines import repairs
 
-    settings = Settings()
+    settings = writing(Settings())
     judgement = repairs.accept(settings, catalog_of(settings), delivery, reason)
     counts = judgement.accounting
     accepted = counts.accepted if counts else 0
@@ -65,7 +65,7 @@ def withdraw(
     """
     from pipelines import repairs
 
-    settings = Settings()
+    settings = writing(Settings())
     gone = repairs.withdraw(settings, catalog_of(settings), delivery, reason)
     console.print(
         f"withdrew {gone} rows: its days now have no data of {delivery}; to undo, submit it again"
@@ -86,7 +86,7 @@ def publish(
     from pipelines import jobs
     from pipelines.warehouse.publish import unpin as end_rollback
 
-    settings = Settings()
+    settings = writing(Settings())
     if unpin:
         end_rollback(settings)
     generation = jobs.publish(settings, catalog_of(settings))

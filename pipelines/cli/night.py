@@ -18,7 +18,9 @@ from pipelines.cli.terminal import (
     exit_for,
     parse_day,
     parse_range,
+    past_day,
     watched,
+    writing,
     yesterday,
 )
 from pipelines.errors import UsageError
@@ -29,6 +31,16 @@ from pipelines.settings import Settings
 def run(
     dates: DateRange = None,
     as_of: AsOf = None,
+    settle: Annotated[
+        float,
+        typer.Option(
+            metavar="SECONDS",
+            min=0,
+            envvar="CITYBRAIN_SETTLE_SECONDS",
+            show_envvar=False,
+            help="Leave files that have not been still for so long: they are being uploaded.",
+        ),
+    ] = 0,
     fail_on: Annotated[FailOn, typer.Option(help="What to exit with 1 for.")] = FailOn.ANY,
     as_json: Json = False,
 ) -> None:
@@ -40,16 +52,19 @@ def run(
     from pipelines import jobs
     from pipelines.cli import rendering
 
-    settings = Settings()
+    settings = writing(Settings())
     catalog = catalog_of(settings)
-    day = parse_day(as_of) if as_of else yesterday()
+    day = past_day(parse_day(as_of)) if as_of else yesterday()
+    days = parse_range(dates)
+    if days is not None:
+        past_day(days[1])
     with watched() as progress:
-        report = jobs.run(settings, catalog, day, parse_range(dates), progress)
+        report = jobs.run(settings, catalog, day, days, progress, settle)
     if as_json:
         typer.echo(rendering.as_json(rendering.report_record(report)))
     else:
         rendering.show_report(console, report, catalog)
-    exit_for(fail_on, report.has_rejections, report.is_behind)
+    exit_for(fail_on, report.has_rejections, report.is_behind, failed=bool(report.errors))
 
 
 @command()

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -165,6 +166,8 @@ def show_report(console: Console, report: RunReport, catalog: Catalog) -> None:
         console.print(
             f"not a delivery: {problem.path}: {problem.message} ({problem.mend})", markup=False
         )
+    if report.waiting:
+        console.print(uploads(report.waiting), markup=False)
     for error in report.errors:
         console.print(f"error: {error}", markup=False, style="red")
     console.print(accounting_table(report))
@@ -186,6 +189,14 @@ def show_report(console: Console, report: RunReport, catalog: Catalog) -> None:
         )
 
 
+def uploads(waiting: Sequence[Path], named: int = 5) -> str:
+    """Files that are not whole yet, in a sentence that names the first few."""
+    count = f"{len(waiting)} files are" if len(waiting) > 1 else "1 file is"
+    names = ", ".join(path.as_posix() for path in waiting[:named])
+    more = f" and {len(waiting) - named} more" if len(waiting) > named else ""
+    return f"{count} still being uploaded: {names}{more}"
+
+
 def report_record(report: RunReport) -> dict[str, Any]:
     """`run --json`."""
     verdicts = Counter(judgement.verdict.value for judgement in report.judgements)
@@ -198,6 +209,7 @@ def report_record(report: RunReport) -> dict[str, Any]:
         "problems": [
             {"path": one.path, "message": one.message, "mend": one.mend} for one in report.problems
         ],
+        "waiting": [path.as_posix() for path in report.waiting],
         "errors": report.errors,
         "alerts": [alert.key for alert in report.alerts],
         "targets": pace_records(report.paces),

@@ -85,6 +85,14 @@ def command(**options: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]
     return register
 
 
+def writing(settings: Settings) -> Settings:
+    """For a command that changes something: its events are kept in the deployment's log."""
+    from pipelines import logs
+
+    logs.to_folder(settings.logs)
+    return settings
+
+
 def catalog_of(settings: Settings) -> Catalog:
     """The configuration that the settings name, which must be sound."""
     return load_catalog(settings.config_dir)
@@ -103,6 +111,16 @@ def parse_day(text: str) -> date:
         raise UsageError(f"{text!r} is no date of the calendar: write 2021-10-31") from None
     if not 1949 <= day.year <= 2100:
         raise UsageError(f"{text} is no day that this century's data speaks of")
+    return day
+
+
+def past_day(day: date) -> date:
+    """A day that something can be known of; UsageError when it lies in the future."""
+    today = datetime.now(SHANGHAI).date()
+    if day > today:
+        raise UsageError(
+            f"{day} lies in the future (today is {today} in Shanghai): nothing is known of it yet"
+        )
     return day
 
 
@@ -145,8 +163,10 @@ def watched() -> Iterator[Callable[[str, int, int], None]]:
         )
 
 
-def exit_for(fail_on: FailOn, rejected: bool, behind: bool) -> None:
-    """Exit with 1 when what `fail_on` looks for is so."""
+def exit_for(fail_on: FailOn, rejected: bool, behind: bool, failed: bool = False) -> None:
+    """Exit with 1 when what `fail_on` looks for is so, or when something failed."""
+    if failed:
+        raise typer.Exit(1)
     bad = {
         FailOn.NEVER: False,
         FailOn.REJECTED: rejected,

@@ -32,12 +32,17 @@ class _Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+def slot_day(business_date: date | None) -> str:
+    """The day of a slot, which a bulk file has not."""
+    return business_date.isoformat() if business_date else "bulk"
+
+
 class Delivery(_Record):
     """One file. `department` and `business_date` are None when its own columns say them.
 
-    `received_at` is UTC; `delivery_id` identifies this receipt of these bytes, so that a run that
-    was killed between loading and clearing the landing folder recognises what it has done.
-    `refusal` is a reason known before the file is read.
+    `delivery_id` identifies these bytes in this place; `received_at` (UTC) tells their receipts
+    apart, so that a run that was killed between loading and clearing the landing folder recognises
+    what it has done. `refusal` is a reason known before the file is read.
     """
 
     delivery_id: str
@@ -57,8 +62,17 @@ class Delivery(_Record):
     @property
     def slot(self) -> tuple[str, str, str, str]:
         """The place it fills: source, department, business date, part."""
-        day = self.business_date.isoformat() if self.business_date else "bulk"
-        return self.source, self.department or "all", day, self.part
+        return self.source, self.department or "all", slot_day(self.business_date), self.part
+
+    @property
+    def receipt(self) -> tuple[str, datetime]:
+        """What the ledger knows this receipt by."""
+        return self.delivery_id, self.received_at
+
+    @property
+    def order(self) -> tuple[datetime, str, str]:
+        """Deliveries are taken in the order of receipt; those of one slot never tie."""
+        return self.received_at, str(self), self.delivery_id
 
     def __str__(self) -> str:
         source, department, day, part = self.slot

@@ -85,12 +85,17 @@ TEMPLATES: dict[str, tuple[str, str]] = {
         "系统处理该文件时出错（{value}），已转技术人员处理，无需重新报送",
     ),
     "parts_mixed": (
-        "the day has files with and without a part; send one or the other",
-        "同一天既有分包文件又有整包文件，请只报送其中一种",
+        "the day has files with and without a part: those that came first stand, this one waits; "
+        "withdraw those, or send the day in one way only",
+        "同一天既有分包文件又有整包文件，以先到者为准，本次报送暂不生效；请只报送其中一种",
     ),
     "part_conflict": (
         "{value} rows have a key that another part of the day has with other values",
         "有 {value} 行的主键与同一天其他分包重复而内容不同，请核对后重新报送",
+    ),
+    "part_key_conflict": (
+        "another part of the day has the same key ({expected}) with other values; send one of them",
+        "主键（{expected}）与同一天其他分包重复而内容不同，请核对后只报送其中一条",
     ),
     "overruled": (
         "accepted by decision: {value}",

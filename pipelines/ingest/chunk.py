@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import sqlalchemy as sa
 
+from pipelines import logs
 from pipelines.contracts.delivery import Delivery, PartitionRows, StagedChunk
 from pipelines.contracts.models import Department, Source, Suite
 from pipelines.contracts.reasons import Reason
@@ -30,7 +30,7 @@ FLUSH_ROWS = 200_000  # raw rows held in memory before they are typed into the f
 DEFECT = "defect"  # the reason of a delivery that our own code fails on
 RUST_PANIC = "PanicException"  # how a panic in calamine arrives: an exception that is no Exception
 Progress = Callable[[Delivery], None]
-log = logging.getLogger(__name__)
+log = logs.get(__name__)
 
 
 def defect(error: BaseException) -> Reason:
@@ -147,7 +147,7 @@ class Chunk:
         except BaseException as error:
             if not isinstance(error, Exception) and type(error).__name__ != RUST_PANIC:
                 raise
-            log.exception("reading %s failed", delivery)
+            log.exception("a delivery could not be read", delivery_id=delivery.delivery_id)
             outcome.unreadable = defect(error)
 
     def _numbered(self, number: int, batch: pa.RecordBatch) -> pa.Table:

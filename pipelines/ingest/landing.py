@@ -1,7 +1,9 @@
 """The landing folder: what lies there, whose it is, and its bytes put into the archive.
 
 Paths are untrusted: nothing is followed out of the folder, and a name that does not say a known
-source, department and date is reported and left where it is.
+source, department and date is reported and left where it is. A file that is still being uploaded
+waits: it is settled once it has been still for a while, or once its sender has put the marker
+`<file name>.done` beside it.
 """
 
 from __future__ import annotations
@@ -10,12 +12,15 @@ import hashlib
 import os
 import re
 import shutil
+import stat
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
+from typing import NamedTuple
 
 from pipelines.contracts.catalog import Catalog
 from pipelines.contracts.delivery import Delivery
@@ -26,10 +31,18 @@ from pipelines.settings import Settings
 
 BULK = "bulk"  # stands where the business date would: the file's own column says it
 ALL = "all"  # stands where the department would
+TAKEN = ".taken"  # a recorded delivery on its way out
+LONGEST_NAME = 255  # bytes, of all common file systems
 UNFINISHED = (".part", ".tmp", ".filepart", ".crdownload")
+DONE = ".done"  # what a sender appends to a file's name to say that the file is whole
+MARKERS_KEPT = 86_400  # seconds that a marker may wait for its file
 YEARS = range(1949, 2101)
 PART = re.compile(r"[\w-]{1,64}")
 UNPRINTABLE = re.compile(r"[\\\x00-\x1f\x7f-\x9f\ud800-\udfff]")  # line breaks; bytes not UTF-8
+
+
+class UnreadableFileError(Exception):
+    """The landing folder's disk does not give a file's bytes; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -54,35 +67,86 @@ class Landed:
     format: str
 
 
-def look(landing: Path, catalog: Catalog) -> tuple[list[Landed], list[LandingProblem]]:
-    """Everything in the landing folder, as deliveries-to-be and as problems."""
-    landed: list[Landed] = []
-    problems: list[LandingProblem] = []
+class Look(NamedTuple):
+    """What lies in landing: deliveries-to-be, what is nobody's, and what is being uploaded."""
+
+    landed: list[Landed]
+    problems: list[LandingProblem]
+    waiting: list[Landed]
+
+
+def look(landing: Path, catalog: Catalog, settle_seconds: float = 0.0) -> Look:
+    """Everything in the landing folder; it changes nothing.
+
+    Files with a name that makes sense wait until they are settled; 0 seconds lets none wait.
+    """
+    seen = Look([], [], [])
     for path in _files(landing):
-        found = _identify(path, landing, catalog)
-        if isinstance(found, Landed):
-            landed.append(found)
+        try:
+            status = path.lstat()
+        except FileNotFoundError:  # another run has just taken it
+            continue
+        found = _identify(path, status, landing, catalog)
+        if isinstance(found, LandingProblem):
+            seen.problems.append(found)
+        elif _is_settled(path, status, settle_seconds):
+            seen.landed.append(found)
         else:
-            problems.append(found)
-    return landed, problems
+            seen.waiting.append(found)
+    return seen
 
 
-def receive(landed: Landed, catalog: Catalog, archive: Path) -> Delivery:
+def _is_settled(path: Path, status: os.stat_result, seconds: float) -> bool:
+    """Whether the file is whole, for all that its times and its marker can tell.
+
+    A modification time that lies in the future is of another clock, and tells no age: then the
+    time at which this machine last saw the file change does.
+    """
+    now = time.time()
+    changed = status.st_mtime if status.st_mtime <= now else status.st_ctime
+    return seconds <= 0 or now - changed >= seconds or _is_marked(path, status)
+
+
+def _is_marked(path: Path, status: os.stat_result) -> bool:
+    """Whether the marker lies beside the file, and is not that of an older file of its name."""
+    try:
+        return _marker(path).lstat().st_mtime_ns >= status.st_mtime_ns
+    except OSError:  # none, or a name too long to have one
+        return False
+
+
+def _marker(path: Path) -> Path:
+    return path.with_name(path.name + DONE)
+
+
+def printable(path: Path, landing: Path) -> str:
+    """The path below `landing` in printable characters, whatever its sender has put into it."""
+    return UNPRINTABLE.sub(_escaped, path.relative_to(landing).as_posix())
+
+
+def receive(
+    landed: Landed, catalog: Catalog, archive: Path, settle_seconds: float = 0.0
+) -> Delivery:
     """Put the file's bytes into the archive, by hash, and name the delivery.
 
-    The receipt time is the file's modification time. Raises UsageError when the file changes
-    while it is copied.
+    The receipt time is the file's modification time. Raises UsageError when the file is not
+    settled (a new upload may have begun since `look`) or changes while it is copied, and
+    FileNotFoundError when another run has taken it. What the file itself refuses is an
+    UnreadableFileError, what the archive's disk does an OSError.
     """
-    before = landed.path.stat()
+    with _reading():
+        before = landed.path.stat()
+    if not _is_settled(landed.path, before, settle_seconds):
+        raise UsageError(f"{landed.path} is still being uploaded; it is taken when it is whole")
     sha256 = _archive(landed.path, archive)
-    after = landed.path.stat()
+    with _reading():
+        after = landed.path.stat()
     if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
         raise UsageError(f"{landed.path} is still being written; it is taken by the next run")
     day = landed.business_date.isoformat() if landed.business_date else BULK
     identity = "|".join(
-        (landed.source, landed.department or ALL, day, landed.part, landed.format,
-         str(before.st_mtime_ns), sha256)
-    )  # fmt: skip
+        (landed.source, landed.department or ALL, day, landed.part, landed.format, sha256)
+    )
     return Delivery(
         delivery_id=hashlib.sha256(identity.encode()).hexdigest()[:16],
         source=landed.source,
@@ -98,6 +162,24 @@ def receive(landed: Landed, catalog: Catalog, archive: Path) -> Delivery:
     )
 
 
+@contextmanager
+def _reading() -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise UnreadableFileError(error.strerror or type(error).__name__) from error
+
+
+def unreadable(landed: Landed, landing: Path, error: UnreadableFileError) -> LandingProblem:
+    """A file that the machine does not let us read, as people are told of it."""
+    return LandingProblem(
+        printable(landed.path, landing), f"it cannot be read: {error}",
+        "let this user read it; it stays for the next run", "文件无法读取，下次运行时再取",
+    )  # fmt: skip
+
+
 def archived(archive: Path, sha256: str) -> Path:
     """Where the archive keeps the bytes with this hash."""
     return archive / sha256[:2] / sha256
@@ -106,21 +188,78 @@ def archived(archive: Path, sha256: str) -> Path:
 def clear(delivery: Delivery, landing: Path) -> None:
     """Remove a recorded delivery's file from landing, unless other bytes have replaced it.
 
-    Folders below `landing` that are empty then go too.
+    Its marker goes first, lest it be taken for that of a file sent the next moment; folders below
+    `landing` that are empty then go too.
     """
+    taken = _taken(delivery.path)
     try:
-        stat = delivery.path.stat()
-    except FileNotFoundError:
+        if delivery.path.stat().st_size != delivery.size:
+            return
+        # whatever lies there is moved aside first: what is sent from now on is not looked at
+        delivery.path.rename(taken)
+        if _digest(taken) == delivery.sha256:
+            _remove(_marker(delivery.path))
+            taken.unlink()
+            _remove_empty(delivery.path.parent, landing)
+        else:
+            _put_back(taken, delivery.path)
+    except FileNotFoundError:  # another run has cleared it
         return
-    if stat.st_size == delivery.size and _digest(delivery.path) == delivery.sha256:
-        delivery.path.unlink(missing_ok=True)
-        for folder in delivery.path.parents:
-            if not folder.is_relative_to(landing) or folder == landing:
-                break
-            try:
-                folder.rmdir()
-            except OSError:  # somebody else's file lies there
-                break
+
+
+def put_back(landing: Path) -> None:
+    """Files that a killed run had moved aside to clear them, back in their places."""
+    for folder, _, names in os.walk(landing, followlinks=False):
+        for name in names:
+            if name.startswith(".") and name.endswith(TAKEN):
+                place = Path(folder, name[1 : -len(TAKEN)])
+                _put_back(Path(folder, name), place)
+
+
+def _taken(path: Path) -> Path:
+    aside = path.with_name(f".{path.name}{TAKEN}")
+    return aside if len(aside.name.encode()) < LONGEST_NAME else path.with_name(path.name)
+
+
+def _put_back(taken: Path, path: Path) -> None:
+    """Rename a file to its place, unless something newer lies there: it waits for that to go."""
+    with suppress(FileNotFoundError, FileExistsError):
+        os.link(taken, path)
+        taken.unlink()
+
+
+def clear_markers(landing: Path) -> None:
+    """Remove markers whose file is gone, once they are a day old, with folders then empty."""
+    for folder, _, names in os.walk(landing, followlinks=False):
+        present = set(names)
+        for name in names:
+            marker = Path(folder, name)
+            is_left = name.lower().endswith(DONE) and name[: -len(DONE)] not in present
+            if is_left and _is_old(marker):
+                _remove(marker)
+                _remove_empty(marker.parent, landing)
+
+
+def _is_old(marker: Path) -> bool:
+    try:
+        return time.time() - marker.lstat().st_mtime > MARKERS_KEPT
+    except FileNotFoundError:  # another run has removed it
+        return False
+
+
+def _remove(marker: Path) -> None:
+    with suppress(OSError):  # there is none, or the name is too long to have one
+        marker.unlink()
+
+
+def _remove_empty(folder: Path, landing: Path) -> None:
+    """Remove the folder and those above it, as far as they are empty and below `landing`."""
+    while folder != landing and folder.is_relative_to(landing):
+        try:
+            folder.rmdir()
+        except OSError:  # somebody else's file lies there
+            return
+        folder = folder.parent
 
 
 def _digest(path: Path) -> str:
@@ -194,7 +333,7 @@ def _check_arguments(
 
 
 def _files(landing: Path) -> Iterator[Path]:
-    """Files below the folder in name order; dotfiles and unfinished uploads are not ours.
+    """Files below the folder in name order; dotfiles, unfinished uploads, markers are not ours.
 
     A link to a folder counts as a file, so that it is told of and not followed.
     """
@@ -202,14 +341,16 @@ def _files(landing: Path) -> Iterator[Path]:
         links = [name for name in folders if Path(folder, name).is_symlink()]
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted([*names, *links]):
-            if not name.startswith(".") and not name.lower().endswith(UNFINISHED):
+            if not name.startswith(".") and not name.lower().endswith((*UNFINISHED, DONE)):
                 yield Path(folder, name)
 
 
-def _identify(path: Path, landing: Path, catalog: Catalog) -> Landed | LandingProblem:
-    shown = UNPRINTABLE.sub(_escaped, path.relative_to(landing).as_posix())
+def _identify(
+    path: Path, status: os.stat_result, landing: Path, catalog: Catalog
+) -> Landed | LandingProblem:
+    shown = printable(path, landing)
     suffix = Path(shown).suffix
-    if path.is_symlink() or not path.is_file():
+    if not stat.S_ISREG(status.st_mode):
         return LandingProblem(
             shown, "not a regular file", "send the file itself", "不是普通文件，请直接报送文件"
         )
@@ -318,8 +459,8 @@ def _archive(path: Path, archive: Path) -> str:
     digest = hashlib.sha256()
     handle, unfinished = tempfile.mkstemp(dir=archive, prefix=".")  # mode 0600
     try:
-        with os.fdopen(handle, "wb") as copy, path.open("rb") as origin:
-            while block := origin.read(1 << 20):
+        with os.fdopen(handle, "wb") as copy:
+            for block in _blocks(path):
                 digest.update(block)
                 copy.write(block)
         place = archived(archive, digest.hexdigest())
@@ -329,3 +470,9 @@ def _archive(path: Path, archive: Path) -> str:
     finally:
         Path(unfinished).unlink(missing_ok=True)
     return digest.hexdigest()
+
+
+def _blocks(path: Path) -> Iterator[bytes]:
+    with _reading(), path.open("rb") as origin:
+        while block := origin.read(1 << 20):
+            yield block

@@ -7,12 +7,12 @@ same deliveries under the same contract give the same files, wherever and howeve
 
 from __future__ import annotations
 
-import logging
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 
+from pipelines import logs
 from pipelines.contracts.delivery import (
     Delivery,
     StagedChunk,
@@ -25,8 +25,9 @@ from pipelines.ingest.checks import Judge
 from pipelines.ingest.chunk import Chunk, Progress, defect
 from pipelines.ingest.verdicts import Outcome, judge_delivery
 from pipelines.settings import Settings
+from pipelines.storage import refused
 
-log = logging.getLogger(__name__)
+log = logs.get(__name__)
 
 
 def stage(
@@ -51,8 +52,10 @@ def stage(
         return attempt(deliveries, progress)
     except (UsageError, OSError, MemoryError):  # of this machine, and no delivery's fault
         raise
-    except Exception:
-        log.exception("staging %d deliveries of %s failed", len(deliveries), source.name)
+    except Exception as error:
+        if refused(error):
+            raise
+        log.exception("deliveries could not be staged together", deliveries=len(deliveries))
     faults = _find_faults(deliveries, attempt)
     marked = [
         delivery.model_copy(update={"refusal": faults.get(delivery.delivery_id, delivery.refusal)})
@@ -70,6 +73,8 @@ def _find_faults(
     except (UsageError, OSError, MemoryError):
         raise
     except Exception as error:
+        if refused(error):
+            raise
         if len(deliveries) == 1:
             return {deliveries[0].delivery_id: defect(error)}
         middle = len(deliveries) // 2

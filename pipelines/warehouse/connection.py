@@ -7,7 +7,7 @@ import json
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -83,7 +83,8 @@ def transaction(connection: sa.Connection) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        run(connection, "ROLLBACK")
+        with suppress(Exception):  # a full disk has ended it already
+            run(connection, "ROLLBACK")
         raise
     run(connection, "COMMIT")
 

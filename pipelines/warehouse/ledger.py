@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import getpass
 import json
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -13,13 +13,11 @@ import pyarrow as pa
 import sqlalchemy as sa
 
 from pipelines.contracts.catalog import Catalog
-from pipelines.contracts.delivery import Accounting, Delivery, Judgement, Verdict
-from pipelines.contracts.models import Metric, Source
+from pipelines.contracts.delivery import Accounting, Delivery, Judgement, Verdict, slot_day
 from pipelines.contracts.reasons import Reason
-from pipelines.engine import quoted, sql
+from pipelines.engine import sql
 from pipelines.errors import UsageError
-from pipelines.warehouse.connection import keep, rows, run, run_file, transaction
-from pipelines.warehouse.metrics import record_metrics
+from pipelines.warehouse.connection import keep, rows, run, transaction
 
 
 def next_position(connection: sa.Connection) -> int:
@@ -37,34 +35,32 @@ def last_position(connection: sa.Connection) -> int:
     return int(rows(connection, query)[0][0])
 
 
-def recorded(connection: sa.Connection, deliveries: Iterable[Delivery]) -> set[str]:
-    """Which of the deliveries the ledger has judged already, by id."""
-    ids = [delivery.delivery_id for delivery in deliveries]
+def recorded(
+    connection: sa.Connection, deliveries: Sequence[Delivery]
+) -> set[tuple[str, datetime]]:
+    """Which receipts the ledger has already; unchanged ones, too."""
+    if not deliveries:
+        return set()
+    _keep_candidates(connection, deliveries)
     found = rows(
         connection,
-        "SELECT DISTINCT delivery_id FROM delivery WHERE verdict <> 'unchanged' "
-        "AND delivery_id IN (SELECT unnest(CAST(:ids AS VARCHAR[])))",
-        ids=ids,
+        "SELECT DISTINCT delivery_id, received_at FROM delivery "
+        "INNER JOIN candidate USING (delivery_id, received_at)",
     )
-    return {row[0] for row in found}
+    return set(map(tuple, found))
 
 
-def known_before(
-    connection: sa.Connection, candidates: Sequence[Delivery]
-) -> tuple[list[Delivery], list[Delivery]]:
-    """Those of `candidates` that would change nothing: (recorded already, unchanged).
-
-    The first are receipts that an earlier run entered and did not live to clear away; the second
-    have the bytes and the contract of their slot's latest input, whose partitions all still stand.
-    """
-    if not candidates:
-        return [], []
-    _keep_candidates(connection, candidates)
-    query = sql("load/slots.sql")
-    found: dict[str, bool] = dict(map(tuple, connection.exec_driver_sql(query)))
-    again = [one for one in candidates if found.get(one.delivery_id) is True]
-    unchanged = [one for one in candidates if found.get(one.delivery_id) is False]
-    return again, unchanged
+def newest_inputs(
+    connection: sa.Connection, deliveries: Sequence[Delivery]
+) -> dict[tuple[str, ...], sa.Row[Any]]:
+    """What was last received for each slot of `deliveries`, and whether it still stands."""
+    if not deliveries:
+        return {}
+    _keep_candidates(connection, deliveries)
+    found = connection.exec_driver_sql(sql("load/slots.sql"))
+    return {
+        (row.source, row.department, slot_day(row.business_date), row.part): row for row in found
+    }
 
 
 def _keep_candidates(connection: sa.Connection, candidates: Sequence[Delivery]) -> None:
@@ -75,8 +71,7 @@ def _keep_candidates(connection: sa.Connection, candidates: Sequence[Delivery]) 
             "department": [one.department or "all" for one in candidates],
             "business_date": pa.array([one.business_date for one in candidates], pa.date32()),
             "part": [one.part for one in candidates],
-            "sha256": [one.sha256 for one in candidates],
-            "contract_hash": [one.contract_hash for one in candidates],
+            "received_at": pa.array([one.received_at for one in candidates], pa.timestamp("us")),
         }
     )
     keep(connection, "candidate", table)
@@ -87,7 +82,8 @@ def find_delivery(connection: sa.Connection, prefix: str) -> sa.Row[Any]:
     found = rows(
         connection,
         "SELECT * FROM delivery WHERE starts_with(delivery_id, :prefix) AND verdict <> 'unchanged' "
-        "QUALIFY row_number() OVER (PARTITION BY delivery_id ORDER BY position DESC) = 1",
+        "QUALIFY row_number() OVER (PARTITION BY delivery_id ORDER BY received_at DESC, "
+        "position DESC) = 1",
         prefix=prefix,
     )
     if len(found) != 1:
@@ -98,11 +94,7 @@ def find_delivery(connection: sa.Connection, prefix: str) -> sa.Row[Any]:
 
 
 def delivery_of(row: sa.Row[Any], contract_hash: str, overruled: str | None = None) -> Delivery:
-    """A ledger row as the delivery that it judged, to be judged again from the archive.
-
-    That its day came whole and in parts at once cannot be seen from the file, and is kept.
-    """
-    mixed = any(reason["code"] == "parts_mixed" for reason in row.reasons)
+    """A ledger row as the delivery that it judged, to be judged again from the archive."""
     return Delivery(
         delivery_id=row.delivery_id,
         source=row.source,
@@ -115,33 +107,28 @@ def delivery_of(row: sa.Row[Any], contract_hash: str, overruled: str | None = No
         sha256=row.sha256,
         received_at=row.received_at,
         contract_hash=contract_hash,
-        refusal=Reason(code="parts_mixed") if mixed and overruled is None else None,
         overruled=overruled,
     )
 
 
 def deliveries_to_rebuild(connection: sa.Connection, source: str) -> list[sa.Row[Any]]:
-    """The source's deliveries in the order in which they were first judged, each once.
+    """The source's receipts in their order, but for those that repeat the one before.
 
-    With what people decided: `overruled` is the reason of an acceptance, `withdrawn_at` the
-    position from which a delivery was gone.
+    With what people decided: `overruled` is the reason of an acceptance made since.
     """
-    return rows(
+    found = connection.exec_driver_sql(sql("load/receipts.sql"), {"source": source})
+    return list(found)
+
+
+def withdrawals(connection: sa.Connection, source: str) -> list[tuple[datetime, str]]:
+    """When which deliveries of a source were withdrawn."""
+    found = rows(
         connection,
-        "WITH latest AS ("
-        "  SELECT *, min(position) OVER (PARTITION BY delivery_id) AS first_position"
-        "  FROM delivery WHERE source = :source AND verdict <> 'unchanged'"
-        "  QUALIFY row_number() OVER (PARTITION BY delivery_id ORDER BY position DESC) = 1"
-        "), decided AS ("
-        "  SELECT delivery_id,"
-        "    CASE WHEN arg_max(kind, position) = 'withdraw' THEN max(position) END AS withdrawn_at,"
-        "    arg_max(reason, position) FILTER (kind = 'accept') AS overruled"
-        "  FROM decision WHERE source = :source GROUP BY delivery_id"
-        ") "
-        "SELECT latest.*, decided.overruled, decided.withdrawn_at "
-        "FROM latest LEFT JOIN decided USING (delivery_id) ORDER BY first_position",
+        "SELECT decided_at, delivery_id FROM decision "
+        "WHERE kind = 'withdraw' AND source = :source ORDER BY position",
         source=source,
     )
+    return [(at, delivery_id) for at, delivery_id in found]
 
 
 def forget_partitions(connection: sa.Connection, source: str, position: int) -> None:
@@ -178,39 +165,6 @@ def decide(
             "at": _now(),
         },
     )
-
-
-def withdraw(
-    connection: sa.Connection, row: sa.Row[Any], source: Source, metrics: Sequence[Metric],
-    reason: str,
-) -> int:  # fmt: skip
-    """Take a delivery's rows away, recorded; returns how many there were.
-
-    Raises UsageError when none of its rows are in the source table.
-    """
-    with transaction(connection):
-        position = next_position(connection)
-        gone = take_away(connection, row.delivery_id, source, position)
-        if gone is None:
-            raise UsageError(
-                f"delivery {row.delivery_id} provides no rows now: it was {row.verdict}, or "
-                "something newer has taken its place"
-            )
-        decide(connection, "withdraw", row, reason, position)
-        run_file(connection, "load/touched.sql")
-        record_metrics(connection, source, metrics)
-    return gone
-
-
-def take_away(
-    connection: sa.Connection, delivery_id: str, source: Source, position: int
-) -> int | None:
-    """Empty the partitions that a delivery provides: how many rows went, None if it has none."""
-    run_file(connection, "load/withdrawn.sql", position=str(position), delivery_id=delivery_id)
-    run_file(connection, "load/rows_withdrawn.sql", table=quoted(source.name))
-    run_file(connection, "load/partitions.sql")
-    gone = rows(connection, "SELECT CAST(sum(rows) AS BIGINT) FROM replaced")[0][0]
-    return None if gone is None else int(gone)
 
 
 def redefined_sources(connection: sa.Connection, catalog: Catalog) -> set[str]:
@@ -293,8 +247,8 @@ def latest_run(connection: sa.Connection) -> sa.Row[Any] | None:
 def in_force(connection: sa.Connection, source: str) -> dict[str, int]:
     """The deliveries that provide a source's rows now, and how many."""
     query = (
-        "SELECT delivery_id, CAST(sum(rows) AS BIGINT) FROM delivery_partition "
-        "WHERE source = :source AND known_until IS NULL GROUP BY delivery_id"
+        "SELECT delivery_id, CAST(sum(rows) AS BIGINT) FROM partition_in_force "
+        "WHERE source = :source GROUP BY delivery_id"
     )
     return dict(map(tuple, rows(connection, query, source=source)))
 
@@ -319,8 +273,8 @@ def received_dates(
     found: dict[str, dict[str, set[date]]] = {name: {} for name in sources}
     for source, department, business_date in rows(
         connection,
-        "SELECT DISTINCT source, department, business_date FROM delivery_partition "
-        "WHERE known_until IS NULL AND business_date >= :since",
+        "SELECT DISTINCT source, department, business_date FROM partition_in_force "
+        "WHERE business_date >= :since",
         since=since,
     ):
         if source in found:

@@ -6,16 +6,20 @@ is recorded, in the order in which they were received.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import sqlalchemy as sa
 
+from pipelines import logs
 from pipelines.contracts.delivery import Accounting, Delivery, Judgement, StagedChunk, Verdict
 from pipelines.contracts.models import Metric, Source
 from pipelines.contracts.reasons import Reason
 from pipelines.engine import quoted
+from pipelines.errors import UsageError
 from pipelines.warehouse.connection import (
     file_literal,
     keep,
@@ -25,14 +29,22 @@ from pipelines.warehouse.connection import (
     transaction,
 )
 from pipelines.warehouse.ledger import (
+    decide,
     forget_partitions,
+    judgement_of,
     last_position,
     next_position,
     recorded,
-    take_away,
 )
 from pipelines.warehouse.metrics import record_metrics
-from pipelines.warehouse.tables import drop_table, ensure_table
+from pipelines.warehouse.parts import (
+    number_siblings,
+    quarantine_siblings,
+    refusals,
+    resolve,
+    restated,
+)
+from pipelines.warehouse.tables import drop_table, ensure_table, standby_table
 
 Place = tuple[str, date]
 
@@ -43,25 +55,40 @@ def load_chunk(
     source: Source,
     metrics: Sequence[Metric],
     run_id: str,
-    cause: str = "landing",
 ) -> list[Judgement]:
     """Put a chunk's judgements into the ledger and its accepted rows into the source table.
 
-    Returns the judgements as recorded: what only the warehouse can see (a day with and without
-    parts, a key that another part has) may have changed them. Deliveries that another run has
-    recorded meanwhile are left out. Raises IncompatibleTableError before anything is written.
+    Returns the judgements as recorded, and those of other deliveries that were judged anew: what
+    only the warehouse can see (the other parts of a day) may have changed them. Receipts that
+    another run has recorded meanwhile are left out. Raises IncompatibleTableError before anything
+    is written.
     """
     ensure_table(connection, source)
-    judgements = list(chunk.judgements)
-    if cause == "landing":
-        known = recorded(connection, [judgement.delivery for judgement in judgements])
-        judgements = [one for one in judgements if one.delivery.delivery_id not in known]
-    judgements.sort(key=lambda one: (one.delivery.received_at, str(one.delivery)))
+    known = recorded(connection, [judgement.delivery for judgement in chunk.judgements])
+    judgements = [one for one in chunk.judgements if one.delivery.receipt not in known]
+    judgements.sort(key=lambda one: one.delivery.order)
     final: list[Judgement] = []
     for wave in _waves(judgements):
         with transaction(connection):
-            final += _load_wave(connection, wave, chunk, source, metrics, run_id, cause)
+            final += _load_wave(connection, wave, chunk, source, metrics, run_id, "landing")
     return final
+
+
+def accept(
+    connection: sa.Connection,
+    chunk: StagedChunk,
+    source: Source,
+    metrics: Sequence[Metric],
+    run_id: str,
+    row: sa.Row[Any],
+    reason: str,
+) -> Judgement:
+    """Load the one delivery of `chunk` by a person's decision, recorded with it."""
+    ensure_table(connection, source)
+    with transaction(connection):
+        decide(connection, "accept", row, reason, next_position(connection))
+        judgements = list(chunk.judgements)
+        return _load_wave(connection, judgements, chunk, source, metrics, run_id, "accept")[0]
 
 
 def reload(
@@ -70,15 +97,13 @@ def reload(
     source: Source,
     metrics: Sequence[Metric],
     run_id: str,
-    first_positions: Mapping[str, int],
-    withdrawals: Iterable[tuple[int, str]] = (),
+    withdrawals: Iterable[tuple[datetime, str]] = (),
 ) -> list[Judgement]:
     """Replace the source's table by what `chunks` (its whole archive, judged anew) say.
 
     One transaction: the old table stays until the new one is whole. Knowledge is appended: only
-    values of metric_daily that came out otherwise get a successor. What happened is replayed as it
-    happened: deliveries by the position of their first judgement, `withdrawals` (position,
-    delivery) between them.
+    values of metric_daily that came out otherwise get a successor. What happened is replayed in the
+    order of receipt, `withdrawals` (when, delivery id) between.
     """
     final: list[Judgement] = []
     with transaction(connection):
@@ -86,11 +111,11 @@ def reload(
         drop_table(connection, source)
         ensure_table(connection, source)
         forget_partitions(connection, source.name, position)
-        for chunk, judgements, withdrawn in _history(chunks, first_positions, withdrawals):
+        for chunk, judgements, withdrawn in _history(chunks, withdrawals) if chunks else ():
             for wave in _waves(judgements):
                 final += _load_wave(connection, wave, chunk, source, (), run_id, "rebuild")
             if withdrawn is not None:
-                take_away(connection, withdrawn, source, last_position(connection))
+                _take_away(connection, withdrawn, source, run_id, last_position(connection))
         position = max(position, last_position(connection))
         run_file(connection, "load/touched_all.sql", source=source.name, position=str(position))
         record_metrics(connection, source, metrics)
@@ -98,22 +123,62 @@ def reload(
 
 
 def _history(
-    chunks: Sequence[StagedChunk],
-    first_positions: Mapping[str, int],
-    withdrawals: Iterable[tuple[int, str]],
+    chunks: Sequence[StagedChunk], withdrawals: Iterable[tuple[datetime, str]]
 ) -> Iterator[tuple[StagedChunk, list[Judgement], str | None]]:
     """What to load, and what then to withdraw, step by step: (chunk, judgements, delivery id)."""
     waiting = sorted(withdrawals)
-    for chunk in chunks:
-        group: list[Judgement] = []
-        for judgement in chunk.judgements:
-            while waiting and waiting[0][0] < first_positions[judgement.delivery.delivery_id]:
-                yield chunk, group, waiting.pop(0)[1]
-                group = []
-            group.append(judgement)
-        yield chunk, group, None
+    # of a receipt that was staged twice, as a decision came between, the later counts
+    judged = {one.delivery.receipt: (chunk, one) for chunk in chunks for one in chunk.judgements}
+    in_order = sorted(judged.values(), key=lambda pair: pair[1].delivery.order)
+    chunk = chunks[0]
+    group: list[Judgement] = []
+    for origin, judgement in in_order:
+        while waiting and waiting[0][0] < judgement.delivery.received_at:
+            yield chunk, group, waiting.pop(0)[1]
+            group = []
+        if origin is not chunk:
+            yield chunk, group, None
+            chunk, group = origin, []
+        group.append(judgement)
+    yield chunk, group, None
     for _, delivery_id in waiting:
-        yield chunks[-1], [], delivery_id
+        yield chunk, [], delivery_id
+
+
+def withdraw(
+    connection: sa.Connection, row: sa.Row[Any], source: Source, metrics: Sequence[Metric],
+    run_id: str, reason: str,
+) -> int:  # fmt: skip
+    """Take a delivery's rows away, recorded; returns how many there were.
+
+    Raises UsageError when none of its rows are in the source table.
+    """
+    with transaction(connection):
+        position = next_position(connection)
+        gone = _take_away(connection, row.delivery_id, source, run_id, position)
+        if gone is None:
+            raise UsageError(
+                f"delivery {row.delivery_id} provides no rows now: it was {row.verdict}, or "
+                "something newer has taken its place"
+            )
+        decide(connection, "withdraw", row, reason, position)
+        run_file(connection, "load/touched.sql")
+        record_metrics(connection, source, metrics)
+    return gone
+
+
+def _take_away(
+    connection: sa.Connection, delivery_id: str, source: Source, run_id: str, position: int
+) -> int | None:
+    """Empty the partitions that a delivery provides: how many rows went, None if it has none.
+
+    What its siblings had to keep back comes in, judged anew after `position`.
+    """
+    run_file(connection, "load/withdrawn.sql", position=str(position), delivery_id=delivery_id)
+    gone = rows(connection, "SELECT CAST(sum(rows) AS BIGINT) FROM replaced")[0][0]
+    _replace_rows(connection, source)
+    _settle(connection, [], source, run_id, "withdraw", position + 1)
+    return None if gone is None else int(gone)
 
 
 def recompute(connection: sa.Connection, source: Source, metrics: Sequence[Metric]) -> None:
@@ -138,7 +203,8 @@ def record_unchanged(
     with transaction(connection):
         run(connection, "CREATE OR REPLACE TEMP TABLE replaced (position BIGINT, "
                         "delivery_id VARCHAR)")  # fmt: skip
-        _record(connection, judgements, next_position(connection), run_id, "landing")
+        causes = ["landing"] * len(judgements)
+        _record(connection, judgements, next_position(connection), run_id, causes)
 
 
 def _waves(judgements: Iterable[Judgement]) -> Iterator[list[Judgement]]:
@@ -168,26 +234,68 @@ def _load_wave(
     cause: str,
 ) -> list[Judgement]:
     position = next_position(connection)
-    wave = _refuse_mixed_parts(connection, wave, position)
-    _find_clashes(connection, chunk, source)
-    wave = _account_clashes(connection, wave)
-    _keep_partitions(connection, wave, position)
+    # a rebuild goes by receipt already
+    _keep_partitions(connection, wave, position, by_receipt=cause != "rebuild")
     wave = _warn_late(connection, wave)
     run_file(connection, "load/replaced.sql")
+    _replace_rows(connection, source)
     accepted = file_literal(chunk.accepted)
-    run_file(connection, "load/rows.sql", table=quoted(source.name), accepted=accepted)
-    run_file(connection, "load/partitions.sql")
-    _record(connection, wave, position, run_id, cause)
+    run_file(connection, "load/new_rows.sql", table=_main(source), accepted=accepted)
+    final = _settle(connection, wave, source, run_id, cause, position, chunk.quarantined)
+    if metrics:
+        with logs.part("metrics"):
+            run_file(connection, "load/touched.sql")
+            record_metrics(connection, source, metrics)
+    return final
+
+
+def _main(source: Source) -> str:
+    return f"main.{quoted(source.name)}"
+
+
+def _replace_rows(connection: sa.Connection, source: Source) -> None:
     run_file(
-        connection, "load/quarantine.sql", quarantined=file_literal(chunk.quarantined),
-        key=", ".join(source.key),
+        connection, "load/replaced_rows.sql", table=_main(source), standby=standby_table(source),
+        unqualified=quoted(source.name),
     )  # fmt: skip
-    run_file(connection, "load/touched.sql")
-    record_metrics(connection, source, metrics)
-    return wave
 
 
-def _keep_partitions(connection: sa.Connection, wave: Sequence[Judgement], position: int) -> None:
+def _settle(
+    connection: sa.Connection,
+    wave: list[Judgement],
+    source: Source,
+    run_id: str,
+    cause: str,
+    position: int,
+    quarantined: Path | None = None,
+) -> list[Judgement]:
+    """Settle what shared days come to, and enter it all: the wave, and siblings judged anew."""
+    changes = resolve(connection, source)
+    late = {row[0] for row in rows(connection, "SELECT delivery_id FROM incoming WHERE is_late")}
+    own = {one.delivery.delivery_id for one in wave} - late
+    others = [delivery_id for delivery_id in changes if delivery_id not in own]
+    found = number_siblings(connection, others, position + len(wave))
+    run_file(connection, "load/partitions.sql", source=source.name)
+    refused = refusals(connection, changes)
+
+    def told(judgement: Judgement) -> Judgement:
+        name = judgement.delivery.delivery_id
+        return restated(judgement, changes[name], *refused[name])
+
+    final = [told(one) if one.delivery.delivery_id in own & changes.keys() else one for one in wave]
+    final += [told(judgement_of(found[name])) for name in others]
+    causes = [cause] * len(wave) + ["sibling"] * len(others)
+    _record(connection, final, position, run_id, causes)
+    if quarantined is not None:
+        run_file(connection, "load/quarantine.sql", quarantined=file_literal(quarantined))
+    if changes:
+        quarantine_siblings(connection, source)
+    return final
+
+
+def _keep_partitions(
+    connection: sa.Connection, wave: Sequence[Judgement], position: int, by_receipt: bool
+) -> None:
     """The table `incoming`: every partition that the wave brings, and what stands against it."""
     brought = [
         (position + number, judgement.delivery, partition)
@@ -207,40 +315,7 @@ def _keep_partitions(connection: sa.Connection, wave: Sequence[Judgement], posit
         }
     )
     keep(connection, "given", given)
-    run_file(connection, "load/incoming.sql")
-
-
-def _refuse_mixed_parts(
-    connection: sa.Connection, wave: list[Judgement], position: int
-) -> list[Judgement]:
-    """Reject deliveries whose day is there with parts, when they have none, and the reverse."""
-    _keep_partitions(connection, wave, position)
-    mixed = {row[0] for row in rows(connection, "SELECT delivery_id FROM incoming WHERE is_mixed")}
-    if not mixed:
-        return wave
-    refused = [
-        _rejected(judgement, Reason(code="parts_mixed"))
-        if judgement.delivery.delivery_id in mixed
-        else judgement
-        for judgement in wave
-    ]
-    _keep_partitions(connection, refused, position)
-    return refused
-
-
-def _rejected(judgement: Judgement, reason: Reason) -> Judgement:
-    assert judgement.accounting is not None
-    accounting = judgement.accounting.model_copy(
-        update={"accepted": 0, "withheld": judgement.accounting.accepted}
-    )
-    return judgement.model_copy(
-        update={
-            "verdict": Verdict.REJECTED,
-            "accounting": accounting,
-            "partitions": (),
-            "reasons": (reason, *judgement.reasons),
-        }
-    )
+    run_file(connection, "load/incoming.sql", by_receipt=str(by_receipt).lower())
 
 
 def _warn_late(connection: sa.Connection, wave: list[Judgement]) -> list[Judgement]:
@@ -255,93 +330,12 @@ def _warn_late(connection: sa.Connection, wave: list[Judgement]) -> list[Judgeme
     ]
 
 
-def _find_clashes(connection: sa.Connection, chunk: StagedChunk, source: Source) -> None:
-    """The table `clash`: incoming rows whose key another part of the day already has."""
-    siblings = rows(
-        connection,
-        "SELECT 1 FROM incoming INNER JOIN delivery_partition AS current "
-        "USING (source, department, business_date) "
-        "WHERE current.known_until IS NULL AND current.part <> incoming.part LIMIT 1",
-    )
-    if not siblings or not source.key:
-        run(
-            connection,
-            "CREATE OR REPLACE TEMP TABLE clash (delivery_id VARCHAR, sheet VARCHAR, "
-            "row_number BIGINT, department VARCHAR, business_date DATE, is_copy BOOLEAN, "
-            "row_text VARCHAR)",
-        )
-        return
-    run_file(
-        connection,
-        "load/clashes.sql",
-        accepted=file_literal(chunk.accepted),
-        table=quoted(source.name),
-        same_key=" AND ".join(
-            f"fresh.{quoted(name)} IS NOT DISTINCT FROM there.{quoted(name)}" for name in source.key
-        ),
-        fresh_content=_content("fresh", source),
-        there_content=_content("there", source),
-    )
-
-
-def _content(alias: str, source: Source) -> str:
-    return ", ".join(f"{quoted(name)} := {alias}.{quoted(name)}" for name in source.column_names)
-
-
-def _account_clashes(connection: sa.Connection, wave: list[Judgement]) -> list[Judgement]:
-    """Move clashing rows from accepted to duplicates (same content) or quarantined."""
-    clashes = {
-        (delivery_id, department, day): (copies, conflicts)
-        for delivery_id, department, day, copies, conflicts in rows(
-            connection,
-            "SELECT delivery_id, department, business_date, count(*) FILTER (is_copy), "
-            "count(*) FILTER (NOT is_copy) FROM clash GROUP BY ALL",
-        )
-    }
-    return [_without_clashes(judgement, clashes) for judgement in wave]
-
-
-def _without_clashes(
-    judgement: Judgement, clashes: Mapping[tuple[str, *Place], tuple[int, int]]
-) -> Judgement:
-    """`clashes`: (copies, conflicts) by delivery, department and day."""
-    counts = judgement.accounting
-    lost = [
-        clashes.get((judgement.delivery.delivery_id, one.department, one.business_date), (0, 0))
-        for one in judgement.partitions
-    ]
-    copies, conflicts = sum(copies for copies, _ in lost), sum(others for _, others in lost)
-    if counts is None or not copies + conflicts:
-        return judgement
-    accounting = Accounting(
-        rows_read=counts.rows_read,
-        accepted=counts.accepted - copies - conflicts,
-        quarantined=counts.quarantined + conflicts,
-        duplicates=counts.duplicates + copies,
-        ignored=counts.ignored,
-        withheld=counts.withheld,
-    )
-    accounting.verify(judgement.delivery)
-    reasons = judgement.reasons
-    if conflicts:
-        reasons = (*reasons, Reason(code="part_conflict", value=str(conflicts)))
-    partitions = tuple(
-        partition.model_copy(update={"rows": partition.rows - sum(gone)})
-        for partition, gone in zip(judgement.partitions, lost, strict=True)
-    )
-    with_quarantine = Verdict.ACCEPTED_WITH_QUARANTINE
-    return judgement.model_copy(
-        update={
-            "verdict": with_quarantine if accounting.quarantined else judgement.verdict,
-            "accounting": accounting,
-            "reasons": reasons,
-            "partitions": partitions,
-        }
-    )
-
-
 def _record(
-    connection: sa.Connection, wave: Sequence[Judgement], position: int, run_id: str, cause: str
+    connection: sa.Connection,
+    wave: Sequence[Judgement],
+    position: int,
+    run_id: str,
+    causes: Sequence[str],
 ) -> None:
     """Write the ledger rows, one a judgement; the table `judged` keeps them for what follows."""
     now = datetime.now(UTC).replace(tzinfo=None)
@@ -352,7 +346,7 @@ def _record(
         "position": pa.array(range(position, position + len(wave)), count),
         "delivery_id": [one.delivery_id for one in deliveries],
         "run_id": [run_id] * len(wave),
-        "cause": [cause] * len(wave),
+        "cause": list(causes),
         "source": [one.source for one in deliveries],
         "department": pa.array([one.department for one in deliveries], pa.string()),
         "business_date": pa.array([one.business_date for one in deliveries], pa.date32()),

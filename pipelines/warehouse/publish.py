@@ -45,6 +45,7 @@ class Generation:
     in_place: bool
     pinned: bool
     position: int | None = None
+    rows: int | None = None  # of all source tables
 
 
 def publish(
@@ -80,7 +81,7 @@ def _publish(
     engine = open_duckdb(building, settings)
     try:
         with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-            verify(connection, sources)
+            counted = verify(connection, sources)
             _add_operations(connection, operations, comments)
             _add_marts(connection)
             position = _add_generation(connection, number)
@@ -95,11 +96,12 @@ def _publish(
     if pinned is None:
         _put_in_place(settings, path)
     _retire(settings)
-    return Generation(number, path, pinned is None, pinned is not None, position)
+    return Generation(number, path, pinned is None, pinned is not None, position, counted)
 
 
-def verify(connection: sa.Connection, sources: Iterable[str]) -> None:
-    """Hold every source table's rows per delivery against the ledger's."""
+def verify(connection: sa.Connection, sources: Iterable[str]) -> int:
+    """Hold every source table's rows per delivery against the ledger's; how many there are."""
+    total = 0
     there = {row[0] for row in rows(connection, "SELECT table_name FROM duckdb_tables()")}
     for source in sources:
         if source not in there:
@@ -108,8 +110,7 @@ def verify(connection: sa.Connection, sources: Iterable[str]) -> None:
             connection,
             f"WITH counted AS (SELECT delivery_id, count(*) AS rows FROM {quoted(source)} "
             "GROUP BY delivery_id), told AS (SELECT delivery_id, sum(rows) AS rows "
-            "FROM delivery_partition WHERE source = :source AND known_until IS NULL "
-            "GROUP BY delivery_id) "
+            "FROM partition_in_force WHERE source = :source GROUP BY delivery_id) "
             "SELECT delivery_id, coalesce(counted.rows, 0), coalesce(told.rows, 0) "
             "FROM counted FULL JOIN told USING (delivery_id) "
             "WHERE coalesce(counted.rows, 0) <> coalesce(told.rows, 0) ORDER BY delivery_id",
@@ -122,6 +123,8 @@ def verify(connection: sa.Connection, sources: Iterable[str]) -> None:
                 f"({len(faults)} such deliveries); nothing was published, "
                 f"run `citybrain rebuild {source}`"
             )
+        total += int(rows(connection, f"SELECT count(*) FROM {quoted(source)}")[0][0])
+    return total
 
 
 def rollback(settings: Settings, number: int | None = None) -> Generation:

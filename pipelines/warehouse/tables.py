@@ -37,19 +37,41 @@ def _columns(source: Source) -> dict[str, tuple[str, str]]:
     return LINEAGE | own
 
 
+def standby_table(source: Source) -> str:
+    """The table of rows that another part of their day keeps out, quoted for SQL."""
+    return f"standby.{quoted(source.name)}"
+
+
 def ensure_table(connection: sa.Connection, source: Source) -> None:
-    """Create the source's table or add the columns that its contract has gained.
+    """Create the source's tables or add the columns that its contract has gained.
 
     Raises IncompatibleTableError when a column changed its type or vanished from the contract.
     """
-    wanted = _columns(source)
+    columns = _columns(source)
+    _ensure(connection, source, "main", source.title, columns)
+    why = {
+        "why": ("VARCHAR", "候补原因：mixed 整包与分包并存、conflict 主键冲突、copy 与其他分包重复")
+    }
+    title = f"{source.title}：候补行，因同日其他分包暂不生效"
+    _ensure(connection, source, "standby", title, columns | why)
+
+
+def _ensure(
+    connection: sa.Connection,
+    source: Source,
+    schema: str,
+    title: str,
+    wanted: dict[str, tuple[str, str]],
+) -> None:
+    table = f"{schema}.{quoted(source.name)}"
     there: dict[str, str] = dict(
         rows(
             connection,
             "SELECT column_name, data_type FROM duckdb_columns() "
-            "WHERE table_name = :name AND schema_name = 'main' AND database_name = "
+            "WHERE table_name = :name AND schema_name = :schema AND database_name = "
             "current_database()",
             name=source.name,
+            schema=schema,
         )
     )
     faults = [
@@ -65,17 +87,17 @@ def ensure_table(connection: sa.Connection, source: Source) -> None:
     added = {name: column for name, column in wanted.items() if name not in there}
     if not there:
         body = ", ".join(f"{quoted(name)} {kind}" for name, (kind, _) in wanted.items())
-        run(connection, f"CREATE TABLE {quoted(source.name)} ({body})")
+        run(connection, f"CREATE TABLE {table} ({body})")
     else:
         for name, (kind, _) in added.items():
-            run(connection, f"ALTER TABLE {quoted(source.name)} ADD COLUMN {quoted(name)} {kind}")
+            run(connection, f"ALTER TABLE {table} ADD COLUMN {quoted(name)} {kind}")
     if added:
-        run(connection, f"COMMENT ON TABLE {quoted(source.name)} IS {literal(source.title)}")
+        run(connection, f"COMMENT ON TABLE {table} IS {literal(title)}")
         for name, (_, comment) in added.items():
-            column = f"{quoted(source.name)}.{quoted(name)}"
-            run(connection, f"COMMENT ON COLUMN {column} IS {literal(comment)}")
+            run(connection, f"COMMENT ON COLUMN {table}.{quoted(name)} IS {literal(comment)}")
 
 
 def drop_table(connection: sa.Connection, source: Source) -> None:
-    """Remove the source's table, to be rebuilt from the archive."""
+    """Remove the source's tables, to be rebuilt from the archive."""
     run(connection, f"DROP TABLE IF EXISTS {quoted(source.name)}")
+    run(connection, f"DROP TABLE IF EXISTS {standby_table(source)}")

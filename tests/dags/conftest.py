@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -81,16 +82,29 @@ def run_dags(run_program: Callable[..., Any]) -> Callable[..., list[Answer]]:
 def broken_config(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The repository's configuration with one contract misspelt."""
     folder = tmp_path_factory.mktemp("broken")
+    edited(folder, "video_channels", "max_quarantine", "max_quarantin")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def irregular_config(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The repository's configuration with one source that is due at no fixed time."""
+    folder = tmp_path_factory.mktemp("irregular")
+    edited(folder, "data_records", r"due: .*\n", "")
+    return folder
+
+
+def edited(folder: Path, source: str, pattern: str, text: str) -> None:
+    """Write the repository's configuration into a folder, one contract changed in one place."""
     contracts = PROJECT / "pipelines" / "contracts"
     shutil.copytree(contracts / "sources", folder / "sources")
     shutil.copytree(PROJECT / "expectations", folder / "expectations")
     for path in (*contracts.glob("*.yaml"), *contracts.glob("*.csv")):
         shutil.copy(path, folder)
-    contract = folder / "sources" / "video_channels.yaml"
-    text = contract.read_text(encoding="utf-8")
-    assert "max_quarantine" in text
-    contract.write_text(text.replace("max_quarantine", "max_quarantin"), encoding="utf-8")
-    return folder
+    contract = folder / "sources" / f"{source}.yaml"
+    changed, count = re.subn(pattern, text, contract.read_text(encoding="utf-8"))
+    assert count == 1
+    contract.write_text(changed, encoding="utf-8")
 
 
 def environment(home: Path, **given: str) -> dict[str, str]:
@@ -107,6 +121,7 @@ def environment(home: Path, **given: str) -> dict[str, str]:
         "AIRFLOW__CORE__UNIT_TEST_MODE": "false",
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home / 'airflow.db'}",
         "CITYBRAIN_DAG_RETRIES": "0",
+        "CITYBRAIN_SETTLE_SECONDS": "0",  # what a test has just landed is whole
         "PYTHONPATH": str(PROJECT),
         **given,
     }

@@ -32,7 +32,7 @@ answer = {
                     "retries": task.retries,
                     "backs_off": bool(task.retry_exponential_backoff),
                     "priority": task.priority_weight,
-                    "outlets": [asset.uri for asset in task.outlets],
+                    "outlets": [getattr(asset, "uri", asset.name) for asset in task.outlets],
                     "after": sorted(task.upstream_task_ids),
                     "is_mapped": task.is_mapped,
                 }

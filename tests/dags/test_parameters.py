@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
-from dags.parameters import DATES, as_of, check_names, date_range, run_name
+from dags.parameters import DATES, as_of, backfilled_day, check_names, date_range, run_name
 from pipelines.errors import UsageError
 
 TODAY = date(2021, 11, 1)
@@ -71,6 +71,36 @@ def test_as_of_is_the_parameter_else_the_deployments_else_yesterday_in_shanghai(
     parameter: str | None, deployment: str | None, moment: datetime, expected: date
 ) -> None:
     assert as_of(parameter, deployment, moment, TODAY) == expected
+
+
+def test_a_backfill_looks_from_its_own_day_whatever_the_deployment_says() -> None:
+    day = date(2021, 9, 30)
+    assert as_of(None, "2021-10-20", MIDNIGHT, TODAY, day) == day
+    assert as_of("2021-10-15", "2021-10-20", MIDNIGHT, TODAY, day) == date(2021, 10, 15)
+
+
+@pytest.mark.parametrize(
+    ("run_type", "logical_date", "expected"),
+    [
+        ("backfill", LATE_EVENING, date(2021, 10, 30)),
+        ("backfill", MIDNIGHT, date(2021, 10, 31)),
+        ("backfill", MIDNIGHT + timedelta(days=1), TODAY),
+        ("backfill", datetime(2021, 10, 8, 18, 5, tzinfo=UTC), date(2021, 10, 8)),
+        ("scheduled", MIDNIGHT, None),
+        ("manual", MIDNIGHT, None),
+        ("asset_triggered", None, None),
+        ("backfill", None, None),
+    ],
+)
+def test_a_run_of_a_backfill_stands_for_the_day_before_its_logical_date_in_shanghai(
+    run_type: str, logical_date: datetime | None, expected: date | None
+) -> None:
+    assert backfilled_day(run_type, logical_date, TODAY) == expected
+
+
+def test_a_backfill_of_days_to_come_is_refused_by_name() -> None:
+    with pytest.raises(UsageError, match="backfill of 2021-11-02: 2021-11-02 lies in the future"):
+        backfilled_day("backfill", MIDNIGHT + timedelta(days=2), TODAY)
 
 
 @pytest.mark.parametrize(

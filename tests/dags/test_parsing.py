@@ -13,13 +13,14 @@ from pipelines.contracts.catalog import load_catalog
 
 pytestmark = pytest.mark.xdist_group("airflow")
 CATALOG = load_catalog()
+OTHERS = {"landing_watch", "nightly"}
 Parse = Callable[[Path | None], dict[str, Any]]
 
 
 def test_every_contract_is_a_dag_and_nothing_fails(parse: Parse) -> None:
     answer = parse(None)
     assert answer["errors"] == {}
-    assert set(answer["dags"]) == {f"ingest_{name}" for name in CATALOG.sources} | {"nightly"}
+    assert set(answer["dags"]) == {f"ingest_{name}" for name in CATALOG.sources} | OTHERS
 
 
 def test_parsing_imports_neither_gx_nor_duckdb(parse: Parse) -> None:
@@ -38,8 +39,37 @@ def test_tags_owner_docs_and_parameters_are_the_contracts(parse: Parse, name: st
     assert set(dag["params"]) == {"dates"}
     assert dag["catchup"] is False
     assert dag["max_active_runs"] == 1
+
+
+@pytest.mark.parametrize("name", CATALOG.sources)
+def test_an_ingest_runs_once_a_day_after_it_is_due_or_when_files_have_come(
+    parse: Parse, name: str
+) -> None:
+    source, schedule = CATALOG.sources[name], parse(None)["dags"][f"ingest_{name}"]["schedule"]
+    assert source.due is not None
     due = f"{source.due.time.minute + 5} {source.due.time.hour} * * *"
-    assert f"'{due}', timezone='Asia/Shanghai'" in dag["schedule"]
+    assert f"CronTriggerTimetable(expression='{due}', timezone='Asia/Shanghai'" in schedule
+    assert schedule.count("expression=") == 1
+    assert re.findall(r"uri='([^']+)'", schedule) == [f"citybrain://landing/{name}"]
+
+
+def test_a_source_due_at_no_fixed_time_is_looked_for_before_the_night(
+    parse: Parse, irregular_config: Path
+) -> None:
+    answer = parse(irregular_config)
+    assert answer["errors"] == {}
+    schedule = answer["dags"]["ingest_data_records"]["schedule"]
+    assert "CronTriggerTimetable(expression='5 7 * * *', timezone='Asia/Shanghai'" in schedule
+
+
+def test_the_watch_looks_every_ten_minutes_without_the_slot_of_the_warehouse(parse: Parse) -> None:
+    dag = parse(None)["dags"]["landing_watch"]
+    assert "expression='*/10 * * * *', timezone='Asia/Shanghai'" in dag["schedule"]
+    assert dag["catchup"] is False
+    assert dag["max_active_runs"] == 1
+    assert list(dag["tasks"]) == ["look"]
+    assert dag["tasks"]["look"]["pool"] == "default_pool"
+    assert dag["tasks"]["look"]["outlets"] == ["landing"]  # an alias: who gets events, a look tells
 
 
 @pytest.mark.parametrize("name", CATALOG.sources)
@@ -99,4 +129,4 @@ def test_a_broken_contract_is_an_import_error_that_names_file_and_key(
         in answer["errors"]["contracts_check.py"]
     )
     good = {f"ingest_{name}" for name in CATALOG.sources} - {"ingest_video_channels"}
-    assert set(answer["dags"]) == good | {"nightly"}
+    assert set(answer["dags"]) == good | OTHERS

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
+import time
 from collections.abc import Callable, Iterable
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -21,9 +23,16 @@ VISITS = "日期,应用名称,场景领域,访问渠道,访问量,独立访客�
 UNREADABLE = "市公安局,2021-10-08,GA999999,户籍登记,社会,待核实,1000"
 
 
-def land(data: Path, department: str, source: str, lines: Iterable[str], encoding: str) -> Path:
+def land(
+    data: Path,
+    department: str,
+    source: str,
+    lines: Iterable[str],
+    encoding: str,
+    day: date = DAY,
+) -> Path:
     """A CSV in the landing folder."""
-    path = data / "landing" / DAY.isoformat() / department / f"{source}.csv"
+    path = data / "landing" / day.isoformat() / department / f"{source}.csv"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("".join(f"{line}\n" for line in lines), encoding=encoding)
     return path
@@ -50,14 +59,14 @@ def states(answer: dict[str, Any]) -> dict[str, str]:
     }
 
 
-def changes(airflow_home: Path, source: str) -> int:
-    """How often Airflow was told that a source's rows have changed."""
+def changes(airflow_home: Path, name: str, what: str = "source") -> int:
+    """How often Airflow was told that a source's rows have changed, or its files have come."""
     query = (
         "SELECT count(*) FROM asset_event INNER JOIN asset ON asset.id = asset_event.asset_id "
         "WHERE asset.uri = ?"
     )
     with sqlite3.connect(airflow_home / "airflow.db") as connection:
-        found: int = connection.execute(query, [f"citybrain://source/{source}"]).fetchone()[0]
+        found: int = connection.execute(query, [f"citybrain://{what}/{name}"]).fetchone()[0]
     return found
 
 
@@ -79,11 +88,12 @@ def test_a_night_from_landing_to_publication(run_dags: RunDags, airflow_home: Pa
     land(tmp_path, "wjw", "data_records", health, "utf-8")
     land(tmp_path, "zwfw", "app_visits", visits(120), "utf-8")
 
-    ingested, visited, published = run_dags(
+    ingested, visited, published, watched = run_dags(
         tmp_path,
         ("ingest_data_records", {"dates": "2021-10-01..2021-10-08"}),
         ("ingest_app_visits", {}),
         ("nightly", {}),
+        ("landing_watch", {}),
         CITYBRAIN_AS_OF="2021-10-08",
         CITYBRAIN_CHUNK_DELIVERIES="1",
     )
@@ -95,6 +105,7 @@ def test_a_night_from_landing_to_publication(run_dags: RunDags, airflow_home: Pa
         "load": "success",
         "every_chunk_is_staged": "success",
     }
+    assert states(watched) == {"look": "skipped"}, "nothing is left that could be announced"
     assert {*states(visited).values()} == {*states(published).values()} == {"success"}
     assert sorted(states(published)) == ["alerts", "notify", "pace", "publish"]
     warehouse = tmp_path / "warehouse.duckdb"
@@ -208,3 +219,77 @@ def test_a_load_that_was_killed_after_its_commit_is_announced_by_the_next_attemp
     assert (answer["state"], answer["tries"]) == ("success", 2)
     assert ask(tmp_path / "warehouse.duckdb", "SELECT count(*) FROM data_records") == [(5,)]
     assert changes(airflow_home, "data_records") == before + 1
+
+
+def test_the_watch_announces_the_sources_that_have_settled_files_and_no_others(
+    run_dags: RunDags, airflow_home: Path, tmp_path: Path
+):
+    def announced() -> dict[str, int]:
+        names = ("data_records", "app_visits", "video_channels", "indicator_reports")
+        return {name: changes(airflow_home, name, "landing") for name in names}
+
+    before = announced()
+    an_hour_ago = time.time() - 3600
+    for department in ("wjw", "gaj"):
+        still = land(tmp_path, department, "data_records", records("X", "市卫健委", 5), "utf-8")
+        os.utime(still, (an_hour_ago, an_hour_ago))
+    land(tmp_path, "zwfw", "app_visits", visits(120), "utf-8")  # just now: it may not be whole
+    marked = land(tmp_path, "gaj", "video_channels", ["通道编号"], "utf-8")
+    marked.with_name(f"{marked.name}.done").touch()
+    land(tmp_path, "gaj", "no_such_source", ["x"], "utf-8")
+    watched, ingested = run_dags(
+        tmp_path,
+        ("landing_watch", {}),
+        ("ingest_app_visits", {}),
+        CITYBRAIN_SETTLE_SECONDS="600",
+    )
+    assert states(watched) == {"look": "success"}
+    assert announced() == before | {
+        name: before[name] + 1 for name in ("data_records", "video_channels")
+    }
+    said = "settled files: 2 of data_records, 1 of video_channels; 1 still being uploaded, 1 nobody"
+    assert said in watched["log"]
+    assert not (tmp_path / "archive").exists(), "a look takes nothing"
+    assert states(ingested)["stage"] == "skipped", "nor does an ingest take what may not be whole"
+    assert (
+        "discover app_visits: 0 pending in 0 chunks, 0 unchanged, 1 still being uploaded"
+        in (ingested["log"])
+    )
+
+
+def test_a_backfill_is_a_run_a_day_that_takes_this_day(
+    run_program: Callable[..., Any], tmp_path: Path
+):
+    days = [DAY + timedelta(days=number) for number in range(-1, 3)]
+    for day in days:
+        lines = [line.replace("2021-10-08", f"{day}") for line in records("WJ", "市卫健委", 5)]
+        land(tmp_path, "wjw", "data_records", lines, "utf-8", day)
+    window = ("2021-10-09T00:00+08:00", "2021-10-11T00:00+08:00")
+    answer, log = run_program("run_backfill.py", tmp_path, "ingest_data_records", *window)
+    at_five_past_two = ["2021-10-08T18:05:00+00:00", "2021-10-09T18:05:00+00:00"]
+    assert answer["announced"] == at_five_past_two
+    assert [run["logical_date"] for run in answer["runs"]] == at_five_past_two
+    assert {(run["run_type"], run["state"]) for run in answer["runs"]} == {("backfill", "success")}
+    assert all(["stage", 0, "success"] in run["tasks"] for run in answer["runs"])
+    query = "SELECT DISTINCT CAST(business_date AS VARCHAR) FROM data_records ORDER BY 1"
+    assert ask(tmp_path / "warehouse.duckdb", query) == [("2021-10-08",), ("2021-10-09",)]
+    left = {path.parts[-3] for path in (tmp_path / "landing").rglob("*.csv")}
+    assert left == {"2021-10-07", "2021-10-10"}
+    for day in ("2021-10-08", "2021-10-09"):
+        assert f"discover data_records {day}..{day}: 1 pending" in log
+    for task in ("stage", "load"):
+        said = f"{task} data_records: 1 deliveries (1 accepted), 5 rows accepted"
+        assert log.count(said) == 2
+
+
+def test_a_night_in_a_backfill_looks_from_its_own_day(
+    run_program: Callable[..., Any], tmp_path: Path
+):
+    window = ("2021-10-09T07:30+08:00", "2021-10-10T07:30+08:00")
+    answer, _ = run_program(
+        "run_backfill.py", tmp_path, "nightly", *window, CITYBRAIN_AS_OF="2021-10-31"
+    )
+    assert [run["state"] for run in answer["runs"]] == ["success"] * 2
+    assert ask(tmp_path / "warehouse.duckdb", "SELECT as_of FROM run ORDER BY finished_at") == [
+        (date(2021, 10, 8),), (date(2021, 10, 9),),
+    ]  # fmt: skip

@@ -120,9 +120,9 @@ class City:
         return jobs.load_staged(self.settings, catalog, staged, run_id)
 
     def send(self, content: Rows | str | bytes, **where: Any) -> Judgement:
-        """Land one delivery and take it."""
+        """Land one delivery and take it; the judgement on it, and not on siblings judged anew."""
         self.land(content, **where)
-        (judgement,) = self.take()
+        [judgement, *_] = self.take()
         return judgement
 
     def rows(self, query: str, *values: object) -> list[tuple[Any, ...]]:

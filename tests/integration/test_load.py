@@ -7,7 +7,7 @@ from datetime import date
 import pytest
 from integration.conftest import DAY, RECORDS, City, with_columns
 
-from pipelines import jobs, repairs
+from pipelines import jobs, published, repairs
 from pipelines.contracts.delivery import Verdict
 from pipelines.errors import VerificationError
 
@@ -22,9 +22,7 @@ BULK_HEADER = ("事项", "数量", "领域", "单位", "日期")
 
 
 def parts_in_force(city: City) -> dict[tuple[str, str], int]:
-    found = city.rows(
-        "SELECT department, part, rows FROM delivery_partition WHERE known_until IS NULL"
-    )
+    found = city.rows("SELECT department, part, rows FROM partition_in_force")
     return {(department, part): rows for department, part, rows in found}
 
 
@@ -194,20 +192,44 @@ def test_parts_add_up_and_share_their_keys(city: City) -> None:
     counts = judged.accounting
     assert (counts.accepted, counts.duplicates, counts.quarantined) == (1, 1, 1)
     assert city.rows("SELECT item, amount, part FROM records ORDER BY item") == [
-        ("x", 1, "p1"), ("y", 2, "p1"), ("z", 3, "p2"),
+        ("x", 1, "p1"), ("z", 3, "p2"),
     ]  # fmt: skip
-    assert city.rows("SELECT row_number, reasons[1].code FROM quarantine") == [(3, "key_conflict")]
-    assert parts_in_force(city) == {("a", "p1"): 2, ("a", "p2"): 1}
+    # neither can be believed: the part that was there first is judged anew
+    kept_out = (
+        "SELECT part, row_number, quarantine.reasons[1].code "
+        "FROM quarantine INNER JOIN delivery USING (position)"
+    )
+    assert sorted(city.rows(kept_out)) == [
+        ("p1", 3, "part_key_conflict"), ("p2", 3, "part_key_conflict"),
+    ]  # fmt: skip
+    ledger = "SELECT part, cause, verdict, accepted FROM delivery ORDER BY position"
+    assert city.rows(ledger) == [
+        ("p1", "landing", "accepted", 2),
+        ("p2", "landing", "accepted_with_quarantine", 1),
+        ("p1", "sibling", "accepted_with_quarantine", 1),
+    ]
+    assert parts_in_force(city) == {("a", "p1"): 1, ("a", "p2"): 1}
     jobs.publish(city.settings, city.catalog)
+
+    # the first part is corrected: the second's row comes back by itself
+    city.send([("x", 1, "交通"), ("w", 2, "")], part="p1")
+    assert city.rows("SELECT item, amount, part FROM records ORDER BY item") == [
+        ("w", 2, "p1"), ("x", 1, "p1"), ("y", 9, "p2"), ("z", 3, "p2"),
+    ]  # fmt: skip
+    assert city.rows(ledger)[-1] == ("p2", "sibling", "accepted", 2)
+    jobs.publish(city.settings, city.catalog)
+    assert published.read("SELECT * FROM marts.quarantine_current", None, city.settings).empty
 
 
 def test_parts_landing_together_share_their_keys(city: City) -> None:
     city.land([("x", 1, "")], part="p1")
     city.land([("x", 2, ""), ("y", 2, "")], part="p2")
-    first, second = city.take()
+    first, second, first_again = city.take()
     assert first.verdict is Verdict.ACCEPTED
     assert second.verdict is Verdict.ACCEPTED_WITH_QUARANTINE
-    assert city.items() == {"x", "y"}
+    assert first_again.delivery.slot == first.delivery.slot
+    assert first_again.verdict is Verdict.ACCEPTED_WITH_QUARANTINE
+    assert city.items() == {"y"}
 
 
 def test_bulk_parts_share_their_keys(city: City) -> None:
@@ -224,14 +246,14 @@ def test_bulk_parts_share_their_keys(city: City) -> None:
     assert judged.accounting is not None
     assert (judged.accounting.accepted, judged.accounting.duplicates) == (3, 1)
     assert parts_in_force(city) == {
-        ("a", "p1"): 1, ("b", "p1"): 1, ("a", "p2"): 1, ("b", "p2"): 2,
+        ("a", "p1"): 1, ("b", "p1"): 0, ("a", "p2"): 1, ("b", "p2"): 2,
     }  # fmt: skip
     jobs.publish(city.settings, city.catalog)
 
 
-def test_whole_and_parts_pending_together_are_both_refused(city: City) -> None:
-    city.land(A)
-    city.land(B, part="p1")
+def test_whole_and_parts_that_came_together_are_both_refused(city: City) -> None:
+    city.land(A, minute=5)
+    city.land(B, part="p1", minute=5.02)
     city.land(A, department="b")
     judged = {judgement.delivery.slot[1::2]: judgement for judgement in city.take()}
     assert judged["b", ""].verdict is Verdict.ACCEPTED
@@ -252,9 +274,14 @@ def test_whole_and_parts_are_not_mixed_with_what_is_loaded(
     assert judged.accounting is not None
     assert judged.accounting.withheld == 2
     assert parts_in_force(city) == {("a", there): 2}
-    # once the day is free the same bytes are no longer refused
+    assert city.items() == {"x", "y"}
+    # once the day is free it comes in by itself
     repairs.withdraw(city.settings, city.catalog, loaded.delivery.delivery_id, "改为分包")
-    assert city.send(B, part=added).verdict is Verdict.ACCEPTED
+    assert parts_in_force(city) == {("a", added): 2}
+    assert city.items() == {"x", "z"}
+    city.land(B, part=added)
+    assert city.take() == []
+    jobs.publish(city.settings, city.catalog)
 
 
 def test_rows_by_a_predecessors_name_belong_to_the_successor(city: City) -> None:

@@ -1,48 +1,39 @@
--- grain: one row per delivery that the ledger knows or whose slot's latest input has its bytes
-WITH latest AS (
+-- grain: one row per slot of the candidates: its newest input, and whether that still stands
+WITH newest AS (
     SELECT
         source, coalesce(department, 'all') AS department, business_date, part,
+        max(received_at) AS received_at,
         arg_max(delivery_id, (received_at, position)) AS delivery_id,
         arg_max(sha256, (received_at, position)) AS sha256,
+        arg_max(format, (received_at, position)) AS format,
         arg_max(contract_hash, (received_at, position)) AS contract_hash
     FROM delivery
-    WHERE verdict <> 'unchanged' AND source IN (SELECT source FROM candidate)
+    WHERE source IN (SELECT source FROM candidate)
     GROUP BY ALL
 ),
 
--- a loaded delivery that lost any of its partitions since is worth loading again, and one that
--- was refused because of what else its day has may be welcome by now
+-- a loaded delivery that lost any of its partitions since is worth loading again
 lost AS (
-    SELECT delivery_id
-    FROM delivery_partition
-    WHERE source IN (SELECT source FROM candidate)
-    GROUP BY delivery_id, department, business_date, part
-    HAVING bool_and(known_until IS NOT NULL)
-    UNION ALL
-    SELECT delivery_id
-    FROM delivery
-    WHERE
-        source IN (SELECT source FROM candidate)
-        AND list_contains(json_extract_string(reasons, '$[*].code'), 'parts_mixed')
+    SELECT DISTINCT delivery_id
+    FROM (
+        SELECT delivery_id
+        FROM delivery_partition
+        WHERE source IN (SELECT source FROM candidate)
+        GROUP BY delivery_id, department, business_date, part
+        HAVING bool_and(known_until IS NOT NULL)
+    )
 )
 
-SELECT
-    candidate.delivery_id,
-    candidate.delivery_id IN (
-        SELECT delivery_id FROM delivery
-        WHERE source IN (SELECT source FROM candidate)
-    ) AS is_recorded
+SELECT DISTINCT
+    candidate.source, candidate.department, candidate.business_date, candidate.part,
+    newest.received_at, newest.sha256, newest.format, newest.contract_hash,
+    newest.delivery_id NOT IN (SELECT delivery_id FROM lost)
+    AND newest.delivery_id IN (SELECT delivery_id FROM delivery WHERE verdict <> 'unchanged')
+    AS stands
 FROM candidate
-LEFT JOIN latest
+INNER JOIN newest
     ON
-        candidate.source = latest.source
-        AND candidate.department = latest.department
-        AND candidate.business_date IS NOT DISTINCT FROM latest.business_date
-        AND candidate.part = latest.part
-WHERE
-    is_recorded
-    OR (
-        candidate.sha256 = latest.sha256
-        AND candidate.contract_hash = latest.contract_hash
-        AND latest.delivery_id NOT IN (SELECT delivery_id FROM lost)
-    )
+        candidate.source = newest.source
+        AND candidate.department = newest.department
+        AND candidate.business_date IS NOT DISTINCT FROM newest.business_date
+        AND candidate.part = newest.part

@@ -6,14 +6,13 @@ SELECT
     max(changed.position) AS position,
     count(current.delivery_id) > 0 AS is_heard
 FROM (
-    SELECT source, department, business_date, position FROM incoming WHERE NOT is_late
+    SELECT source, department, business_date, position FROM incoming
     UNION ALL
     SELECT source, department, business_date, position FROM replaced
 ) AS changed
-LEFT JOIN delivery_partition AS current
+LEFT JOIN partition_in_force AS current
     ON
         changed.source = current.source
         AND changed.department = current.department
         AND changed.business_date = current.business_date
-        AND current.known_until IS NULL
 GROUP BY changed.department, changed.business_date

@@ -4,7 +4,7 @@ SELECT
     department,
     business_date,
     CAST(${position} AS BIGINT) AS position,
-    bool_or(known_until IS NULL) AS is_heard
+    bool_or(known_until IS NULL AND NOT is_standby) AS is_heard
 FROM delivery_partition
 WHERE source = '${source}'
 GROUP BY department, business_date

@@ -1,16 +1,16 @@
--- grain: one row per delivery: its latest judgement, and whether its rows are in force
+-- grain: one row per receipt of a delivery: its latest judgement, and whether its rows are in force
 CREATE VIEW marts.delivery_status AS
 WITH latest AS (
     SELECT *
     FROM delivery
-    QUALIFY row_number() OVER (PARTITION BY delivery_id ORDER BY position DESC) = 1
+    QUALIFY
+        row_number() OVER (PARTITION BY delivery_id, received_at ORDER BY position DESC) = 1
 ),
 
 in_force AS (
-    SELECT delivery_id, sum(rows) AS rows
-    FROM delivery_partition
-    WHERE known_until IS NULL
-    GROUP BY delivery_id
+    SELECT delivery_id, received_at, sum(rows) AS rows
+    FROM partition_in_force
+    GROUP BY delivery_id, received_at
 )
 
 SELECT
@@ -34,7 +34,8 @@ SELECT
     latest.warnings,
     latest.superseded
 FROM latest
-LEFT JOIN in_force ON latest.delivery_id = in_force.delivery_id
+LEFT JOIN in_force
+    ON latest.delivery_id = in_force.delivery_id AND latest.received_at = in_force.received_at
 LEFT JOIN department ON latest.department = department.code;
 
 COMMENT ON VIEW marts.delivery_status IS '报送现状：每次报送的最新判定';

@@ -8,9 +8,8 @@ SELECT
     sum(delivery_partition.rows) AS rows,
     count(*) AS parts,
     max(delivery_partition.received_at) AS received_at
-FROM delivery_partition
+FROM partition_in_force AS delivery_partition
 LEFT JOIN department ON delivery_partition.department = department.code
-WHERE delivery_partition.known_until IS NULL
 GROUP BY
     delivery_partition.source, delivery_partition.department, delivery_partition.business_date;
 

@@ -2,7 +2,9 @@
 CREATE VIEW marts.quarantine_current AS
 WITH latest AS (
     SELECT
-        delivery_id, max(position) AS position, arg_max(file_name, position) AS file_name
+        delivery_id,
+        arg_max(position, (received_at, position)) AS position,
+        arg_max(file_name, (received_at, position)) AS file_name
     FROM delivery
     WHERE verdict <> 'unchanged'
     GROUP BY delivery_id

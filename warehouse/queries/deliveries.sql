@@ -1,7 +1,7 @@
--- grain: one row per delivery, the newest first: its latest judgement
+-- grain: one row per receipt of a delivery, the newest first: its latest judgement
 SELECT
     delivery.*,
-    delivery_id IN (SELECT delivery_id FROM delivery_partition WHERE known_until IS NULL)
+    (delivery_id, received_at) IN (SELECT (delivery_id, received_at) FROM partition_in_force)
     AS in_force
 FROM delivery
 WHERE
@@ -9,6 +9,6 @@ WHERE
     AND ($department IS NULL OR department = $department)
     AND ($first IS NULL OR business_date BETWEEN CAST($first AS DATE) AND CAST($last AS DATE))
     AND ($verdict IS NULL OR verdict = $verdict)
-QUALIFY row_number() OVER (PARTITION BY delivery_id ORDER BY position DESC) = 1
+QUALIFY row_number() OVER (PARTITION BY delivery_id, received_at ORDER BY position DESC) = 1
 ORDER BY position DESC
 LIMIT $limit

@@ -54,7 +54,7 @@ def put(folder: Path, relative: str | bytes, data: bytes = b"x") -> Path:
 )
 def test_a_name_that_makes_sense(folder, catalog, name, source, department, day, part, format_name):
     path = put(folder, name)
-    landed, problems = look(folder, catalog)
+    landed, problems, _ = look(folder, catalog)
     assert problems == []
     assert landed == [landing.Landed(path, source, department, day, part, format_name)]
 
@@ -90,7 +90,7 @@ def test_a_name_that_makes_sense(folder, catalog, name, source, department, day,
 )
 def test_a_name_that_makes_none_is_told_in_printable_words(folder, catalog, name, message):
     path = put(folder, name)
-    landed, (problem,) = look(folder, catalog)
+    landed, (problem,), _ = look(folder, catalog)
     assert landed == []
     assert message in problem.message
     assert problem.mend
@@ -109,11 +109,11 @@ def test_a_name_that_makes_none_is_told_in_printable_words(folder, catalog, name
 )  # fmt: skip
 def test_hidden_and_unfinished_files_are_not_ours(folder, catalog, name):
     put(folder, f"{DAY}/gaj/{name}")
-    assert look(folder, catalog) == ([], [])
+    assert look(folder, catalog) == ([], [], [])
 
 
 def test_an_absent_landing_folder_holds_nothing(folder, catalog):
-    assert look(folder / "absent", catalog) == ([], [])
+    assert look(folder / "absent", catalog) == ([], [], [])
 
 
 def test_deliveries_come_in_the_order_of_their_names(folder, catalog):
@@ -134,7 +134,7 @@ def test_links_and_pipes_are_told_of_and_neither_followed_nor_opened(folder, cat
     (folder / DAY / "wjw").symlink_to(outside)
     (folder / "2021-10-02").symlink_to(here, target_is_directory=True)
     os.mkfifo(here / "records.jsonl")
-    landed, problems = look(folder, catalog)
+    landed, problems, _ = look(folder, catalog)
     assert landed == []
     assert {problem.path for problem in problems} == {
         f"{DAY}/gaj/records.csv", f"{DAY}/gaj/cameras.csv", f"{DAY}/gaj/records.jsonl",
@@ -159,7 +159,7 @@ def test_a_contracts_own_file_names(folder, config, name, department, day, part)
         r"(?:_(?P<part>\d))?\.(?i:csv)', 'upload/归集量\.csv']" + "\nfooter:",
     )
     put(folder, name)
-    (landed,), problems = look(folder, config.catalog())
+    (landed,), problems, _ = look(folder, config.catalog())
     assert problems == []
     assert (landed.source, landed.department, landed.business_date, landed.part) == (
         "records", department, day, part,
@@ -173,7 +173,7 @@ def test_what_a_pattern_finds_is_checked_like_a_folders_name(folder, config):
     )  # fmt: skip
     put(folder, "xyz_2021-10-01.csv")
     put(folder, "gaj_yesterday.csv")
-    landed, problems = look(folder, config.catalog())
+    landed, problems, _ = look(folder, config.catalog())
     assert landed == []
     assert {problem.message for problem in problems} == {
         "no department is called xyz", "yesterday is no date of the calendar",
@@ -184,7 +184,7 @@ def test_what_a_pattern_finds_is_checked_like_a_folders_name(folder, config):
 
 
 def received(folder, catalog, archive):
-    landed, problems = look(folder, catalog)
+    landed, problems, _ = look(folder, catalog)
     assert problems == []
     return [receive(one, catalog, archive) for one in landed]
 
@@ -337,7 +337,7 @@ def export(tmp_path):
 def test_a_submitted_file_lands_where_look_finds_it(settings, catalog, export):
     place = submit(export, settings, catalog, "records", "gaj", date(2021, 10, 1), "a1")
     assert place == settings.landing / DAY / "gaj" / "records.a1.csv"
-    (landed,), problems = look(settings.landing, catalog)
+    (landed,), problems, _ = look(settings.landing, catalog)
     assert problems == []
     assert (landed.path, landed.part) == (place, "a1")
     assert export.read_bytes() == place.read_bytes() == b"data"
@@ -347,7 +347,7 @@ def test_a_submitted_file_lands_where_look_finds_it(settings, catalog, export):
 def test_a_file_that_says_its_own_department_and_day_lands_in_bulk(settings, catalog, export):
     place = submit(export, settings, catalog, "records", None, None)
     assert place == settings.landing / "bulk" / "all" / "records.csv"
-    (landed,), _ = look(settings.landing, catalog)
+    (landed,), *_ = look(settings.landing, catalog)
     assert (landed.department, landed.business_date) == (None, None)
 
 
@@ -400,6 +400,6 @@ def test_a_copy_that_fails_lands_nothing(settings, catalog, export, monkeypatch)
     monkeypatch.setattr(landing.shutil, "copyfileobj", fail)
     with pytest.raises(OSError, match="disk full"):
         submit(export, settings, catalog, "records", "gaj", date(2021, 10, 1))
-    assert look(settings.landing, catalog) == ([], [])
+    assert look(settings.landing, catalog) == ([], [], [])
     left = [one for one in settings.landing.rglob("*") if one.is_file()]
     assert left == []

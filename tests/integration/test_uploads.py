@@ -1,0 +1,189 @@
+"""Files that arrive while a run looks: what is being uploaded waits, and is taken whole."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from integration.conftest import DAY, City
+from typer.testing import CliRunner
+
+from pipelines import jobs
+from pipelines.cli import app
+from pipelines.ingest import landing
+
+# Appends a row every few milliseconds, in place and without a temporary name, until its input ends;
+# then it says how many there are.
+WRITER = """
+import pathlib, select, sys, time
+path, rows = pathlib.Path(sys.argv[1]), 0
+path.parent.mkdir(parents=True)
+with path.open("w", encoding="utf-8", buffering=1) as file:
+    file.write("事项,数量,领域\\n")
+    while rows < 3 or not select.select([sys.stdin], [], [], 0.02)[0]:
+        file.write(f"k{rows},1,交通\\n")
+        rows += 1
+        if rows == 3:
+            print("writing", flush=True)
+print(rows)
+"""
+
+
+def test_a_file_that_a_process_keeps_writing_waits_and_is_taken_whole(city: City) -> None:
+    path = city.settings.landing / "2021-09-23" / "a" / "records.csv"
+    program = [sys.executable, "-c", WRITER, str(path)]
+    writer = subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    try:
+        assert writer.stdout is not None
+        assert writer.stdout.readline() == "writing\n"
+        for attempt in ("first", "second", "third"):
+            before = path.stat().st_size
+            found = jobs.discover(city.settings, city.catalog, attempt, settle_seconds=5)
+            assert (found.pending, found.problems) == ((), ())
+            assert found.waiting == (Path("2021-09-23/a/records.csv"),)
+            assert path.stat().st_size > before, "it grew while the run looked"
+    finally:
+        written, _ = writer.communicate()
+    assert writer.returncode == 0
+    time.sleep(0.6)
+    found = jobs.discover(city.settings, city.catalog, "last", settle_seconds=0.5)
+    assert found.waiting == ()
+    [delivery] = found.pending
+    assert delivery.size == path.stat().st_size
+    [judgement] = take(city, found)
+    assert judgement.accounting is not None
+    assert judgement.accounting.rows_read == judgement.accounting.accepted == int(written)
+    assert city.landed() == []
+
+
+def take(city: City, found: jobs.Discovery):
+    [chunk] = jobs.chunks(city.settings, found.pending)
+    staged = jobs.stage(city.settings, city.catalog, chunk, "take", 0)
+    return jobs.load_staged(city.settings, city.catalog, [staged], "take")
+
+
+def test_a_marked_file_is_taken_at_once_and_its_marker_goes_with_it(city: City) -> None:
+    path = city.land([("k1", 1, "交通")])
+    os.utime(path)
+    assert jobs.discover(city.settings, city.catalog, "early", settle_seconds=60).pending == ()
+    path.with_name("records.csv.done").touch()
+    found = jobs.discover(city.settings, city.catalog, "marked", settle_seconds=60)
+    assert len(found.pending) == 1
+    take(city, found)
+    assert not (city.settings.landing / "2021-09-23").exists()
+    # and with a receipt that brings nothing new
+    path = city.land([("k1", 1, "交通")])
+    os.utime(path)
+    path.with_name("records.csv.done").touch()
+    again = jobs.discover(city.settings, city.catalog, "again", settle_seconds=60)
+    assert len(again.unchanged) == 1
+    assert not (city.settings.landing / "2021-09-23").exists()
+
+
+def test_markers_that_nobody_came_for_go_after_a_day(city: City) -> None:
+    marker = city.land([("k1", 1, "交通")]).rename(city.settings.landing / "records.csv.done")
+    assert marker.stat().st_mtime < time.time() - 86_400
+    jobs.discover(city.settings, city.catalog, "night")
+    assert not marker.exists()
+
+
+def test_only_what_a_run_would_take_is_said_to_wait(city: City) -> None:
+    for day in ("2021-09-23", "2021-09-24"):
+        os.utime(city.land([("k1", 1, "交通")], day=day))
+    found = jobs.discover(
+        city.settings, city.catalog, "one", (DAY, DAY), "records", settle_seconds=60
+    )
+    assert found.waiting == (Path("2021-09-23/a/records.csv"),)
+    other = jobs.discover(city.settings, city.catalog, "two", source="cameras", settle_seconds=60)
+    assert other.waiting == ()
+
+
+def test_an_upload_that_begins_between_the_look_and_the_receipt_waits(
+    city: City, monkeypatch
+) -> None:
+    path = city.land([("k1", 1, "交通")])
+    receive = landing.receive
+
+    def and_before_that_an_upload_begins(*given):
+        path.write_text("事项,数量,领域\nk1,1,交通\nk2", encoding="utf-8")
+        return receive(*given)
+
+    monkeypatch.setattr(landing, "receive", and_before_that_an_upload_begins)
+    found = jobs.discover(city.settings, city.catalog, "half", settle_seconds=60)
+    assert (found.pending, found.problems) == ((), ())
+    assert len(found.waiting) == 1
+
+
+def test_a_file_that_another_run_takes_meanwhile_is_no_problem(city: City, monkeypatch) -> None:
+    """A run takes the same landing folder's file after this one's look, as two DAGs' runs may."""
+    city.land([("k1", 1, "交通")])
+    kept = city.land([("k2", 1, "交通")], department="b")
+    receive = landing.receive
+
+    def and_another_run_is_faster(landed, *given):
+        if landed.department == "a":
+            monkeypatch.setattr(landing, "receive", receive)
+            city.take()
+            kept.parent.mkdir(parents=True)
+            kept.write_text("事项,数量,领域\nk3,1,交通\n", encoding="utf-8")
+        return receive(landed, *given)
+
+    monkeypatch.setattr(landing, "receive", and_another_run_is_faster)
+    found = jobs.discover(city.settings, city.catalog, "slow")
+    assert (found.problems, found.waiting) == ((), ())
+    [delivery] = found.pending
+    assert delivery.department == "b"
+    assert city.items() == {"k1", "k2"}
+
+
+def test_a_file_that_vanishes_between_listing_and_looking_is_not_even_seen(
+    city: City, monkeypatch
+) -> None:
+    path = city.land([("k1", 1, "交通")])
+    files = list(landing._files(city.settings.landing))
+    assert files == [path]
+    path.unlink()
+    monkeypatch.setattr(landing, "_files", lambda folder: iter(files))
+    assert landing.look(city.settings.landing, city.catalog) == ([], [], [])
+
+
+def test_what_waits_is_told_by_the_run_and_raises_no_alert(city: City) -> None:
+    os.utime(city.land([("k1", 1, "交通")]))
+    report = jobs.run(city.settings, city.catalog, DAY, settle_seconds=60)
+    assert report.waiting == [Path("2021-09-23/a/records.csv")]
+    assert not report.has_rejections
+    assert not [alert for alert in report.alerts if "records.csv" in alert.key]
+    taken = jobs.run(city.settings, city.catalog, DAY)
+    assert taken.waiting == []
+    assert len(taken.judgements) == 1
+
+
+@pytest.mark.parametrize("by_option", [True, False])
+def test_the_command_waits_when_it_is_told_to_and_names_what_it_left(
+    city: City, monkeypatch, by_option: bool
+) -> None:
+    for number in range(7):
+        os.utime(city.land([("k1", 1, "交通")], part=f"p{number}"))
+    monkeypatch.setenv("CITYBRAIN_CONFIG_DIR", str(city.config))
+    monkeypatch.setenv("CITYBRAIN_DATA_DIR", str(city.settings.data_dir))
+    monkeypatch.delenv("CITYBRAIN_SETTLE_SECONDS", raising=False)
+    if not by_option:
+        monkeypatch.setenv("CITYBRAIN_SETTLE_SECONDS", "60")
+    words = ["run", "--as-of", "2021-09-23", *(["--settle", "60"] if by_option else [])]
+    told = CliRunner().invoke(app, words)
+    assert told.exit_code == 0
+    names = [f"2021-09-23/a/records.p{number}.csv" for number in range(7)]
+    flat = " ".join(told.output.split())
+    assert f"7 files are still being uploaded: {', '.join(names[:5])} and 2 more" in flat
+    record = json.loads(CliRunner().invoke(app, [*words, "--json"]).stdout)
+    assert record["waiting"] == names
+    assert (record["problems"], record["deliveries"]) == ([], {})
+
+
+def test_nobody_waits_for_less_than_no_time() -> None:
+    assert CliRunner().invoke(app, ["run", "--settle", "-1"]).exit_code == 2

@@ -1,0 +1,33 @@
+-- grain: one row per receipt of a source, the earliest first, but for those that repeat another
+WITH receipts AS (
+    SELECT *
+    FROM delivery
+    WHERE source = $source
+    QUALIFY
+        row_number() OVER (PARTITION BY delivery_id, received_at ORDER BY position DESC) = 1
+),
+
+told AS (
+    SELECT
+        receipts.*,
+        sha256 = lag(sha256) OVER slot AND format = lag(format) OVER slot
+        AND verdict = 'unchanged' AS is_repeated
+    FROM receipts
+    WINDOW slot AS (
+        PARTITION BY department, business_date, part ORDER BY received_at, delivery_id
+    )
+)
+
+SELECT
+    told.* EXCLUDE (is_repeated),
+    (
+        SELECT arg_max(decision.reason, decision.position)
+        FROM decision
+        WHERE
+            decision.kind = 'accept'
+            AND decision.delivery_id = told.delivery_id
+            AND decision.decided_at >= told.received_at
+    ) AS overruled
+FROM told
+WHERE NOT coalesce(is_repeated, false)
+ORDER BY received_at, delivery_id

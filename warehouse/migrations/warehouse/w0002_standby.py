@@ -1,0 +1,35 @@
+"""What one part of a day keeps out of another's rows: kept, not lost, and back when the day allows.
+
+Rows that an earlier version had quarantined for another part's key stay in quarantine until their
+day is sent again or its source rebuilt.
+"""
+
+from alembic import op
+
+revision = "w0002"
+down_revision = "w0001"
+branch_labels = None
+
+
+def upgrade() -> None:
+    op.execute("ALTER TABLE delivery_partition ADD COLUMN first_received_at TIMESTAMP")
+    op.execute("ALTER TABLE delivery_partition ADD COLUMN is_standby BOOLEAN DEFAULT false")
+    op.execute("UPDATE delivery_partition SET first_received_at = received_at")
+    op.execute(
+        "COMMENT ON COLUMN delivery_partition.first_received_at IS "
+        "'该分区各版本中最早的到达时间（UTC）；整包与分包并存时，先到者有效'"
+    )
+    op.execute(
+        "COMMENT ON COLUMN delivery_partition.is_standby IS '候补：同日另有整包或分包先到，本分区暂不生效'"
+    )
+    op.execute(
+        "CREATE VIEW partition_in_force AS SELECT position, delivery_id, source, department, "
+        "business_date, part, rows, received_at, known_from FROM delivery_partition "
+        "WHERE known_until IS NULL AND NOT is_standby"
+    )
+    op.execute("COMMENT ON VIEW partition_in_force IS '现行分区：各分区现由哪次报送提供'")
+    op.execute("CREATE SCHEMA standby")
+    op.execute(
+        "COMMENT ON COLUMN delivery.cause IS "
+        "'判定原因：landing 新到、sibling 同日分包变动、rebuild 重建、accept 人工接收'"
+    )
