@@ -78,6 +78,10 @@ class WarehouseBusyError(CitybrainError):
     """Another process holds the warehouse; names it and says since when."""
 
 
+class NewerSchemaError(CitybrainError):
+    """A store has a schema that this version does not know; names the revision and the mend."""
+
+
 class StorageError(CitybrainError):
     """A disk is full, read-only or gone; names the place and the mend. Nothing half-done stays."""
 

@@ -164,7 +164,8 @@ def run(
         except CitybrainError as error:
             report.errors.append(str(error))
         except Exception as error:  # a defect must not take the other sources' night away
-            log.exception("a chunk could not be taken in", source=name, deliveries=len(chunk))
+            told = {"source": name, "deliveries": len(chunk)} | logs.arisen(error)
+            log.error("a chunk could not be taken in", **told)
             report.errors.append(f"{name}: {type(error).__name__}: {error}; this is a defect")
         done += len(chunk)
     report.judgements = list(judged.values())

@@ -27,8 +27,17 @@ Log = structlog.stdlib.BoundLogger
 
 def get(name: str) -> Log:
     """A module's logger."""
-    log: Log = structlog.get_logger(name, module=name)
+    log: Log = structlog.get_logger(name, origin=name)
     return log
+
+
+def arisen(error: BaseException) -> dict[str, object]:
+    """Fields for an event about an exception: its kind and the places it came through."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return {
+        "exception": type(error).__name__,
+        "frames": [f"{Path(one.filename).name}:{one.lineno} {one.name}" for one in frames],
+    }
 
 
 @dataclass
@@ -89,7 +98,6 @@ def to_folder(folder: Path) -> None:
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            _without_cells,
             _Shown(sys.stderr),
             structlog.processors.JSONRenderer(ensure_ascii=False, default=str),
         ],
@@ -97,17 +105,6 @@ def to_folder(folder: Path) -> None:
         logger_factory=structlog.WriteLoggerFactory(_Patient(file)),  # type: ignore[arg-type]
         cache_logger_on_first_use=False,
     )
-
-
-def _without_cells(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """An exception as its kind and the places it came through: its text may hold data."""
-    given = event.pop("exc_info", None)
-    error = sys.exc_info()[1] if given is True else given
-    if isinstance(error, BaseException):
-        frames = traceback.extract_tb(error.__traceback__)
-        event["exception"] = type(error).__name__
-        event["frames"] = [f"{Path(one.filename).name}:{one.lineno} {one.name}" for one in frames]
-    return event
 
 
 class _Shown:
@@ -121,7 +118,7 @@ class _Shown:
             fields = {
                 key: value
                 for key, value in event.items()
-                if key not in ("event", "level", "timestamp", "frames", "module", "run_id", "step")
+                if key not in ("event", "level", "timestamp", "frames", "origin", "run_id", "step")
             }
             said = ", ".join(f"{key} {value}" for key, value in fields.items())
             print(f"{event['level']}: {event['event']}{': ' if said else ''}{said}",
@@ -152,8 +149,7 @@ if not structlog.is_configured():
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
-            _without_cells,
-            structlog.stdlib.render_to_log_kwargs,
+            structlog.processors.KeyValueRenderer(key_order=["event"]),
         ],
         wrapper_class=structlog.stdlib.BoundLogger,
         logger_factory=structlog.stdlib.LoggerFactory(),

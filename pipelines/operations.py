@@ -133,7 +133,7 @@ def export(connection: sa.Connection) -> dict[str, pd.DataFrame]:
     import pandas as pd
 
     return {
-        table.name: pd.read_sql_query(sa.select(table), connection)
+        table.name: pd.read_sql_query(sa.select(table), connection, dtype_backend="numpy_nullable")
         for table in METADATA.tables.values()
     }
 

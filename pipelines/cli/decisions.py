@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from pipelines.cli.terminal import catalog_of, command, console, watched, writing
+from pipelines.cli.terminal import catalog_of, command, console, keep_log, watched
 from pipelines.settings import Settings
 
 
@@ -25,8 +25,9 @@ def rebuild(
 
     from pipelines import repairs
 
-    settings = writing(Settings())
+    settings = Settings()
     catalog = catalog_of(settings)
+    keep_log(settings)
     with watched() as progress:
         judgements = repairs.rebuild(settings, catalog, source, progress, force)
     counts = Counter(judgement.verdict.value for judgement in judgements)
@@ -46,8 +47,10 @@ def accept(
     """
     from pipelines import repairs
 
-    settings = writing(Settings())
-    judgement = repairs.accept(settings, catalog_of(settings), delivery, reason)
+    settings = Settings()
+    catalog = catalog_of(settings)
+    keep_log(settings)
+    judgement = repairs.accept(settings, catalog, delivery, reason)
     counts = judgement.accounting
     accepted = counts.accepted if counts else 0
     console.print(f"{judgement.delivery}: {judgement.verdict.value}, {accepted} rows accepted")
@@ -65,8 +68,10 @@ def withdraw(
     """
     from pipelines import repairs
 
-    settings = writing(Settings())
-    gone = repairs.withdraw(settings, catalog_of(settings), delivery, reason)
+    settings = Settings()
+    catalog = catalog_of(settings)
+    keep_log(settings)
+    gone = repairs.withdraw(settings, catalog, delivery, reason)
     console.print(
         f"withdrew {gone} rows: its days now have no data of {delivery}; to undo, submit it again"
     )
@@ -86,10 +91,12 @@ def publish(
     from pipelines import jobs
     from pipelines.warehouse.publish import unpin as end_rollback
 
-    settings = writing(Settings())
+    settings = Settings()
+    catalog = catalog_of(settings)
+    keep_log(settings)
     if unpin:
         end_rollback(settings)
-    generation = jobs.publish(settings, catalog_of(settings))
+    generation = jobs.publish(settings, catalog)
     where = "in place" if generation.in_place else "built; readers stay pinned, see --unpin"
     console.print(f"generation {generation.number} {where}: {generation.path}", soft_wrap=True)
 

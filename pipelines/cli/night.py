@@ -16,11 +16,11 @@ from pipelines.cli.terminal import (
     command,
     console,
     exit_for,
+    keep_log,
     parse_day,
     parse_range,
     past_day,
     watched,
-    writing,
     yesterday,
 )
 from pipelines.errors import UsageError
@@ -52,12 +52,13 @@ def run(
     from pipelines import jobs
     from pipelines.cli import rendering
 
-    settings = writing(Settings())
+    settings = Settings()
     catalog = catalog_of(settings)
     day = past_day(parse_day(as_of)) if as_of else yesterday()
     days = parse_range(dates)
     if days is not None:
         past_day(days[1])
+    keep_log(settings)
     with watched() as progress:
         report = jobs.run(settings, catalog, day, days, progress, settle)
     if as_json:

@@ -85,12 +85,11 @@ def command(**options: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]
     return register
 
 
-def writing(settings: Settings) -> Settings:
-    """For a command that changes something: its events are kept in the deployment's log."""
+def keep_log(settings: Settings) -> None:
+    """For a command that changes something, once its words make sense: its events are kept."""
     from pipelines import logs
 
     logs.to_folder(settings.logs)
-    return settings
 
 
 def catalog_of(settings: Settings) -> Catalog:

@@ -147,7 +147,8 @@ class Chunk:
         except BaseException as error:
             if not isinstance(error, Exception) and type(error).__name__ != RUST_PANIC:
                 raise
-            log.exception("a delivery could not be read", delivery_id=delivery.delivery_id)
+            told = {"delivery_id": delivery.delivery_id} | logs.arisen(error)
+            log.error("a delivery could not be read", **told)
             outcome.unreadable = defect(error)
 
     def _numbered(self, number: int, batch: pa.RecordBatch) -> pa.Table:

@@ -55,7 +55,8 @@ def stage(
     except Exception as error:
         if refused(error):
             raise
-        log.exception("deliveries could not be staged together", deliveries=len(deliveries))
+        told = {"deliveries": len(deliveries)} | logs.arisen(error)
+        log.error("deliveries could not be staged together", **told)
     faults = _find_faults(deliveries, attempt)
     marked = [
         delivery.model_copy(update={"refusal": faults.get(delivery.delivery_id, delivery.refusal)})

@@ -5,21 +5,27 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pyarrow as pa
 import sqlalchemy as sa
 
 from pipelines.engine import open_duckdb, sql
-from pipelines.errors import WarehouseBusyError
+from pipelines.errors import NewerSchemaError, WarehouseBusyError
 from pipelines.settings import SQL, Settings
 
+if TYPE_CHECKING:
+    from alembic.config import Config
+
 POLL_SECONDS = 0.2
+STORES = {"warehouse": "warehouse", "operations": "operational database"}
+OUR_REVISION = re.compile(r"[a-z]\d{4}")
 
 
 @contextmanager
@@ -89,23 +95,61 @@ def transaction(connection: sa.Connection) -> Iterator[None]:
     run(connection, "COMMIT")
 
 
-def migrate(connection: sa.Connection, store: str) -> None:
-    """Bring a store (`warehouse` or `operations`) to its newest schema."""
-    from alembic import command
-    from alembic.config import Config
+class Schema(NamedTuple):
+    """How far a store is: its revision (None: no tables yet), ours, and whether we know its own."""
+
+    there: str | None
+    newest: str
+    known: bool
+
+    def refusal(self) -> tuple[str, str]:
+        """What a revision that we do not know says of a store, and the mend."""
+        if self.there and not OUR_REVISION.fullmatch(self.there):
+            return (
+                f"has another program's tables (revision {self.there})",
+                "give each program a database of its own",
+            )
+        return f"was made by a newer version (revision {self.there})", "install that version"
+
+
+def schema(connection: sa.Connection, store: str) -> Schema:
+    """How far a store's schema is; it changes nothing."""
     from alembic.migration import MigrationContext
     from alembic.script import ScriptDirectory
     from duckdb_sqlalchemy import alembic_impl  # noqa: F401 - tells Alembic of DuckDB
+
+    scripts = ScriptDirectory.from_config(_migrations(store))
+    known = [script.revision for script in scripts.walk_revisions()]  # the newest first
+    there = MigrationContext.configure(connection).get_current_heads()
+    return Schema(", ".join(there) or None, known[0], set(there) <= set(known))
+
+
+def migrate(connection: sa.Connection, store: str) -> None:
+    """Bring a store (`warehouse` or `operations`) to its newest schema.
+
+    Raises NewerSchemaError when the store has one that this version does not know.
+    """
+    from alembic import command
+
+    found = schema(connection, store)
+    if found.there == found.newest:
+        return
+    if not found.known:
+        said, mend = found.refusal()
+        raise NewerSchemaError(f"this {STORES[store]} {said}; {mend}")
+    config = _migrations(store)
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
+
+
+def _migrations(store: str) -> Config:
+    from alembic.config import Config
 
     config = Config()
     config.set_main_option("script_location", str(SQL / "migrations"))
     config.set_main_option("version_locations", str(SQL / "migrations" / store))
     config.set_main_option("path_separator", "newline")
-    head = ScriptDirectory.from_config(config).get_current_head()
-    if MigrationContext.configure(connection).get_current_revision() == head:
-        return
-    config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    return config
 
 
 def run(connection: sa.Connection, statements: str) -> None:

@@ -227,11 +227,11 @@ def test_one_archived_file_serves_deliveries_of_the_same_bytes(folder, catalog, 
     assert len([one for one in settings.archive.rglob("*") if one.is_file()]) == 1
 
 
-def test_a_delivery_is_identified_by_slot_bytes_and_time(folder, catalog, settings):
-    ids = set()
+def test_a_delivery_is_its_slot_and_bytes_and_a_receipt_its_time_besides(folder, catalog, settings):
+    ids, receipts = set(), set()
     variants = [
         (f"{DAY}/gaj/records.csv", b"a", 1), (f"{DAY}/gaj/records.csv", b"b", 1),
-        (f"{DAY}/gaj/records.csv", b"a", 2), (f"{DAY}/gaj/records.p.csv", b"a", 1),
+        (f"{DAY}/gaj/records.csv", b"a", 2000), (f"{DAY}/gaj/records.p.csv", b"a", 1),
         (f"{DAY}/wjw/records.csv", b"a", 1), ("2021-10-02/gaj/records.csv", b"a", 1),
         (f"{DAY}/gaj/cameras.csv", b"a", 1), (f"{DAY}/all/records.csv", b"a", 1),
         ("bulk/gaj/records.csv", b"a", 1), (f"{DAY}/gaj/records.jsonl", b"a", 1),
@@ -242,8 +242,10 @@ def test_a_delivery_is_identified_by_slot_bytes_and_time(folder, catalog, settin
             os.utime(path, ns=(mtime, mtime))
             (delivery,) = received(folder, catalog, settings.archive)
             ids.add(delivery.delivery_id)
+            receipts.add(delivery.receipt)
             path.unlink()
-    assert len(ids) == len(variants)
+    assert len(receipts) == len(variants)
+    assert len(ids) == len(variants) - 1  # of the same bytes there are two receipts
 
 
 def test_an_undeclared_format_is_archived_all_the_same(folder, catalog, settings):

@@ -10,6 +10,18 @@ revision = "w0002"
 down_revision = "w0001"
 branch_labels = None
 
+COLUMNS = {
+    "position": "台账序号",
+    "delivery_id": "报送编号",
+    "source": "数据源",
+    "department": "单位代码",
+    "business_date": "业务日期",
+    "part": "分包名；整包为空串",
+    "rows": "现行行数",
+    "received_at": "到达时间（UTC）",
+    "known_from": "自该台账序号起有效",
+}
+
 
 def upgrade() -> None:
     op.execute("ALTER TABLE delivery_partition ADD COLUMN first_received_at TIMESTAMP")
@@ -20,7 +32,7 @@ def upgrade() -> None:
         "'该分区各版本中最早的到达时间（UTC）；整包与分包并存时，先到者有效'"
     )
     op.execute(
-        "COMMENT ON COLUMN delivery_partition.is_standby IS '候补：同日另有整包或分包先到，本分区暂不生效'"
+        "COMMENT ON COLUMN delivery_partition.is_standby IS '候补：同日整包与分包并存，本分区暂不生效'"
     )
     op.execute(
         "CREATE VIEW partition_in_force AS SELECT position, delivery_id, source, department, "
@@ -28,6 +40,8 @@ def upgrade() -> None:
         "WHERE known_until IS NULL AND NOT is_standby"
     )
     op.execute("COMMENT ON VIEW partition_in_force IS '现行分区：各分区现由哪次报送提供'")
+    for column, comment in COLUMNS.items():
+        op.execute(f"COMMENT ON COLUMN partition_in_force.{column} IS '{comment}'")
     op.execute("CREATE SCHEMA standby")
     op.execute(
         "COMMENT ON COLUMN delivery.cause IS "

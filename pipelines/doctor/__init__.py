@@ -1,0 +1,56 @@
+"""What is wrong with a deployment, before the night finds out: it looks, and changes nothing.
+
+visit (what a check is given, and finds) · readings (what the stores say of themselves) · checks of
+the machine, of the stores and of the nights. It waits for nobody: a store that a run is at work on
+is not looked into, and what is known comes from the published copy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from datetime import date, datetime
+
+from pipelines.doctor import machine, nights, stores
+from pipelines.doctor.visit import Finding, Level, Visit, failure, in_a_line
+from pipelines.settings import Settings
+
+__all__ = ["Finding", "Level", "examine", "verdict"]
+
+CHECKS: dict[str, Callable[[Visit], Iterator[Finding]]] = {
+    "configuration": nights.configuration,
+    "versions": machine.versions,
+    "disk": machine.disk,
+    "locks": stores.locks,
+    "warehouse": stores.warehouse,
+    "operations": stores.operational,
+    "calendars": nights.calendars,
+    "last run": nights.last_run,
+    "published": stores.published_copy,
+    "landing": nights.landing_folder,
+    "notification": machine.notification,
+    "time": machine.clock,
+}
+
+
+def examine(settings: Settings, today: date, now: datetime) -> Iterator[Finding]:
+    """Every check's findings, in order; `today` is Shanghai's day, `now` is UTC without a zone.
+
+    A check that breaks is a failure of its own, and the others go on.
+    """
+    visit = Visit(settings, today, now)
+    for name, check in CHECKS.items():
+        try:
+            yield from list(check(visit))
+        except Exception as error:
+            yield failure(
+                name, f"could not be checked: {type(error).__name__}: {in_a_line(error)}",
+                "see what it names; if that is sound, this is a defect of the doctor's",
+            )  # fmt: skip
+
+
+def verdict(findings: Iterable[Finding]) -> str:
+    """The findings in a word: `healthy`, or how many failures and warnings there are."""
+    levels = [finding.level for finding in findings]
+    counts = {level: levels.count(level) for level in (Level.FAILURE, Level.WARNING)}
+    told = [f"{n} {level}{'s' if n > 1 else ''}" for level, n in counts.items() if n]
+    return ", ".join(told) or "healthy"

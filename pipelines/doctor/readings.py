@@ -1,0 +1,217 @@
+"""What the stores say of themselves, read without waiting, migrating or writing."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import re
+import struct
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+
+from pipelines import published, storage
+from pipelines.engine import open_duckdb
+from pipelines.errors import NotPublishedError
+from pipelines.operations import step_table
+from pipelines.settings import Settings
+from pipelines.warehouse import ledger
+from pipelines.warehouse.connection import Schema, rows, schema
+
+WAREHOUSE_LOCK = "warehouse.lock"
+NEWEST_ENTRY = (
+    "SELECT max(moment) FROM (SELECT max(judged_at) AS moment FROM delivery "
+    "UNION ALL SELECT max(decided_at) FROM decision "
+    "UNION ALL SELECT max(effective_at) FROM configuration "
+    "UNION ALL SELECT max(finished_at) FROM run)"
+)
+# how long a database may take to say that it is there; SQLite's is for a lock
+TIMEOUTS: dict[str, dict[str, Any]] = {
+    "sqlite": {"timeout": 1},
+    "postgresql": {"connect_timeout": 3},
+    "mysql": {"connect_timeout": 3},
+    "mariadb": {"connect_timeout": 3},
+}
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """What a ledger knows of itself; times are UTC."""
+
+    position: int
+    configuration: str | None
+    run_id: str | None
+    finished_at: datetime | None
+    newest: datetime | None
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What could be seen of the warehouse, or of its published copy; nothing is there when empty.
+
+    `busy`: one of our writers is at work on it. `opened_by`: another program has the file open.
+    `trouble`: why it cannot be opened. `generation`: the copy's number.
+    """
+
+    schema: Schema | None = None
+    ledger: Ledger | None = None
+    busy: bool = False
+    opened_by: str | None = None
+    trouble: str | None = None
+    generation: int | None = None
+
+
+@dataclass(frozen=True)
+class Operations:
+    """What could be seen of the operational database; `where` names it without its password."""
+
+    where: str = ""
+    schema: Schema | None = None
+    steps: tuple[sa.Row[Any], ...] = ()  # the newest ones, in their order
+    trouble: str | None = None
+
+
+@contextmanager
+def lock(path: Path) -> Iterator[bool]:
+    """Hold a lock file if nobody does; whether that is so. It waits for nobody, and writes nothing.
+
+    Whoever starts meanwhile waits for us, so that no run finds the warehouse open.
+    """
+    try:
+        file = path.open(encoding="utf-8")
+    except FileNotFoundError:  # nobody has ever written here
+        yield True
+        return
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            free = False
+        else:
+            free = True
+        yield free
+
+
+def holder(path: Path) -> dict[str, Any]:
+    """Who wrote into a lock file: pid, purpose, since; empty when nobody has, or no sense can be
+    made of it.
+    """
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def read_warehouse(settings: Settings) -> Reading:
+    """The warehouse, unless one of our own writers is at work on it."""
+    try:
+        if not settings.warehouse.exists():
+            return Reading()
+        with lock(settings.data_dir / WAREHOUSE_LOCK) as free:
+            if not free:
+                return Reading(busy=True)
+            elsewhere = _opened_by(settings.warehouse)
+            found = _read(open_duckdb(settings.warehouse, settings, read_only=True))
+            return replace(found, opened_by=found.opened_by or elsewhere)
+    except OSError as error:
+        return Reading(trouble=storage.refused(error))
+
+
+def read_copy(settings: Settings) -> Reading:
+    """The generation that readers have."""
+    try:
+        engine = published.engine(settings)
+        return _read(engine, is_copy=True)
+    except NotPublishedError:
+        return Reading()
+    except OSError as error:
+        return Reading(trouble=storage.refused(error))
+
+
+def _opened_by(path: Path) -> str | None:
+    """The process that has a database file open, if only to read: no writer can open it then."""
+    if sys.platform != "linux":  # the order of the fields is each system's own
+        return None
+    layout = "hhlli"  # type, whence, start, length, pid
+    asked = struct.pack(layout, fcntl.F_WRLCK, 0, 0, 0, 0)
+    with path.open("rb") as file:
+        kind, _, _, _, pid = struct.unpack(layout, fcntl.fcntl(file, fcntl.F_GETLK, asked))
+    return None if kind == fcntl.F_UNLCK else _process(pid)
+
+
+def _process(pid: int) -> str:
+    return f"process {pid}" if pid > 0 else "a process that cannot be seen from here"
+
+
+def _read(engine: sa.Engine, is_copy: bool = False) -> Reading:
+    try:
+        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            found = schema(connection, "warehouse")
+            if found.there is None or not found.known:
+                return Reading(found)
+            query = "SELECT number FROM generation"
+            number = rows(connection, query)[0][0] if is_copy else None
+            return Reading(found, _ledger(connection), generation=number)
+    except Exception as error:  # whatever the file holds, and whoever has it open
+        text = " ".join(str(getattr(error, "orig", None) or error).split())
+        if storage.LOCKED in text:
+            pid = re.search(r"PID (\d+)", text)
+            return Reading(opened_by=_process(int(pid[1]) if pid else 0))
+        return Reading(trouble=text[:300])
+    finally:
+        engine.dispose()
+
+
+def _ledger(connection: sa.Connection) -> Ledger:
+    query = "SELECT hash FROM configuration ORDER BY effective_at DESC LIMIT 1"
+    configuration = rows(connection, query)
+    latest = ledger.latest_run(connection)
+    return Ledger(
+        position=ledger.last_position(connection),
+        configuration=configuration[0].hash if configuration else None,
+        run_id=latest.run_id if latest else None,
+        finished_at=latest.finished_at if latest else None,
+        newest=rows(connection, NEWEST_ENTRY)[0][0],
+    )
+
+
+def read_operations(settings: Settings, steps: int = 1000) -> Operations:
+    """The operational database: how far its schema is, and its newest steps.
+
+    What it says is cleared of its password.
+    """
+    try:
+        url = sa.make_url(settings.operations_url)
+    except Exception:  # the text of the error is the URL
+        return Operations("CITYBRAIN_OPS_URL", trouble="it is no database URL")
+    where = url.set(query={}).render_as_string(hide_password=True)
+    if url.get_backend_name() == "sqlite" and not Path(url.database or "").is_file():
+        return Operations(where)
+    try:
+        arguments = TIMEOUTS.get(url.get_backend_name(), {})
+        engine = sa.create_engine(url, connect_args=arguments, poolclass=sa.NullPool)
+        try:
+            with engine.connect() as connection:
+                return _operations(connection, where, steps)
+        finally:
+            engine.dispose()
+    except Exception as error:  # drivers have errors of their own
+        text = " ".join(str(getattr(error, "orig", None) or error).split())[:300]
+        for secret in (url.password, *url.query.values()):
+            text = text.replace(str(secret), "***") if secret else text
+        return Operations(where, trouble=text or type(error).__name__)
+
+
+def _operations(connection: sa.Connection, where: str, steps: int) -> Operations:
+    found = schema(connection, "operations")
+    if found.there != found.newest:
+        return Operations(where, found)
+    newest = sa.select(step_table).order_by(step_table.c.number.desc()).limit(steps)
+    return Operations(where, found, tuple(reversed(connection.execute(newest).all())))
