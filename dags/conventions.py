@@ -12,7 +12,7 @@ from airflow.sdk import Asset, get_current_context
 from airflow.sdk.exceptions import AirflowFailException
 
 from dags import parameters
-from pipelines.errors import CitybrainError, WarehouseBusyError
+from pipelines.errors import CitybrainError, StorageError, WarehouseBusyError
 
 WAREHOUSE = "warehouse"  # the pool with one slot: the warehouse has one writer
 TIMEZONE = "Asia/Shanghai"
@@ -51,7 +51,7 @@ def mistakes_fail_at_once() -> Iterator[None]:
     """What a person has to mend is not tried again; a busy warehouse or a full disk is."""
     try:
         yield
-    except WarehouseBusyError:
+    except (WarehouseBusyError, StorageError):
         raise
     except CitybrainError as error:
         raise AirflowFailException(str(error)) from error

@@ -15,6 +15,7 @@ from airflow.sdk import (
     get_current_context,
     task,
 )
+from airflow.sdk.exceptions import AirflowSkipException
 
 from dags import parameters
 from dags.configuration import sound_catalog, sound_sources
@@ -130,9 +131,11 @@ def nightly() -> DAG:
 
         @task
         def notify(run: dict[str, str]) -> None:
-            """Send the run's digest."""
+            """Send the run's digest; a backfill speaks of days that people know about."""
             from pipelines import jobs
 
+            if backfilled_day() is not None:
+                raise AirflowSkipException("notify: nobody is told of a backfill")
             with mistakes_fail_at_once():
                 settings = Settings()
                 catalog = sound_catalog(settings.config_dir)

@@ -5,10 +5,11 @@ SQLAlchemy on SQLite in the data folder, or on what CITYBRAIN_OPS_URL names.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, fields
 from datetime import UTC, date, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
@@ -65,6 +66,7 @@ step_table = sa.Table(
     sa.Column("error", sa.String(255), comment="未完成的原因；空表示已完成"),
     comment="运行步骤：用时与数量",
 )
+AGES = {"alert": "raised_at", "notification": "created_at", "step": "started_at"}
 _migrated: set[str] = set()  # URLs that this process has brought to the newest schema
 
 
@@ -126,6 +128,44 @@ def store_notification(
 def store_step(connection: sa.Connection, step: Step) -> None:
     """Keep how long a step of a run took and how much it dealt with."""
     connection.execute(sa.insert(step_table).values(**asdict(step)))
+
+
+def forget(settings: Settings, before: Mapping[str, datetime], dry_run: bool) -> dict[str, int]:
+    """Delete rows that are older than an instant (UTC), by table; how many there were.
+
+    A dry run only counts them, and does not even migrate.
+    """
+    if not _is_there(settings):
+        return {}
+    if not dry_run:
+        with open_operations(settings) as connection:
+            return {name: _delete(connection, name, at) for name, at in before.items()}
+    engine = sa.create_engine(settings.operations_url)
+    try:
+        there = [name for name in before if sa.inspect(engine).has_table(name)]
+        with engine.connect() as connection:
+            return {name: _count(connection, name, before[name]) for name in there}
+    finally:
+        engine.dispose()
+
+
+def _is_there(settings: Settings) -> bool:
+    """Whether there is a database: a look must not make SQLite's file."""
+    url = sa.make_url(settings.operations_url)
+    is_file = url.get_backend_name() == "sqlite" and url.database not in (None, "", ":memory:")
+    return not is_file or Path(url.database or "").exists()
+
+
+def _delete(connection: sa.Connection, name: str, before: datetime) -> int:
+    table = METADATA.tables[name]
+    return connection.execute(sa.delete(table).where(table.c[AGES[name]] < before)).rowcount
+
+
+def _count(connection: sa.Connection, name: str, before: datetime) -> int:
+    table = METADATA.tables[name]
+    query = sa.select(sa.func.count()).select_from(table).where(table.c[AGES[name]] < before)
+    found: int = connection.execute(query).scalar_one()
+    return found
 
 
 def export(connection: sa.Connection) -> dict[str, pd.DataFrame]:

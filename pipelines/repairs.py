@@ -11,7 +11,7 @@ from pipelines.contracts.catalog import Catalog
 from pipelines.contracts.delivery import Judgement, StagedChunk, Verdict
 from pipelines.errors import UsageError, WorseError
 from pipelines.settings import Settings
-from pipelines.warehouse import ledger, load
+from pipelines.warehouse import ledger, load, purges
 from pipelines.warehouse.connection import open_warehouse
 
 if TYPE_CHECKING:
@@ -28,8 +28,9 @@ def rebuild(
     """Judge a source's whole archive by its contract of today and replace its table.
 
     Decisions of people are honoured. Raises UsageError for a source that nobody knows, and
-    WorseError, with nothing changed, when deliveries that are in force would no longer be taken;
-    `force` takes them away.
+    WorseError, with nothing changed, when deliveries that are in force would no longer be taken,
+    or cannot be, since their bytes were purged; `force` takes them away. Purged deliveries that
+    provide nothing any more are left out.
     """
     if name not in catalog.sources:
         raise UsageError(f"no source is called {name}; there are {', '.join(catalog.sources)}")
@@ -41,9 +42,13 @@ def rebuild(
             known: set[tuple[object, ...]] = set()
             while True:
                 with open_warehouse(settings, f"rebuild {name}") as connection:
+                    purged = _purged(settings, connection, name)
+                    if not force:
+                        _refuse_without_bytes(purges.provided(connection, name), purged)
                     receipts = {
                         (row.delivery_id, row.received_at, row.overruled): row
                         for row in ledger.deliveries_to_rebuild(connection, name)
+                        if row.delivery_id not in purged
                     }
                     if receipts.keys() <= known:  # nothing came while this was staged
                         if not force:
@@ -58,6 +63,34 @@ def rebuild(
                 known |= receipts.keys()
     finally:
         shutil.rmtree(settings.staging / run_id, ignore_errors=True)
+
+
+def _purged(
+    settings: Settings, connection: sa.Connection, name: str
+) -> dict[str, sa.Row[Any]]:
+    """A source's deliveries whose bytes were purged and have not been received again since."""
+    from pipelines.ingest import archive
+
+    return {
+        row.delivery_id: row
+        for row in purges.purged(connection, name)
+        if archive.find(settings.archive, row.sha256) is None
+    }
+
+
+def _refuse_without_bytes(
+    provided: Mapping[str, int], purged: Mapping[str, sa.Row[Any]]
+) -> None:
+    """Rows whose raw bytes are gone cannot be built again: they are not thrown away unasked."""
+    lost = [row for name, row in purged.items() if name in provided]
+    if lost:
+        rows = sum(provided[row.delivery_id] for row in lost)
+        raise WorseError(
+            f"{len(lost)} deliveries with {rows} rows that are in force cannot be built again: "
+            f"their bytes were purged, such as those of {lost[0].delivery_id} on "
+            f"{lost[0].purged_at:%Y-%m-%d} ({lost[0].reason}); send them again, or say --force "
+            "to go on without them"
+        )
 
 
 def _stage_anew(
@@ -108,6 +141,12 @@ def accept(settings: Settings, catalog: Catalog, prefix: str, reason: str) -> Ju
         newer = ledger.newer_in_force(connection, row)
         if newer is not None:
             raise UsageError(f"{newer} was received later and provides this day; nothing changes")
+        gone = _purged(settings, connection, row.source).get(row.delivery_id)
+        if gone is not None:
+            raise UsageError(
+                f"the bytes of delivery {row.delivery_id} were purged on {gone.purged_at:%Y-%m-%d} "
+                f"({gone.reason}); send them again"
+            )
     delivery = ledger.delivery_of(row, catalog.contract_hash(row.source), reason)
     staged = jobs.stage(settings, catalog, [delivery], run_id, 0)
     source, metrics = catalog.sources[row.source], catalog.metrics_of(row.source)

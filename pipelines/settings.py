@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from functools import cached_property
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 PROJECT = Path(__file__).resolve().parent.parent
 SQL = PROJECT / "warehouse"
+SHANGHAI = ZoneInfo("Asia/Shanghai")  # days are its days
 
 
 class Settings(BaseSettings):
@@ -34,6 +36,16 @@ class Settings(BaseSettings):
         60, ge=0, description="how long a file must have been still before a DAG takes it"
     )
     keep_generations: int = Field(7, ge=1, description="published generations kept")
+    keep_days: int = Field(7, ge=0, description="days of which the last generation is kept, too")
+    leftover_hours: float = Field(
+        24, ge=1, description="how old what a killed run left must be to be removed"
+    )
+    compress_days: int = Field(7, ge=0, description="after how many days the archive is compressed")
+    archive_days: int | None = Field(
+        None, ge=1, description="after how many days archived bytes that no rebuild needs go"
+    )
+    log_days: int = Field(30, ge=1, description="days that log files are kept")
+    step_days: int = Field(90, ge=1, description="days that the timings of steps are kept")
 
     @cached_property
     def landing(self) -> Path:

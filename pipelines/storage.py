@@ -92,7 +92,7 @@ def at(place: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.filename is None:
+        if error.errno is not None and error.filename is None:
             error.filename = str(place)
         raise
 
@@ -119,13 +119,11 @@ def _place(settings: Settings, error: BaseException) -> Path | str:
     if isinstance(error, OSError) and (error.filename2 or error.filename):
         return Path(str(error.filename2 or error.filename))
     origin = getattr(error, "orig", None) or error
-    parts = str(origin).split('"')
-    if len(parts) > 2 and parts[1].startswith("/"):
-        return Path(parts[1])
     if type(origin).__module__.startswith(("sqlite3", "psycopg2")):
         kind, _, path = settings.operations_url.partition(":///")
         return Path(path) if kind.startswith("sqlite") and path else "the operational database"
-    return settings.data_dir
+    parts = str(origin).split('"')
+    return Path(parts[1]) if len(parts) > 2 and parts[1].startswith("/") else settings.data_dir
 
 
 def _mend(reason: str) -> str:

@@ -10,6 +10,7 @@ from pipelines.cli.terminal import app
 from pipelines.cli import night as night
 from pipelines.cli import views as views
 from pipelines.cli import decisions as decisions
+from pipelines.cli import care as care
 # isort: on
 
 __all__ = ["app"]

@@ -16,7 +16,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from pipelines import published, storage
+from pipelines import published
 from pipelines.engine import open_duckdb
 from pipelines.errors import NotPublishedError
 from pipelines.operations import step_table
@@ -25,6 +25,7 @@ from pipelines.warehouse import ledger
 from pipelines.warehouse.connection import Schema, rows, schema
 
 WAREHOUSE_LOCK = "warehouse.lock"
+LOCKED = "Could not set lock"  # what DuckDB says of a file that another program writes
 NEWEST_ENTRY = (
     "SELECT max(moment) FROM (SELECT max(judged_at) AS moment FROM delivery "
     "UNION ALL SELECT max(decided_at) FROM decision "
@@ -121,7 +122,7 @@ def read_warehouse(settings: Settings) -> Reading:
             found = _read(open_duckdb(settings.warehouse, settings, read_only=True))
             return replace(found, opened_by=found.opened_by or elsewhere)
     except OSError as error:
-        return Reading(trouble=storage.refused(error))
+        return Reading(trouble=f"{error.strerror}: {error.filename}")
 
 
 def read_copy(settings: Settings) -> Reading:
@@ -132,7 +133,7 @@ def read_copy(settings: Settings) -> Reading:
     except NotPublishedError:
         return Reading()
     except OSError as error:
-        return Reading(trouble=storage.refused(error))
+        return Reading(trouble=f"{error.strerror}: {error.filename}")
 
 
 def _opened_by(path: Path) -> str | None:
@@ -161,7 +162,7 @@ def _read(engine: sa.Engine, is_copy: bool = False) -> Reading:
             return Reading(found, _ledger(connection), generation=number)
     except Exception as error:  # whatever the file holds, and whoever has it open
         text = " ".join(str(getattr(error, "orig", None) or error).split())
-        if storage.LOCKED in text:
+        if LOCKED in text:
             pid = re.search(r"PID (\d+)", text)
             return Reading(opened_by=_process(int(pid[1]) if pid else 0))
         return Reading(trouble=text[:300])
@@ -204,7 +205,7 @@ def read_operations(settings: Settings, steps: int = 1000) -> Operations:
             engine.dispose()
     except Exception as error:  # drivers have errors of their own
         text = " ".join(str(getattr(error, "orig", None) or error).split())[:300]
-        for secret in (url.password, *url.query.values()):
+        for secret in (url.password, url.query.get("password")):
             text = text.replace(str(secret), "***") if secret else text
         return Operations(where, trouble=text or type(error).__name__)
 

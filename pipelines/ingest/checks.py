@@ -10,6 +10,7 @@ Importing this module takes seconds (it imports GX): only staging does, once for
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -30,6 +31,7 @@ from pipelines.contracts.consistency import TABLE_RULES
 from pipelines.contracts.models import Column, ColumnType, Source, Suite
 from pipelines.contracts.reasons import Reason
 from pipelines.ingest.normalise import REFUSED
+from pipelines.storage import refused
 
 TYPE_NAMES = {
     ColumnType.TEXT: "text",
@@ -182,21 +184,47 @@ class Judge:
             },
         )
         self._assets = 0
+        self._refusals: list[BaseException] = []
+        for engine in self._engines():
+            sa.event.listen(engine, "handle_error", self._note)
+
+    def _engines(self) -> tuple[sa.Engine, ...]:
+        return self._datasource.get_execution_engine().engine, self._datasource.get_engine()
+
+    def _note(self, context: sa.ExceptionContext) -> None:
+        """Remember what the machine refused: GX catches everything, and keeps only the words."""
+        if refused(context.original_exception) is not None:
+            self._refusals.append(context.original_exception)
+
+    @contextmanager
+    def _machine(self) -> Iterator[None]:
+        """Raise what the machine refused meanwhile as what it was, whatever GX made of it."""
+        self._refusals.clear()
+        try:
+            yield
+        except Exception as error:
+            if self._refusals:
+                raise self._refusals[0] from error
+            raise
+        if self._refusals:
+            raise self._refusals[0]
 
     def close(self) -> None:
         """Let go of the file: GX would hold it, deleted or not, until the process ends."""
         self._datasource.get_execution_engine().close()
-        for engine in (
-            self._datasource.get_execution_engine().engine,
-            self._datasource.get_engine(),
-        ):
+        for engine in self._engines():
             engine.dispose()
 
     def broken(self, table: str, row_rules: list[Rule]) -> list[Broken]:
         """The row rules that fail somewhere in `table`, each with its condition.
 
-        Raises ChecksFailedError when GX cannot compute one of them.
+        Raises ChecksFailedError when GX cannot compute one of them, and what this machine refused
+        (its disk, its memory) as it is: no delivery is to blame for that.
         """
+        with self._machine():
+            return self._broken(table, row_rules)
+
+    def _broken(self, table: str, row_rules: list[Rule]) -> list[Broken]:
         batch = self._batch(table)
         suite = gx.ExpectationSuite(
             name=f"{table}_{self._assets}",
@@ -222,6 +250,10 @@ class Judge:
 
     def figures(self, table: str, table_rules: list[Rule]) -> list[sa.ColumnElement[Any]]:
         """GX's own aggregate of each table rule, to be computed per delivery in one pass."""
+        with self._machine():
+            return self._figures(table, table_rules)
+
+    def _figures(self, table: str, table_rules: list[Rule]) -> list[sa.ColumnElement[Any]]:
         validator = _quiet_validator(self._batch(table))
         figures = []
         for rule in table_rules:

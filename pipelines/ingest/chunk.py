@@ -18,8 +18,8 @@ from pipelines.contracts.models import Department, Source, Suite
 from pipelines.contracts.reasons import Reason
 from pipelines.engine import quoted, sql
 from pipelines.errors import RejectedError, UnreadableError, UsageError
+from pipelines.ingest.archive import archived, find, raw_bytes
 from pipelines.ingest.checks import ChecksFailedError, Judge, Rule, rules, within
-from pipelines.ingest.landing import archived
 from pipelines.ingest.normalise import REFUSED, ignored, typed_rows
 from pipelines.ingest.readers import open_delivery
 from pipelines.ingest.readers.layout import layout
@@ -48,12 +48,14 @@ class Chunk:
         suite: Suite,
         departments: Mapping[str, Department],
         settings: Settings,
+        folder: Path,
     ) -> None:
         self.connection = connection
         self.duckdb: Any = connection.connection.driver_connection
         self.source = source
         self.departments = departments
         self.settings = settings
+        self.folder = folder
         self.row_rules, self.table_rules = rules(source, suite)
         self.lineage_rules = _lineage_rules(source)
         self._rows = 0
@@ -121,9 +123,15 @@ class Chunk:
             if department is None or not department.valid_on(delivery.business_date):
                 label = department.label if department else delivery.department
                 outcome.warnings.append(Reason(code="outside_validity", value=label))
-        file = archived(self.settings.archive, delivery.sha256)
-        if not file.exists():  # no verdict on the department: what it sent is our loss
+        archive = self.settings.archive
+        if find(archive, delivery.sha256) is None:  # what the department sent is our loss
+            file = archived(archive, delivery.sha256)
             raise UsageError(f"{delivery}: the archive has lost {file.name}; restore it, {file}")
+        with raw_bytes(archive, delivery.sha256, self.folder) as file:
+            yield from self._batches(number, outcome, file)
+
+    def _batches(self, number: int, outcome: Outcome, file: Path) -> Iterator[pa.Table]:
+        delivery = outcome.delivery
         try:
             reading = open_delivery(
                 file,

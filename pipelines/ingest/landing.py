@@ -15,6 +15,7 @@ import shutil
 import stat
 import tempfile
 import time
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -26,12 +27,15 @@ from pipelines.contracts.catalog import Catalog
 from pipelines.contracts.delivery import Delivery
 from pipelines.contracts.models import Source
 from pipelines.errors import UsageError
+from pipelines.ingest.archive import archived, compressed
 from pipelines.ingest.readers import EXTENSIONS, format_of
 from pipelines.settings import Settings
+from pipelines.storage import at
 
 BULK = "bulk"  # stands where the business date would: the file's own column says it
 ALL = "all"  # stands where the department would
 TAKEN = ".taken"  # a recorded delivery on its way out
+ASIDE = re.compile(r"(\.[0-9a-f]{8})?\.taken$")
 LONGEST_NAME = 255  # bytes, of all common file systems
 UNFINISHED = (".part", ".tmp", ".filepart", ".crdownload")
 DONE = ".done"  # what a sender appends to a file's name to say that the file is whole
@@ -81,10 +85,12 @@ def look(landing: Path, catalog: Catalog, settle_seconds: float = 0.0) -> Look:
     Files with a name that makes sense wait until they are settled; 0 seconds lets none wait.
     """
     seen = Look([], [], [])
-    for path in _files(landing):
+    closed: list[OSError] = []
+    for path in _files(landing, closed):
         try:
             status = path.lstat()
-        except FileNotFoundError:  # another run has just taken it
+        except OSError as error:
+            closed.append(error)
             continue
         found = _identify(path, status, landing, catalog)
         if isinstance(found, LandingProblem):
@@ -93,6 +99,13 @@ def look(landing: Path, catalog: Catalog, settle_seconds: float = 0.0) -> Look:
             seen.landed.append(found)
         else:
             seen.waiting.append(found)
+    for refusal in closed:
+        if isinstance(refusal, FileNotFoundError):  # another run has just taken it, or all in it
+            continue
+        place = Path(str(refusal.filename))
+        if place == landing:
+            raise refusal
+        seen.problems.append(_unreadable(place, landing, refusal.strerror))
     return seen
 
 
@@ -174,15 +187,14 @@ def _reading() -> Iterator[None]:
 
 def unreadable(landed: Landed, landing: Path, error: UnreadableFileError) -> LandingProblem:
     """A file that the machine does not let us read, as people are told of it."""
+    return _unreadable(landed.path, landing, str(error))
+
+
+def _unreadable(path: Path, landing: Path, why: str | None) -> LandingProblem:
     return LandingProblem(
-        printable(landed.path, landing), f"it cannot be read: {error}",
-        "let this user read it; it stays for the next run", "文件无法读取，下次运行时再取",
+        printable(path, landing), f"it cannot be read: {why}",
+        "let this user read it; it stays for the next run", "无法读取，下次运行时再取",
     )  # fmt: skip
-
-
-def archived(archive: Path, sha256: str) -> Path:
-    """Where the archive keeps the bytes with this hash."""
-    return archive / sha256[:2] / sha256
 
 
 def clear(delivery: Delivery, landing: Path) -> None:
@@ -212,19 +224,26 @@ def put_back(landing: Path) -> None:
     for folder, _, names in os.walk(landing, followlinks=False):
         for name in names:
             if name.startswith(".") and name.endswith(TAKEN):
-                place = Path(folder, name[1 : -len(TAKEN)])
-                _put_back(Path(folder, name), place)
+                _put_back(Path(folder, name), Path(folder, ASIDE.sub("", name[1:])))
 
 
 def _taken(path: Path) -> Path:
-    aside = path.with_name(f".{path.name}{TAKEN}")
+    # a name of its own, for what was put aside before may still wait for its place
+    aside = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}{TAKEN}")
     return aside if len(aside.name.encode()) < LONGEST_NAME else path.with_name(path.name)
 
 
 def _put_back(taken: Path, path: Path) -> None:
     """Rename a file to its place, unless something newer lies there: it waits for that to go."""
     with suppress(FileNotFoundError, FileExistsError):
-        os.link(taken, path)
+        try:
+            os.link(taken, path)  # never replaces anything
+        except FileExistsError:
+            raise
+        except OSError:  # a disk without links
+            if not path.exists():
+                taken.rename(path)
+            return
         taken.unlink()
 
 
@@ -298,7 +317,7 @@ def submit(
         raise UsageError(f"{place} waits to be taken in: run first, or say --replace")
     handle, unfinished = tempfile.mkstemp(dir=folder, suffix=".part")
     try:
-        with os.fdopen(handle, "wb") as target, file.open("rb") as origin:
+        with at(folder), os.fdopen(handle, "wb") as target, file.open("rb") as origin:
             shutil.copyfileobj(origin, target, 1 << 20)
         Path(unfinished).chmod(0o640)
         Path(unfinished).replace(place)
@@ -332,12 +351,13 @@ def _check_arguments(
         raise UsageError(f"{file.name} is of no known format; send {', '.join(EXTENSIONS)}")
 
 
-def _files(landing: Path) -> Iterator[Path]:
+def _files(landing: Path, closed: list[OSError]) -> Iterator[Path]:
     """Files below the folder in name order; dotfiles, unfinished uploads, markers are not ours.
 
-    A link to a folder counts as a file, so that it is told of and not followed.
+    A link to a folder counts as a file, so that it is told of and not followed. What keeps us out
+    of a folder is appended to `closed`.
     """
-    for folder, folders, names in os.walk(landing, followlinks=False):
+    for folder, folders, names in os.walk(landing, onerror=closed.append, followlinks=False):
         links = [name for name in folders if Path(folder, name).is_symlink()]
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted([*names, *links]):
@@ -459,12 +479,12 @@ def _archive(path: Path, archive: Path) -> str:
     digest = hashlib.sha256()
     handle, unfinished = tempfile.mkstemp(dir=archive, prefix=".")  # mode 0600
     try:
-        with os.fdopen(handle, "wb") as copy:
+        with at(archive), os.fdopen(handle, "wb") as copy:
             for block in _blocks(path):
                 digest.update(block)
                 copy.write(block)
         place = archived(archive, digest.hexdigest())
-        if not place.exists():
+        if not place.exists() and not compressed(place).exists():
             place.parent.mkdir(exist_ok=True, mode=0o700)
             Path(unfinished).replace(place)
     finally:

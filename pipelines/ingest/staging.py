@@ -20,12 +20,12 @@ from pipelines.contracts.delivery import (
 from pipelines.contracts.models import Department, Source, Suite
 from pipelines.contracts.reasons import Reason
 from pipelines.engine import connect_args, duckdb_url, open_duckdb
-from pipelines.errors import UsageError
+from pipelines.errors import StorageError, UsageError
 from pipelines.ingest.checks import Judge
 from pipelines.ingest.chunk import Chunk, Progress, defect
 from pipelines.ingest.verdicts import Outcome, judge_delivery
 from pipelines.settings import Settings
-from pipelines.storage import refused
+from pipelines.storage import at, refused
 
 log = logs.get(__name__)
 
@@ -50,7 +50,7 @@ def stage(
 
     try:
         return attempt(deliveries, progress)
-    except (UsageError, OSError, MemoryError):  # of this machine, and no delivery's fault
+    except (UsageError, StorageError, OSError, MemoryError):  # of this machine, and no delivery's fault
         raise
     except Exception as error:
         if refused(error):
@@ -71,7 +71,7 @@ def _find_faults(
     """Which deliveries our own code fails on, found by halving: the reason by delivery id."""
     try:
         attempt(deliveries)
-    except (UsageError, OSError, MemoryError):
+    except (UsageError, StorageError, OSError, MemoryError):
         raise
     except Exception as error:
         if refused(error):
@@ -100,7 +100,7 @@ def _stage(
     outcomes = [Outcome(delivery) for delivery in deliveries]
     try:
         with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-            chunk = Chunk(connection, source, suite, departments, settings)
+            chunk = Chunk(connection, source, suite, departments, settings, folder)
             chunk.read(outcomes, progress)
             with closing(Judge(duckdb_url(work), connect_args(settings))) as judge:
                 chunk.check(outcomes, judge)
@@ -108,9 +108,14 @@ def _stage(
             judgements = tuple(judge_delivery(outcome, source) for outcome in outcomes)
             staged = StagedChunk(source=source.name, folder=folder, judgements=judgements)
             chunk.write(staged)
+        with at(folder):
+            staged.save()
+    except BaseException:  # a full disk is to have room for the sources that follow
+        engine.dispose()
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
     finally:
         engine.dispose()
         for leftover in folder.glob("work.duckdb*"):
             leftover.unlink() if leftover.is_file() else shutil.rmtree(leftover)
-    staged.save()
     return staged

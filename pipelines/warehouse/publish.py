@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import shutil
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +20,7 @@ import sqlalchemy as sa
 from pipelines.engine import literal, open_duckdb, quoted
 from pipelines.errors import NotPublishedError, UsageError, VerificationError
 from pipelines.published import READERS_FILE
-from pipelines.settings import SQL, Settings
+from pipelines.settings import SHANGHAI, SQL, Settings
 from pipelines.warehouse.connection import (
     duckdb_of,
     open_warehouse,
@@ -191,12 +191,27 @@ def _sync(path: Path) -> None:
         os.fsync(file.fileno())
 
 
+def retirable(settings: Settings) -> list[Path]:
+    """Generations that need not be kept, the oldest first.
+
+    Kept are the newest few, the last one of each of the newest few days (in Shanghai) on which any
+    was published, and the one that readers have.
+    """
+    numbers = _numbers(settings)
+    last_of_day = {_day(_path(settings, number)): number for number in numbers}
+    days = sorted(last_of_day)[-settings.keep_days :] if settings.keep_days else []
+    kept = {last_of_day[day] for day in days} | {*numbers[-settings.keep_generations :]}
+    kept |= {_current(settings) or 0, pinned_to(settings) or 0}
+    return [_path(settings, number) for number in numbers if number not in kept]
+
+
+def _day(path: Path) -> date:
+    return datetime.fromtimestamp(path.stat().st_mtime, SHANGHAI).date()
+
+
 def _retire(settings: Settings) -> None:
-    """Keep the newest generations, and the one that readers have."""
-    current = _current(settings)
-    for number in _numbers(settings)[: -settings.keep_generations]:
-        if number != current:
-            _path(settings, number).unlink()
+    for path in retirable(settings):
+        path.unlink()
 
 
 def _add_operations(

@@ -19,7 +19,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines.contracts.models import Source
+from pipelines.contracts.reasons import Reason
+from pipelines.errors import UnreadableError
 from pipelines.ingest.headers import Header
+from pipelines.storage import is_machines
 
 BATCH_ROWS = 50_000
 
@@ -100,6 +103,13 @@ def faulty(source: Source, code: str, expected: str, rows: Sequence[Fault]) -> p
         ],
         schema=layout(source),
     )
+
+
+def damaged(error: Exception) -> Exception:
+    """What to raise when a library cannot read a file: the file is to blame, or this machine."""
+    if isinstance(error, OSError) and is_machines(error):
+        return error
+    return UnreadableError(Reason(code="damaged", value=str(error)[:200]))
 
 
 def cell_text(cell: object) -> str | None:

@@ -14,7 +14,7 @@ from pipelines.contracts.models import Source
 from pipelines.contracts.reasons import Reason
 from pipelines.errors import UnreadableError
 from pipelines.ingest.headers import Header, match
-from pipelines.ingest.readers.layout import BATCH_ROWS, Reading, cell_text, from_columns
+from pipelines.ingest.readers.layout import BATCH_ROWS, Reading, cell_text, damaged, from_columns
 
 
 def read_parquet(path: Path, source: Source, department: str | None, limit: int) -> Reading:
@@ -22,7 +22,7 @@ def read_parquet(path: Path, source: Source, department: str | None, limit: int)
     try:
         file = pyarrow.parquet.ParquetFile(path)
     except (pa.ArrowInvalid, OSError) as error:
-        raise UnreadableError(Reason(code="damaged", value=str(error)[:200])) from None
+        raise damaged(error) from None
     unpacked = sum(
         file.metadata.row_group(group).total_byte_size for group in range(file.num_row_groups)
     )
@@ -47,7 +47,7 @@ def _parquet_batches(
             number += batch.num_rows
             yield from_columns(source, header, columns, numbers)
     except (pa.ArrowInvalid, OSError) as error:
-        raise UnreadableError(Reason(code="damaged", value=str(error)[:200])) from None
+        raise damaged(error) from None
 
 
 def _as_text(column: pa.Array) -> pa.Array:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import mmap
 import re
 import zipfile
@@ -17,10 +18,13 @@ from pipelines.contracts.models import Source
 from pipelines.contracts.reasons import Reason
 from pipelines.errors import UnreadableError
 from pipelines.ingest.headers import SEARCHED_ROWS, Header, locate
-from pipelines.ingest.readers.layout import BATCH_ROWS, Reading, cell_text, from_columns
+from pipelines.ingest.readers.layout import BATCH_ROWS, Reading, cell_text, damaged, from_columns
 
 GRID_CELLS = 50_000_000
 CELL = re.compile(rb'<(?:\w+:)?c\s(?:[^<>]*?\s)?r="([A-Z]{1,3})(\d{1,7})"')
+BROKEN = (  # what zipfile raises for what is no sound package
+    zipfile.BadZipFile, zlib.error, OSError, NotImplementedError, RuntimeError, EOFError,
+)  # fmt: skip
 OLE_MAGIC = bytes.fromhex("d0cf11e0a1b11ae1")  # [MS-CFB] 2.2: compound files, encrypted ones too
 
 
@@ -32,18 +36,18 @@ def read_xlsx(path: Path, source: Source, department: str | None, limit: int) ->
     _check_package(path, limit)
     wanted = source.formats.xlsx.sheet
     try:
-        with path.open("rb") as stream:
-            book = CalamineWorkbook.from_filelike(stream)
-            names = book.sheet_names
-            known = wanted in names if isinstance(wanted, str) else wanted < len(names)
-            if not known:
-                raise UnreadableError(
-                    Reason(code="missing_sheet", value="、".join(names)[:500], expected=str(wanted))
-                )
-            name = wanted if isinstance(wanted, str) else names[wanted]
-            rows = iter(book.get_sheet_by_name(name).iter_rows())
+        # read by us: calamine tells of a disk that fails as it tells of a damaged workbook
+        book = CalamineWorkbook.from_filelike(io.BytesIO(path.read_bytes()))
+        names = book.sheet_names
+        known = wanted in names if isinstance(wanted, str) else wanted < len(names)
+        if not known:
+            raise UnreadableError(
+                Reason(code="missing_sheet", value="、".join(names)[:500], expected=str(wanted))
+            )
+        name = wanted if isinstance(wanted, str) else names[wanted]
+        rows = iter(book.get_sheet_by_name(name).iter_rows())
     except (CalamineError, OSError, ValueError) as error:
-        raise UnreadableError(Reason(code="damaged", value=str(error)[:200])) from None
+        raise damaged(error) from None
     first = [[cell_text(cell) or "" for cell in row] for row in islice(rows, SEARCHED_ROWS)]
     index, header = locate(source, first)
     texts = ([cell_text(cell) or "" for cell in row] for row in rows)
@@ -73,8 +77,8 @@ def _check_package(path: Path, limit: int) -> None:
             for name in package.namelist():
                 if name.startswith("xl/worksheets/") and name.endswith(".xml"):
                     _check_extent(package, name)
-    except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError) as error:
-        raise UnreadableError(Reason(code="damaged", value=str(error)[:200])) from None
+    except BROKEN as error:
+        raise damaged(error) from None
 
 
 def _check_extent(package: zipfile.ZipFile, name: str) -> None:

@@ -32,7 +32,7 @@ def upgrade() -> None:
         "'该分区各版本中最早的到达时间（UTC）；整包与分包并存时，先到者有效'"
     )
     op.execute(
-        "COMMENT ON COLUMN delivery_partition.is_standby IS '候补：同日整包与分包并存，本分区暂不生效'"
+        "COMMENT ON COLUMN delivery_partition.is_standby IS '候补：同日整包与分包并存，暂不生效'"
     )
     op.execute(
         "CREATE VIEW partition_in_force AS SELECT position, delivery_id, source, department, "

@@ -1,0 +1,6 @@
+-- grain: one row per delivery whose bytes were last received, by any delivery, before $before
+SELECT sha256, delivery_id
+FROM delivery
+GROUP BY sha256, delivery_id
+QUALIFY max(max(received_at)) OVER (PARTITION BY sha256) < $before
+ORDER BY sha256, delivery_id
