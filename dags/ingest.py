@@ -36,6 +36,7 @@ from dags.conventions import (
 from dags.parameters import DATES, date_range, today
 from pipelines.contracts.delivery import Delivery, StagedChunk
 from pipelines.contracts.models import Column, Source
+from pipelines.errors import StorageError
 from pipelines.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -90,6 +91,11 @@ def ingest(source: Source) -> DAG:
                     settings, catalog, run_name(), dates, source.name,
                     settle_seconds=settings.settle_seconds,
                 )  # fmt: skip
+                for error in found.errors:
+                    log.error("discover %s: %s", source.name, error)
+                # what could be received goes on; the rest waits in landing, and fails the next run
+                if found.errors and not found.pending:
+                    raise StorageError("; ".join(found.errors))
             chunks = list(jobs.chunks(settings, found.pending))
             log.info(
                 "discover %s%s: %s pending in %s chunks, %s unchanged, %s still being uploaded, "

@@ -1,10 +1,15 @@
-"""The Airflow DAG `nightly`: pace → alerts → publish → notify, by the clock or after loads."""
+"""The Airflow DAG `nightly`: pace → alerts → publish → notify → housekeeping.
+
+By the clock or after loads.
+"""
 
 from __future__ import annotations
 
 import logging
 import os
+from collections import Counter
 from datetime import UTC, date, datetime
+from pathlib import Path
 
 from airflow.sdk import (
     DAG,
@@ -38,7 +43,8 @@ BY_THE_CLOCK = CronTriggerTimetable("30 7 * * *", timezone=TIMEZONE)
 DOCUMENTATION = """# 每晚:进度、告警、发布
 
 Computes the pace of every target as of a day, stores the alerts, publishes a generation for
-readers, sends one digest.
+readers, sends one digest; then clears away what is old (`citybrain clean`), Airflow's logs
+included.
 
 It runs at 07:30 (Asia/Shanghai), even when nothing has come, since silence makes targets fall
 behind, too; and whenever an ingest has changed a source, so that late loads are published the same
@@ -142,8 +148,24 @@ def nightly() -> DAG:
                 as_of = date.fromisoformat(run["as_of"])
                 log.info("notify: %s", jobs.notify(settings, catalog, as_of, run["run_id"]))
 
+        @task
+        def housekeeping() -> None:
+            """Clear away what nobody needs, Airflow's old logs included."""
+            from airflow.sdk.configuration import conf
+
+            from pipelines.housekeeping import clean
+
+            logs = Path(conf.get("logging", "base_log_folder"))
+            with mistakes_fail_at_once():
+                now = datetime.now(UTC).replace(tzinfo=None)
+                removals = clean(Settings(), now, extra_log_folders=[logs])
+            kinds = Counter(removal.kind for removal in removals)
+            freed = sum(removal.bytes for removal in removals)
+            listed = ", ".join(f"{count:,} {kind}" for kind, count in sorted(kinds.items()))
+            log.info("housekeeping: freed %.1f MB: %s", freed / 1e6, listed or "nothing was old")
+
         run = pace()
-        alerts(run) >> publish() >> notify(run)
+        alerts(run) >> publish() >> notify(run) >> housekeeping()
     return dag
 
 

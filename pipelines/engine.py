@@ -34,6 +34,7 @@ def open_duckdb(
         duckdb_url(path),
         connect_args=connect_args(settings, read_only=read_only),
         poolclass=NullPool if path else StaticPool,
+        pool_reset_on_return=None,  # a file that a full disk has broken lets nothing be rolled back
     )
 
     @event.listens_for(engine, "connect")

@@ -6,6 +6,7 @@ commands do not stage.
 
 from __future__ import annotations
 
+import os
 import shutil
 import uuid
 from collections import Counter
@@ -23,6 +24,7 @@ from pipelines.contracts.delivery import Delivery, Judgement, StagedChunk, Verdi
 from pipelines.errors import (
     CitybrainError,
     IncompatibleTableError,
+    StorageError,
     UsageError,
 )
 from pipelines.settings import Settings
@@ -159,14 +161,14 @@ def run(
             watch = counting(progress, done, len(found.pending))
             staged = stage(settings, catalog, chunk, report.run_id, number, watch)
             progress(f"loading {name}", done + len(chunk), len(found.pending))
-            loaded = load_staged(settings, catalog, [staged], report.run_id)
+            loaded = load_staged(settings, catalog, [staged], report.run_id, report.errors)
             judged |= {judgement.delivery.receipt: judgement for judgement in loaded}
         except CitybrainError as error:
             report.errors.append(str(error))
         except Exception as error:  # a defect must not take the other sources' night away
             told = {"source": name, "deliveries": len(chunk)} | logs.arisen(error)
             log.error("a chunk could not be taken in", **told)
-            report.errors.append(f"{name}: {type(error).__name__}: {error}; this is a defect")
+            report.errors.append(f"{name}: {type(error).__name__}; this is a defect, see the log")
         done += len(chunk)
     report.judgements = list(judged.values())
     shutil.rmtree(settings.staging / report.run_id, ignore_errors=True)
@@ -199,13 +201,17 @@ def discover(
     waiting: list[landing.Landed] = []
     with step(settings, run_id, "discover", source or "") as told:
         storage.require_all(settings)
-        landing.put_back(settings.landing)
+        errors: list[str] = []
+        try:
+            landing.put_back(settings.landing)
+        except OSError as error:  # what else lies in landing is taken all the same
+            errors.append(str(storage.explained(settings, "landing", error)))
         landing.clear_markers(settings.landing)
         landed, problems, waiting = landing.look(settings.landing, catalog, settle_seconds)
         wanted = [one for one in landed if source in (None, one.source) and _within(one, dates)]
         waiting = [one for one in waiting if source in (None, one.source) and _within(one, dates)]
         received: list[Delivery] = []
-        errors: list[str] = []
+        unkept: list[OSError] = []
         with logs.part("archive"):
             for number, one in enumerate(wanted, start=1):
                 try:
@@ -216,10 +222,14 @@ def discover(
                     log.debug("another run has taken a file", file=one.path.name)
                 except landing.UnreadableFileError as error:
                     problems.append(landing.unreadable(one, settings.landing, error))
-                except OSError as error:  # the archive's disk: nothing more can be received
-                    errors.append(str(storage.explained(settings, "archive", error)))
-                    break
+                except OSError as error:  # the archive's disk
+                    unkept.append(error)
+                    if not storage.is_full(error):  # nor will it take anything else
+                        break
                 progress("archiving", number, len(wanted))
+        if received:
+            os.sync()  # landing is cleared on the archive's word
+        errors += [str(storage.explained(settings, "archive", error)) for error in unkept[:1]]
         received.sort(key=lambda one: one.order)
         with open_warehouse(settings, f"run {run_id}, discover") as connection:
             done = ledger.recorded(connection, received)
@@ -230,9 +240,7 @@ def discover(
             pending, repeated = _without_repeats(fresh, ledger.newest_inputs(connection, fresh))
             load.record_unchanged(connection, repeated, run_id)
         unchanged = (*again, *repeated)
-        with logs.part("clear"):
-            for delivery in unchanged:
-                landing.clear(delivery, settings.landing)
+        errors += _clear(settings, unchanged)
         told.deliveries = len(received)
     return Discovery(
         tuple(pending),
@@ -321,12 +329,33 @@ def stage(
     return staged
 
 
-def load_staged(
-    settings: Settings, catalog: Catalog, staged: Sequence[StagedChunk], run_id: str
-) -> list[Judgement]:
-    """Load staged chunks of any sources, then clear their files from landing and staging."""
+def _clear(settings: Settings, taken: Iterable[Delivery]) -> list[str]:
+    """Remove the files of recorded deliveries from landing; what keeps some there, in words."""
     from pipelines.ingest import landing
 
+    kept: list[OSError] = []
+    with logs.part("clear"):
+        for delivery in taken:
+            try:
+                landing.clear(delivery, settings.landing)
+            except OSError as error:
+                kept.append(error)
+    then = f"files that were taken still lie there ({len(kept)}), and are not taken twice"
+    return [str(storage.explained(settings, "landing", error, then)) for error in kept[:1]]
+
+
+def load_staged(
+    settings: Settings,
+    catalog: Catalog,
+    staged: Sequence[StagedChunk],
+    run_id: str,
+    errors: list[str] | None = None,
+) -> list[Judgement]:
+    """Load staged chunks of any sources, then clear their files from landing and staging.
+
+    What keeps files in landing is appended to `errors`; without it StorageError is raised, when
+    everything is loaded.
+    """
     final: list[Judgement] = []
     name = ", ".join(sorted({chunk.source for chunk in staged}))
     with step(settings, run_id, "load", name) as told:
@@ -336,11 +365,9 @@ def load_staged(
                 source = catalog.sources[chunk.source]
                 metrics = catalog.metrics_of(source.name)
                 final += load.load_chunk(connection, chunk, source, metrics, run_id)
-        with logs.part("clear"):
-            for chunk in staged:
-                for judgement in chunk.judgements:
-                    landing.clear(judgement.delivery, settings.landing)
-                discard(chunk.folder)
+        kept = _clear(settings, (one.delivery for chunk in staged for one in chunk.judgements))
+        for chunk in staged:
+            discard(chunk.folder)
         told.deliveries = len(final)
         told.rows = sum(one.accounting.accepted for one in final if one.accounting)
     for judgement in final:
@@ -349,6 +376,10 @@ def load_staged(
             "delivery judged", run_id=run_id, delivery_id=judgement.delivery.delivery_id,
             delivery=str(judgement.delivery), verdict=judgement.verdict.value, **counts,
         )  # fmt: skip
+    if kept and errors is None:
+        raise StorageError(kept[0])
+    if errors is not None:
+        errors += kept
     return final
 
 
@@ -373,9 +404,14 @@ def discard(folder: Path) -> None:
 def finish(settings: Settings, catalog: Catalog, report: RunReport, started_at: datetime) -> None:
     """What follows the loads of a run: pace, alerts, publication, one digest."""
     run_id = report.run_id
+    stored = True
     try:
         report.paces = track(settings, catalog, report.as_of, run_id)
-        report.alerts = raise_alerts(settings, catalog, report.as_of, run_id)
+        try:
+            report.alerts = raise_alerts(settings, catalog, report.as_of, run_id)
+        except CitybrainError as error:  # figures are published without them
+            report.errors.append(str(error))
+            stored = False
         close_run(settings, catalog, report.as_of, run_id, started_at)
     except CitybrainError as error:
         report.errors.append(str(error))
@@ -384,6 +420,9 @@ def finish(settings: Settings, catalog: Catalog, report: RunReport, started_at: 
         report.generation = publish(settings, catalog, run_id)
     except CitybrainError as error:  # readers keep the last sound one, and people are told
         report.errors.append(str(error))
+    if not stored:
+        report.notified = "digest not sent: its alerts could not be stored"
+        return
     try:
         report.notified = notify(settings, catalog, report.as_of, run_id)
     except CitybrainError as error:
@@ -460,12 +499,13 @@ def publish(
             latest = ledger.latest_run(connection)
             stands = (ledger.last_position(connection), catalog.configuration_hash)
             if latest is not None and (latest.position, latest.configuration_hash) != stands:
-                again, started_at = new_run_id(), datetime.now(UTC).replace(tzinfo=None)
+                again = new_run_id()
                 apply_configuration(connection, catalog)
                 _store_pace(connection, catalog, latest.as_of, again)
-                ledger.record_run(
-                    connection, again, latest.as_of, started_at, catalog.configuration_hash, {}
-                )
+                ledger.record_run(  # still that night's, told anew
+                    connection, again, latest.as_of, latest.started_at,
+                    catalog.configuration_hash, {},
+                )  # fmt: skip
         with operations.open_operations(settings) as store:
             frames = operations.export(store)
         placed = publishing.publish(settings, catalog.sources, frames, operations.METADATA)

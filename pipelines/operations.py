@@ -74,7 +74,9 @@ _migrated: set[str] = set()  # URLs that this process has brought to the newest 
 def open_operations(settings: Settings) -> Iterator[sa.Connection]:
     """The operational database, migrated, in one transaction."""
     settings.data_dir.mkdir(parents=True, exist_ok=True)
-    engine = sa.create_engine(settings.operations_url)
+    url = settings.operations_url
+    patience = {"timeout": max(5.0, settings.lock_seconds)} if url.startswith("sqlite") else {}
+    engine = sa.create_engine(url, connect_args=patience)
     try:
         if settings.operations_url not in _migrated:
             # two processes that start together would both make its tables

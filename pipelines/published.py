@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipelines.errors import NotPublishedError
 from pipelines.settings import Settings
+from pipelines.storage import require
 
 if TYPE_CHECKING:
     import duckdb
@@ -27,13 +28,22 @@ READERS_FILE = "citybrain.duckdb"
 
 def path(settings: Settings | None = None) -> Path:
     """The file of the generation in place; NotPublishedError when there is none yet."""
-    file = (settings or Settings()).published / READERS_FILE
+    settings = settings or Settings()
+    file = settings.published / READERS_FILE
     if not file.exists():
+        require(settings, settings.published)
         raise NotPublishedError(f"nothing is published at {file}; run `citybrain run` first")
     # the generation itself, so that every generation is a database of its own to DuckDB
     inode = file.stat().st_ino
     generations = (file.parent / "generations").glob("*.duckdb")
-    return next((one for one in generations if one.stat().st_ino == inode), file)
+    return next((one for one in generations if _inode(one) == inode), file)
+
+
+def _inode(file: Path) -> int | None:
+    try:
+        return file.stat().st_ino
+    except FileNotFoundError:  # a publication has just retired it
+        return None
 
 
 def connect(settings: Settings | None = None) -> duckdb.DuckDBPyConnection:

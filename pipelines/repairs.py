@@ -65,9 +65,7 @@ def rebuild(
         shutil.rmtree(settings.staging / run_id, ignore_errors=True)
 
 
-def _purged(
-    settings: Settings, connection: sa.Connection, name: str
-) -> dict[str, sa.Row[Any]]:
+def _purged(settings: Settings, connection: sa.Connection, name: str) -> dict[str, sa.Row[Any]]:
     """A source's deliveries whose bytes were purged and have not been received again since."""
     from pipelines.ingest import archive
 
@@ -78,9 +76,7 @@ def _purged(
     }
 
 
-def _refuse_without_bytes(
-    provided: Mapping[str, int], purged: Mapping[str, sa.Row[Any]]
-) -> None:
+def _refuse_without_bytes(provided: Mapping[str, int], purged: Mapping[str, sa.Row[Any]]) -> None:
     """Rows whose raw bytes are gone cannot be built again: they are not thrown away unasked."""
     lost = [row for name, row in purged.items() if name in provided]
     if lost:

@@ -29,7 +29,9 @@ GONE = (
     "unable to open database file", "disk I/O error", "No such file or directory",
 )  # fmt: skip
 LOCKED = ("Could not set lock on file", "database is locked")
-DUCKDB_MEMORY = ("Out of Memory Error", "failed to allocate data", "could not allocate block")
+DUCKDB_MEMORY = (
+    "Out of Memory Error", "failed to pin block", "failed to allocate", "could not allocate",
+)  # fmt: skip
 MEMORY = "out of memory"
 AGAIN = (
     "then run again: what was not finished was not kept, and what waits in landing is still there"
@@ -49,9 +51,10 @@ def refused(error: BaseException) -> str | None:
     if isinstance(error, OSError):
         return error.strerror or type(error).__name__
     origin = getattr(error, "orig", None) or error  # SQLAlchemy wraps what a database raises
-    said = " ".join(str(origin).split()[:40])
+    text = str(origin)
+    said = " ".join(text.split()[:40])
     known = (*FULL, *READ_ONLY, *DAMAGED, *GONE, *LOCKED, *DUCKDB_MEMORY)
-    told = next((words for words in known if words in said), None)
+    told = next((words for words in known if words in text), None)
     if told in LOCKED:
         told = said  # it names who has it
     kinds = {f"{one.__module__.strip('_')}.{one.__name__}" for one in type(origin).__mro__}
@@ -97,8 +100,15 @@ def at(place: Path) -> Iterator[None]:
         raise
 
 
-def explained(settings: Settings, doing: str, error: BaseException) -> CitybrainError:
-    """What the machine refused while `doing` something, with the mend."""
+def is_full(error: OSError) -> bool:
+    """Whether something smaller might still find room."""
+    return error.errno in (errno.ENOSPC, errno.EDQUOT)
+
+
+def explained(
+    settings: Settings, doing: str, error: BaseException, then: str = AGAIN
+) -> CitybrainError:
+    """What the machine refused while `doing` something, with the mend, and what follows."""
     reason = refused(error) or type(error).__name__
     where = _place(settings, error)
     if any(words in reason for words in LOCKED):
@@ -108,10 +118,10 @@ def explained(settings: Settings, doing: str, error: BaseException) -> Citybrain
         )
     if reason == MEMORY or any(words in reason for words in DUCKDB_MEMORY):
         limit = f"CITYBRAIN_MEMORY_LIMIT is {settings.memory_limit}"
-        return StorageError(f"{doing}: {MEMORY} ({limit}); {_memory_mend(reason)}, {AGAIN}")
+        return StorageError(f"{doing}: {MEMORY} ({limit}); {_memory_mend(reason)}, {then}")
     if isinstance(where, Path):
-        return StorageError(f"{doing}: {where}: {reason} ({free(where)}); {_mend(reason)}, {AGAIN}")
-    return StorageError(f"{doing}: {where}: {reason}; see whether it answers, {AGAIN}")
+        return StorageError(f"{doing}: {where}: {reason} ({free(where)}); {_mend(reason)}, {then}")
+    return StorageError(f"{doing}: {where}: {reason}; see whether it answers, {then}")
 
 
 def _place(settings: Settings, error: BaseException) -> Path | str:

@@ -1,23 +1,34 @@
-"""Commands that look after a deployment: doctor."""
+"""Commands that look after a deployment: doctor, clean."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from pipelines.cli.terminal import SHANGHAI, Json, command, console
+from pipelines.cli.terminal import (
+    SHANGHAI,
+    Json,
+    command,
+    console,
+    keep_log,
+    parse_day,
+    past_day,
+)
+from pipelines.errors import UsageError
 from pipelines.settings import Settings
 
 if TYPE_CHECKING:
     from pipelines.doctor import Finding
+    from pipelines.housekeeping import Removal
 
+SHOWN = 20  # things of a kind that a table names one by one
 STYLES = {"ok": "green", "warning": "yellow", "failure": "bold red"}
 
 
@@ -61,3 +72,66 @@ def show_findings(console: Console, findings: Sequence[Finding]) -> None:
         drawn.add_row(Text(finding.level, STYLES[finding.level]), Text(finding.check), message)
     console.print(drawn)
     console.print(verdict(findings), markup=False)
+
+
+@command()
+def clean(
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="List what would go, and change nothing.")
+    ] = False,
+    purge_before: Annotated[
+        str | None,
+        typer.Option(
+            "--purge-archive-before",
+            metavar="DATE",
+            help="Delete the raw bytes of all deliveries received before this day, needed or not.",
+        ),
+    ] = None,
+    reason: Annotated[str, typer.Option(help="Why they are deleted; recorded.")] = "",
+    as_json: Json = False,
+) -> None:
+    """Clear away what nobody needs: leftovers, old logs, generations; compress the archive.
+
+    Bytes that a rebuild needs are kept unless --purge-archive-before tells otherwise.
+
+    JSON: {dry_run, freed (bytes), removals: a list of {kind (leftover, generation, log, archive,
+    compressed, entries), what, why, bytes}}.
+
+    Examples: `citybrain clean --dry-run` ·
+    `citybrain clean --purge-archive-before 2020-01-01 --reason "保存期满"`
+    """
+    from pipelines import housekeeping
+    from pipelines.cli import rendering
+
+    day = past_day(parse_day(purge_before)) if purge_before else None
+    if (day is None) != (not reason.strip()):
+        raise UsageError("say --purge-archive-before and --reason together")
+    settings = Settings()
+    if not dry_run and settings.data_dir.is_dir():
+        keep_log(settings)
+    now = datetime.now(UTC).replace(tzinfo=None)
+    removals = housekeeping.clean(settings, now, dry_run, day, reason)
+    freed = sum(removal.bytes for removal in removals)
+    if as_json:
+        told = {"dry_run": dry_run, "freed": freed, "removals": [asdict(one) for one in removals]}
+        typer.echo(rendering.as_json(told))
+    else:
+        show_removals(console, removals)
+        console.print(f"{'would free' if dry_run else 'freed'} {freed / 1e6:,.1f} MB")
+
+
+def show_removals(console: Console, removals: Sequence[Removal]) -> None:
+    """What goes, the first few of each kind by name."""
+    from pipelines.cli import rendering
+
+    kinds: dict[str, list[Removal]] = {}
+    for removal in removals:
+        kinds.setdefault(removal.kind, []).append(removal)
+    rows = []
+    for kind, found in kinds.items():
+        rows += [(kind, one.what, one.why, f"{one.bytes:,}") for one in found[:SHOWN]]
+        if len(found) > SHOWN:
+            rest = sum(one.bytes for one in found[SHOWN:])
+            rows.append((kind, f"… and {len(found) - SHOWN:,} more (--json)", "", f"{rest:,}"))
+    if rows:
+        console.print(rendering.table("", ("kind", "what", "why", "bytes #"), rows))

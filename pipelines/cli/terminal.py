@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from pipelines import __version__
+from pipelines import __version__, storage
 from pipelines.contracts.catalog import Catalog, load_catalog
 from pipelines.errors import CitybrainError, UsageError
 from pipelines.settings import Settings
@@ -60,7 +60,10 @@ DateRange = Annotated[
 
 
 def command(**options: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Register a command; our own errors become one line on standard error and an exit code."""
+    """Register a command; errors that a person can mend become a line on standard error.
+
+    Those are our own, and what the machine refuses.
+    """
 
     def register(function: Callable[..., Any]) -> Callable[..., Any]:
         @app.command(**options)
@@ -69,9 +72,7 @@ def command(**options: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]
             try:
                 return function(*args, **kwargs)
             except CitybrainError as error:
-                for line in str(error).splitlines():
-                    messages.print(f"error: {line}", style="red", markup=False, soft_wrap=True)
-                raise typer.Exit(error.exit_code) from None
+                raise _failed(error) from None
             except ValidationError as error:
                 if error.title != Settings.__name__:
                     raise
@@ -79,10 +80,22 @@ def command(**options: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]
                     name = f"CITYBRAIN_{fault['loc'][0]}".upper()
                     messages.print(f"error: {name}: {fault['msg']}", style="red", markup=False)
                 raise typer.Exit(UsageError.exit_code) from None
+            except BrokenPipeError:  # nobody reads on, as after `| head`
+                raise
+            except Exception as error:
+                if storage.refused(error) is None:
+                    raise
+                raise _failed(storage.explained(Settings(), function.__name__, error)) from None
 
         return guarded
 
     return register
+
+
+def _failed(error: CitybrainError) -> typer.Exit:
+    for line in str(error).splitlines():
+        messages.print(f"error: {line}", style="red", markup=False, soft_wrap=True)
+    return typer.Exit(error.exit_code)
 
 
 def keep_log(settings: Settings) -> None:

@@ -41,6 +41,11 @@ def examine(settings: Settings, today: date, now: datetime) -> Iterator[Finding]
     for name, check in CHECKS.items():
         try:
             yield from list(check(visit))
+        except OSError as error:
+            yield failure(
+                name, f"could not be checked: {error.strerror}: {error.filename}",
+                "let this user read it, and see whether its disk is mounted",
+            )  # fmt: skip
         except Exception as error:
             yield failure(
                 name, f"could not be checked: {type(error).__name__}: {in_a_line(error)}",

@@ -61,14 +61,21 @@ def calendars(visit: Visit) -> Iterator[Finding]:
 def last_run(visit: Visit) -> Iterator[Finding]:
     """When a run was last finished, and which steps have failed since the night before."""
     last = visit.ledger
-    if last is None or last.finished_at is None:
+    if last is None and (visit.warehouse.is_hidden or visit.copy.is_hidden):
+        yield warning(
+            "last run", "not known: neither the warehouse nor the published copy can be read",
+            "see what is said of them",
+        )  # fmt: skip
+    elif last is None or last.started_at is None:
         yield warning("last run", "no run has ever finished", "citybrain run")
-    elif visit.now - last.finished_at > NIGHT:
+    elif visit.now - last.started_at > NIGHT:
         yield failure(
-            "last run", f"no run has finished since {at(last.finished_at)}", "see the scheduler"
+            "last run",
+            f"no run has finished since that of {at(last.started_at)}",
+            "see the scheduler",
         )
     else:
-        yield fine("last run", f"{last.run_id} finished at {at(last.finished_at)}")
+        yield fine("last run", f"{last.run_id} of {at(last.started_at)} finished")
     yield from _failed_steps(visit)
 
 
@@ -124,9 +131,14 @@ def _waiting(visit: Visit, landed: list[landing.Landed]) -> Iterator[Finding]:
 
 
 def _left_in_staging(visit: Visit) -> Iterator[Finding]:
-    folder = visit.settings.staging
-    changes = [_changed(one) for one in folder.iterdir()] if folder.is_dir() else []
-    left = [moment for moment in changes if moment is not None and visit.now - moment > DAY]
+    """Folders that `citybrain clean` takes for left over: nothing in them changes any more."""
+    folder, age = visit.settings.staging, timedelta(hours=visit.settings.leftover_hours)
+    runs = list(folder.iterdir()) if folder.is_dir() else []
+    changes = [
+        max((moment for one in (run, *run.rglob("*")) if (moment := _changed(one))), default=None)
+        for run in runs
+    ]
+    left = [moment for moment in changes if moment is not None and visit.now - moment > age]
     if left:
         yield warning(
             "landing", f"{counted(len(left), 'folder')} of runs that were never finished in "

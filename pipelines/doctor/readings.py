@@ -48,7 +48,7 @@ class Ledger:
     position: int
     configuration: str | None
     run_id: str | None
-    finished_at: datetime | None
+    started_at: datetime | None  # of the last run that finished
     newest: datetime | None
 
 
@@ -66,6 +66,11 @@ class Reading:
     opened_by: str | None = None
     trouble: str | None = None
     generation: int | None = None
+
+    @property
+    def is_hidden(self) -> bool:
+        """Whether there is something that could not be looked into."""
+        return bool(self.busy or self.opened_by or self.trouble or self.schema) and not self.ledger
 
 
 @dataclass(frozen=True)
@@ -178,7 +183,7 @@ def _ledger(connection: sa.Connection) -> Ledger:
         position=ledger.last_position(connection),
         configuration=configuration[0].hash if configuration else None,
         run_id=latest.run_id if latest else None,
-        finished_at=latest.finished_at if latest else None,
+        started_at=latest.started_at if latest else None,
         newest=rows(connection, NEWEST_ENTRY)[0][0],
     )
 
@@ -193,9 +198,9 @@ def read_operations(settings: Settings, steps: int = 1000) -> Operations:
     except Exception:  # the text of the error is the URL
         return Operations("CITYBRAIN_OPS_URL", trouble="it is no database URL")
     where = url.set(query={}).render_as_string(hide_password=True)
-    if url.get_backend_name() == "sqlite" and not Path(url.database or "").is_file():
-        return Operations(where)
     try:
+        if url.get_backend_name() == "sqlite" and not Path(url.database or "").is_file():
+            return Operations(where)  # a connection would make the file
         arguments = TIMEOUTS.get(url.get_backend_name(), {})
         engine = sa.create_engine(url, connect_args=arguments, poolclass=sa.NullPool)
         try:

@@ -7,7 +7,7 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 
 from pipelines import storage
-from pipelines.doctor.readings import WAREHOUSE_LOCK, holder, lock
+from pipelines.doctor.readings import holder, lock
 from pipelines.doctor.visit import (
     Finding,
     Visit,
@@ -18,10 +18,8 @@ from pipelines.doctor.visit import (
     warning,
 )
 from pipelines.published import READERS_FILE
-from pipelines.warehouse.connection import Schema
+from pipelines.warehouse.connection import HELD, Schema
 from pipelines.warehouse.publish import pinned_to
-
-LOCKS = (WAREHOUSE_LOCK, "publish.lock", "operations.lock")
 
 
 def locks(visit: Visit) -> Iterator[Finding]:
@@ -32,7 +30,7 @@ def locks(visit: Visit) -> Iterator[Finding]:
             "locks", f"{elsewhere} has {visit.settings.warehouse} open: no run can open it",
             "close it there, and let it read the published copy",
         )  # fmt: skip
-    found = [finding for name in LOCKS for finding in _lock(visit, name)]
+    found = [finding for name in HELD for finding in _lock(visit, name)]
     yield from found or ([] if elsewhere else [fine("locks", "all free")])
 
 
@@ -70,10 +68,9 @@ def warehouse(visit: Visit) -> Iterator[Finding]:
     """Whether the warehouse opens, and how far its schema is."""
     file, found = visit.settings.warehouse, visit.warehouse
     if found.trouble:
-        damaged = any(words in found.trouble for words in storage.DAMAGED)
         yield failure(
             "warehouse", f"it cannot be opened: {found.trouble}",
-            f"put a backup in the place of {file}" if damaged else "see what it names",
+            _mend(found.trouble, f"put a backup in the place of {file}"),
         )  # fmt: skip
     elif found.busy:
         yield fine("warehouse", "not looked into: it is being written (see locks)")
@@ -85,6 +82,15 @@ def warehouse(visit: Visit) -> Iterator[Finding]:
         size = megabytes(file.stat().st_size)
         position = f", ledger position {found.ledger.position}" if found.ledger else ""
         yield _far("warehouse", "warehouse", found.schema, f"{size}{position}")
+
+
+def _mend(trouble: str, damage: str) -> str:
+    """What mends a DuckDB file that does not open; `damage` is what mends one that is damaged."""
+    if any(words in trouble for words in storage.DAMAGED):
+        return damage
+    if "memory" in trouble.lower():
+        return "correct CITYBRAIN_MEMORY_LIMIT"
+    return "see what it names"
 
 
 def _far(check: str, store: str, schema: Schema, besides: str) -> Finding:
@@ -120,7 +126,8 @@ def published_copy(visit: Visit) -> Iterator[Finding]:
     if found.trouble:
         yield failure(
             "published", f"{settings.published / READERS_FILE} cannot be opened: {found.trouble}",
-            "citybrain rollback gives readers the one before; citybrain publish makes a new one",
+            _mend(found.trouble, "citybrain publish makes a new one, citybrain rollback gives "
+                  "readers the one before"),
         )  # fmt: skip
         return
     if found.ledger is None:

@@ -184,16 +184,15 @@ def _write(place: Path, packed: Path) -> None:
     unfinished = Path(name)
     try:
         with os.fdopen(handle, "wb") as file:
-            _pack(place, file)
-            file.flush()
-            os.fsync(file.fileno())
+            _pack(place, file)  # and closes it
+        _sync(unfinished, os.O_RDONLY)
         if not _is_sound(unfinished, place.name):
             raise StorageError(f"{unfinished} did not read back as it was written: see whether "
                                "its disk is sound")  # fmt: skip
         status = place.stat()
         os.utime(unfinished, ns=(status.st_atime_ns, status.st_mtime_ns))
         unfinished.replace(packed)
-        _sync_folder(packed.parent)
+        _sync(packed.parent, os.O_RDONLY | os.O_DIRECTORY)
     finally:
         unfinished.unlink(missing_ok=True)
 
@@ -219,8 +218,8 @@ def _is_sound(packed: Path, sha256: str) -> bool:
     return digest.hexdigest() == sha256
 
 
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+def _sync(path: Path, how: int) -> None:
+    handle = os.open(path, how)
     try:
         os.fsync(handle)
     finally:

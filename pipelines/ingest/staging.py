@@ -50,7 +50,7 @@ def stage(
 
     try:
         return attempt(deliveries, progress)
-    except (UsageError, StorageError, OSError, MemoryError):  # of this machine, and no delivery's fault
+    except (UsageError, StorageError, OSError, MemoryError):  # this machine's, no delivery's
         raise
     except Exception as error:
         if refused(error):

@@ -6,24 +6,35 @@ import fcntl
 import json
 import os
 import re
+import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 import pyarrow as pa
 import sqlalchemy as sa
 
 from pipelines.engine import open_duckdb, sql
 from pipelines.errors import NewerSchemaError, WarehouseBusyError
+from pipelines.published import READERS_FILE
 from pipelines.settings import SQL, Settings
+from pipelines.storage import LOCKED
 
 if TYPE_CHECKING:
     from alembic.config import Config
 
 POLL_SECONDS = 0.2
+HOLDER = re.compile(r"lock is held in (?P<program>.*?) \(PID (?P<pid>\d+)\)")
+HELD = {  # what a lock file guards
+    "warehouse.lock": "the warehouse",
+    "operations.lock": "the operational database",
+    "publish.lock": "the published folder",
+    "readers.lock": "the published folder",
+    "housekeeping.lock": "housekeeping",
+}
 STORES = {"warehouse": "warehouse", "operations": "operational database"}
 OUR_REVISION = re.compile(r"[a-z]\d{4}")
 
@@ -33,33 +44,99 @@ def open_warehouse(settings: Settings, purpose: str) -> Iterator[sa.Connection]:
     """The warehouse, migrated, in autocommit; waits its turn behind other writers.
 
     The lock is the operating system's, so that a killed process leaves none behind. Raises
-    WarehouseBusyError naming the holder when it is not free within `settings.lock_seconds`.
+    WarehouseBusyError naming the holder when it is not free within `settings.lock_seconds`; so
+    long it waits, too, for other programs to close the file, which ask for no lock of ours.
     """
-    settings.data_dir.mkdir(parents=True, exist_ok=True)
     with writer_lock(settings, purpose):
-        engine = open_duckdb(settings.warehouse, settings)
+        file = settings.warehouse
+        if not file.exists() or file.stat().st_size == 0:
+            _create(settings)
+        with opened(file, settings) as connection:
+            migrate(connection, "warehouse")
+            yield connection
+
+
+def _create(settings: Settings) -> None:
+    """Make the warehouse aside: of a file that a full disk or a kill cuts short nothing is left."""
+    unfinished = settings.warehouse.with_name(f".{settings.warehouse.name}.unfinished")
+    try:
+        remove_database(unfinished)
+        with opened(unfinished, settings) as connection:
+            migrate(connection, "warehouse")
+            run(connection, "CHECKPOINT")
+        unfinished.replace(settings.warehouse)
+    finally:
+        remove_database(unfinished)
+
+
+def remove_database(file: Path) -> None:
+    """Delete a DuckDB file that nobody has open, its log and what it spilled, as far as there."""
+    for leftover in file.parent.glob(f"{file.name}*"):
+        leftover.unlink() if leftover.is_file() else shutil.rmtree(leftover)
+
+
+@contextmanager
+def opened(file: Path, settings: Settings) -> Iterator[sa.Connection]:
+    """A DuckDB file in autocommit, closed again whatever happened to it."""
+    engine = open_duckdb(file, settings)
+    connection = _connected(engine, file, settings)
+    try:
+        yield connection.execution_options(isolation_level="AUTOCOMMIT")
+    finally:
+        with suppress(sa.exc.SQLAlchemyError):  # a full disk may have broken it for good
+            connection.close()
+        engine.dispose()
+
+
+def _connected(engine: sa.Engine, file: Path, settings: Settings) -> sa.Connection:
+    """A connection, as soon as no other program has the file open."""
+    deadline = time.monotonic() + settings.lock_seconds
+    while True:
         try:
-            with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-                migrate(connection, "warehouse")
-                yield connection
-        finally:
-            engine.dispose()
+            return engine.connect()
+        except sa.exc.OperationalError as error:
+            said = str(error.orig)
+            if not any(words in said for words in LOCKED):
+                raise
+            if time.monotonic() < deadline:
+                time.sleep(POLL_SECONDS)
+                continue
+            held = HOLDER.search(said)
+            holder = f"process {held['pid']} ({held['program']})" if held else "another program"
+            raise WarehouseBusyError(
+                f"{holder} has the warehouse's file open, {file}: close it there, and let it read "
+                f"the published copy, {settings.published / READERS_FILE}"
+            ) from None
 
 
 @contextmanager
 def writer_lock(settings: Settings, purpose: str, name: str = "warehouse.lock") -> Iterator[None]:
-    """Hold a lock file of the data folder."""
+    """Hold a lock file of the data folder, and say in it who does; WarehouseBusyError if busy."""
     settings.data_dir.mkdir(parents=True, exist_ok=True)
-    with (settings.data_dir / name).open("a+", encoding="utf-8") as lock:
-        _wait_for(lock, settings.lock_seconds)
-        lock.truncate(0)
-        lock.write(json.dumps({"pid": os.getpid(), "purpose": purpose, "since": _now()}))
-        lock.flush()
-        yield
-        lock.truncate(0)
+    with (settings.data_dir / name).open("a+b", buffering=0) as lock:
+        _wait_for(lock, settings.lock_seconds, name)
+        _sign(lock, {"pid": os.getpid(), "purpose": purpose, "since": _now()})
+        try:
+            yield
+        finally:
+            _sign(lock, {})
 
 
-def _wait_for(lock: Any, seconds: float) -> None:
+def _sign(lock: BinaryIO, holder: Mapping[str, object]) -> None:
+    """Say who holds the lock; a full disk takes only the name from it."""
+    with suppress(OSError):
+        lock.truncate(0)
+        lock.write(json.dumps(holder).encode())
+
+
+def _holder(lock: BinaryIO) -> Mapping[str, object]:
+    lock.seek(0)
+    with suppress(ValueError):
+        return dict(json.loads(lock.read()))
+    return {}
+
+
+def _wait_for(lock: BinaryIO, seconds: float, name: str) -> None:
     deadline = time.monotonic() + seconds
     while True:
         try:
@@ -68,10 +145,9 @@ def _wait_for(lock: Any, seconds: float) -> None:
             if time.monotonic() < deadline:
                 time.sleep(POLL_SECONDS)
                 continue
-            lock.seek(0)
-            holder = json.loads(lock.read() or "{}")
+            holder = _holder(lock)
             raise WarehouseBusyError(
-                f"the warehouse is in use by process {holder.get('pid', '?')} "
+                f"{HELD.get(name, name)} is in use by process {holder.get('pid', '?')} "
                 f"({holder.get('purpose', '?')}) since {holder.get('since', '?')} UTC; "
                 "wait for it, or raise CITYBRAIN_LOCK_SECONDS"
             ) from None
@@ -114,14 +190,24 @@ class Schema(NamedTuple):
 
 def schema(connection: sa.Connection, store: str) -> Schema:
     """How far a store's schema is; it changes nothing."""
-    from alembic.migration import MigrationContext
     from alembic.script import ScriptDirectory
     from duckdb_sqlalchemy import alembic_impl  # noqa: F401 - tells Alembic of DuckDB
 
     scripts = ScriptDirectory.from_config(_migrations(store))
     known = [script.revision for script in scripts.walk_revisions()]  # the newest first
-    there = MigrationContext.configure(connection).get_current_heads()
+    there = _revisions(connection)
     return Schema(", ".join(there) or None, known[0], set(there) <= set(known))
+
+
+def _revisions(connection: sa.Connection) -> Sequence[str]:
+    from alembic.migration import MigrationContext
+
+    if connection.dialect.name != "duckdb":
+        return MigrationContext.configure(connection).get_current_heads()
+    # Alembic would ask with a bound value, for which DuckDB loads pandas
+    if not rows(connection, "FROM duckdb_tables() WHERE table_name = 'alembic_version'"):
+        return ()
+    return [row.version_num for row in rows(connection, "FROM alembic_version")]
 
 
 def migrate(connection: sa.Connection, store: str) -> None:
@@ -129,17 +215,30 @@ def migrate(connection: sa.Connection, store: str) -> None:
 
     Raises NewerSchemaError when the store has one that this version does not know.
     """
-    from alembic import command
-
     found = schema(connection, store)
     if found.there == found.newest:
         return
     if not found.known:
         said, mend = found.refusal()
         raise NewerSchemaError(f"this {STORES[store]} {said}; {mend}")
+    upgrade(connection, store, found.newest)
+
+
+def upgrade(connection: sa.Connection, store: str, revision: str) -> None:
+    """Bring a store to a later revision: all the way or, when it is killed or fails, not at all."""
+    from alembic import command
+
     config = _migrations(store)
     config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    if not connection.in_transaction():  # so that Alembic neither begins one nor commits it
+        connection.begin()
+    if connection.dialect.name == "duckdb":
+        with transaction(connection):
+            command.upgrade(config, revision)
+        return
+    if connection.dialect.name == "sqlite":  # its driver begins none for CREATE TABLE
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+    command.upgrade(config, revision)
 
 
 def _migrations(store: str) -> Config:

@@ -17,13 +17,16 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
-from pipelines.engine import literal, open_duckdb, quoted
+from pipelines.engine import literal, quoted
 from pipelines.errors import NotPublishedError, UsageError, VerificationError
 from pipelines.published import READERS_FILE
 from pipelines.settings import SHANGHAI, SQL, Settings
+from pipelines.storage import at, require
 from pipelines.warehouse.connection import (
     duckdb_of,
     open_warehouse,
+    opened,
+    remove_database,
     rows,
     run,
     writer_lock,
@@ -34,6 +37,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     import pandas as pd
+
+PLACING = "readers.lock"  # held for a moment: a rollback need not wait for a build
 
 
 @dataclass(frozen=True)
@@ -59,7 +64,8 @@ def publish(
     Readers pinned by a rollback stay where they are. Raises VerificationError, and leaves
     readers alone, when a source's rows are not those that the ledger says. One at a time.
     """
-    with writer_lock(settings, "publish", "publish.lock"):
+    require(settings, settings.published)
+    with writer_lock(settings, "publish", "publish.lock"), at(settings.published):
         return _publish(settings, sources, operations, comments)
 
 
@@ -71,32 +77,44 @@ def _publish(
 ) -> Generation:
     folder = settings.published / "generations"
     folder.mkdir(parents=True, exist_ok=True)
-    for leftover in folder.glob(".building*"):
-        leftover.unlink()
     number = max(_numbers(settings), default=0) + 1
+    path = _path(settings, number)
     building = folder / f".building-{number:06}.duckdb"
+    remove_database(folder / ".building")  # of a publication that was killed
+    try:
+        position, counted = _build(settings, building, number, sources, operations, comments)
+        _sync(building)
+        building.replace(path)
+    finally:
+        remove_database(building)
+    with writer_lock(settings, "publish", PLACING):
+        pinned = pinned_to(settings)
+        if pinned is None:
+            _put_in_place(settings, path)
+        _retire(settings)
+    return Generation(number, path, pinned is None, pinned is not None, position, counted)
+
+
+def _build(
+    settings: Settings,
+    building: Path,
+    number: int,
+    sources: Iterable[str],
+    operations: Mapping[str, pd.DataFrame],
+    comments: sa.MetaData,
+) -> tuple[int, int]:
+    """Make a generation's file: the ledger position that it knows, and its rows."""
     with open_warehouse(settings, "publish") as connection:
         run(connection, "CHECKPOINT")
         shutil.copyfile(settings.warehouse, building)
-    engine = open_duckdb(building, settings)
-    try:
-        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-            counted = verify(connection, sources)
-            _add_operations(connection, operations, comments)
-            _add_marts(connection)
-            position = _add_generation(connection, number)
-            run(connection, "CHECKPOINT")
-    finally:
-        engine.dispose()
+    with opened(building, settings) as connection:
+        counted = verify(connection, sources)
+        _add_operations(connection, operations, comments)
+        _add_marts(connection)
+        position = _add_generation(connection, number)
+        run(connection, "CHECKPOINT")
     building.chmod(0o444)
-    path = folder / f"{number:06}.duckdb"
-    _sync(building)
-    building.replace(path)
-    pinned = pinned_to(settings)
-    if pinned is None:
-        _put_in_place(settings, path)
-    _retire(settings)
-    return Generation(number, path, pinned is None, pinned is not None, position, counted)
+    return position, counted
 
 
 def verify(connection: sa.Connection, sources: Iterable[str]) -> int:
@@ -129,6 +147,12 @@ def verify(connection: sa.Connection, sources: Iterable[str]) -> int:
 
 def rollback(settings: Settings, number: int | None = None) -> Generation:
     """Put an older generation in place and pin readers to it; None is the one before theirs."""
+    require(settings, settings.published)
+    with writer_lock(settings, "rollback", PLACING), at(settings.published):
+        return _roll_back(settings, number)
+
+
+def _roll_back(settings: Settings, number: int | None) -> Generation:
     numbers = _numbers(settings)
     if not numbers:
         raise NotPublishedError("nothing was published yet; run `citybrain run`")
@@ -142,8 +166,10 @@ def rollback(settings: Settings, number: int | None = None) -> Generation:
         known = ", ".join(map(str, numbers))
         raise UsageError(f"generation {number} is not kept; there are {known}")
     path = _path(settings, number)
-    (settings.published / "pinned").write_text(f"{number}\n", encoding="utf-8")
+    pin = settings.published / ".pinned"
+    pin.write_text(f"{number}\n", encoding="utf-8")
     _put_in_place(settings, path)
+    pin.replace(settings.published / "pinned")
     return Generation(number, path, in_place=True, pinned=True)
 
 
@@ -156,7 +182,7 @@ def pinned_to(settings: Settings) -> int | None:
     """The generation that a rollback pinned readers to."""
     try:
         return int((settings.published / "pinned").read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    except (FileNotFoundError, ValueError):  # empty, when the disk was full
         return None
 
 
@@ -200,8 +226,10 @@ def retirable(settings: Settings) -> list[Path]:
     numbers = _numbers(settings)
     last_of_day = {_day(_path(settings, number)): number for number in numbers}
     days = sorted(last_of_day)[-settings.keep_days :] if settings.keep_days else []
-    kept = {last_of_day[day] for day in days} | {*numbers[-settings.keep_generations :]}
-    kept |= {_current(settings) or 0, pinned_to(settings) or 0}
+    kept = {
+        *numbers[-settings.keep_generations :], *(last_of_day[day] for day in days),
+        _current(settings), pinned_to(settings),
+    }  # fmt: skip
     return [_path(settings, number) for number in numbers if number not in kept]
 
 

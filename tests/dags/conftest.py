@@ -134,6 +134,6 @@ def last_line(output: str) -> Any:
 
 def run(command: list[str], env: dict[str, str]) -> str:
     """The standard output of a program that must succeed."""
-    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=900)
     assert done.returncode == 0, f"{done.stdout[-3000:]}\n{done.stderr[-6000:]}"
     return done.stdout

@@ -103,6 +103,7 @@ def test_the_night_runs_by_the_clock_or_when_any_source_has_changed(parse: Parse
         "alerts": ["pace"],
         "publish": ["alerts"],
         "notify": ["pace", "publish"],
+        "housekeeping": ["notify"],
     }
     assert {task["pool"] for task in dag["tasks"].values()} == {"warehouse"}
     assert set(dag["params"]) == {"as_of"}

@@ -107,7 +107,7 @@ def test_a_night_from_landing_to_publication(run_dags: RunDags, airflow_home: Pa
     }
     assert states(watched) == {"look": "skipped"}, "nothing is left that could be announced"
     assert {*states(visited).values()} == {*states(published).values()} == {"success"}
-    assert sorted(states(published)) == ["alerts", "notify", "pace", "publish"]
+    assert sorted(states(published)) == ["alerts", "housekeeping", "notify", "pace", "publish"]
     warehouse = tmp_path / "warehouse.duckdb"
     assert sorted(ask(warehouse, LEDGER)) == [
         ("app_visits", "zwfw", "accepted", 1, 1, 0),

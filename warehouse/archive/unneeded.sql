@@ -63,8 +63,8 @@ needed AS (
 SELECT receipts.sha256, receipts.delivery_id
 FROM receipts
 LEFT JOIN needed USING (delivery_id)
+WINDOW same_bytes AS (PARTITION BY receipts.sha256)
 QUALIFY
     max(receipts.received_at) OVER same_bytes < $before
     AND count(needed.delivery_id) OVER same_bytes = 0
-WINDOW same_bytes AS (PARTITION BY receipts.sha256)
 ORDER BY receipts.sha256, receipts.delivery_id

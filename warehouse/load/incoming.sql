@@ -1,32 +1,39 @@
 -- grain: one row per partition that the wave brings, with what stands against it
 CREATE OR REPLACE TEMP TABLE incoming AS
-WITH receipts AS (
+WITH there AS (
+    SELECT
+        given.position, provider.department, provider.business_date, provider.delivery_id,
+        provider.received_at, provider.first_received_at, provider.known_until
+    FROM given
+    INNER JOIN delivery_partition AS provider
+        ON
+            given.source = provider.source
+            AND given.department = provider.department
+            AND given.business_date = provider.business_date
+            AND given.part = provider.part
+    WHERE
+        provider.known_until IS NULL
+        -- what a person took away is not made up for by what had come before it
+        OR provider.delivery_id IN (SELECT delivery_id FROM decision WHERE kind = 'withdraw')
+),
+
+receipts AS (
     -- bytes that came again, unchanged, were received again
-    SELECT delivery.delivery_id, max(delivery.received_at) AS received_at
+    SELECT delivery_id, max(received_at) AS received_at
     FROM delivery
-    WHERE delivery.source IN (SELECT source FROM given)
-    GROUP BY delivery.delivery_id
+    SEMI JOIN there USING (delivery_id)
+    GROUP BY delivery_id
 ),
 
 standing AS (
     SELECT
-        given.position, given.department, given.business_date,
+        there.position, there.department, there.business_date,
         max({'at': greatest(there.received_at, receipts.received_at), 'id': there.delivery_id})
             AS newest,
         min(there.first_received_at) FILTER (there.known_until IS NULL) AS first_received_at
-    FROM given
-    INNER JOIN delivery_partition AS there
-        ON
-            given.source = there.source
-            AND given.department = there.department
-            AND given.business_date = there.business_date
-            AND given.part = there.part
+    FROM there
     LEFT JOIN receipts ON there.delivery_id = receipts.delivery_id AND there.known_until IS NULL
-    WHERE
-        there.known_until IS NULL
-        -- what a person took away is not made up for by what had come before it
-        OR there.delivery_id IN (SELECT delivery_id FROM decision WHERE kind = 'withdraw')
-    GROUP BY given.position, given.department, given.business_date
+    GROUP BY there.position, there.department, there.business_date
 )
 
 SELECT

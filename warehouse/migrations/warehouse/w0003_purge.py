@@ -18,6 +18,8 @@ COLUMNS = {
 def upgrade() -> None:
     body = ", ".join(f"{name} {declared}" for name, (declared, _) in COLUMNS.items())
     op.execute(f"CREATE TABLE purge ({body})")
-    op.execute("COMMENT ON TABLE purge IS '原件清除记录：归档中已删除的原始文件；再次收到的仍会归档'")
+    op.execute(
+        "COMMENT ON TABLE purge IS '原件清除记录：归档中已删除的原始文件；再次收到的仍会归档'"
+    )
     for name, (_, said) in COLUMNS.items():
         op.execute(f"COMMENT ON COLUMN purge.{name} IS '{said}'")
