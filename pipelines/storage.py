@@ -17,9 +17,8 @@ from pipelines.errors import CitybrainError, StorageError, WarehouseBusyError
 from pipelines.settings import Settings
 
 MOUNTS = ".mounts.json"  # in the data folder: which of its folders have disks of their own
-FULL = (
-    "No space left on device", "disk is full", "Disk quota exceeded", "max_temp_directory_size",
-)  # fmt: skip
+NO_ROOM = "no room to spill into"
+FULL = ("No space left on device", "disk is full", "Disk quota exceeded", NO_ROOM)
 READ_ONLY = (
     "Read-only file system", "readonly database", "Permission denied", "Operation not permitted",
 )  # fmt: skip
@@ -57,6 +56,8 @@ def refused(error: BaseException) -> str | None:
     told = next((words for words in known if words in text), None)
     if told in LOCKED:
         told = said  # it names who has it
+    if "max_temp_directory_size" in text:  # what DuckDB calls a disk that is full
+        told = NO_ROOM
     kinds = {f"{one.__module__.strip('_')}.{one.__name__}" for one in type(origin).__mro__}
     if kinds & {"duckdb.IOException", "duckdb.OutOfMemoryException"}:
         return told or said
