@@ -81,13 +81,13 @@ def ingest(source: Source) -> DAG:
         @task(pool=WAREHOUSE)
         def discover() -> list[list[dict[str, Any]]]:
             """Archive what has landed; chunks of the deliveries that are new."""
-            from pipelines import jobs
+            from pipelines import intake
 
             with mistakes_fail_at_once():
                 dates = dates_of_run()
                 settings = Settings()
                 catalog = sound_catalog(settings.config_dir, source.name)
-                found = jobs.discover(
+                found = intake.discover(
                     settings, catalog, run_name(), dates, source.name,
                     settle_seconds=settings.settle_seconds,
                 )  # fmt: skip
@@ -96,7 +96,7 @@ def ingest(source: Source) -> DAG:
                 # what could be received goes on; the rest waits in landing, and fails the next run
                 if found.errors and not found.pending:
                     raise StorageError("; ".join(found.errors))
-            chunks = list(jobs.chunks(settings, found.pending))
+            chunks = list(intake.chunks(settings, found.pending))
             log.info(
                 "discover %s%s: %s pending in %s chunks, %s unchanged, %s still being uploaded, "
                 "%s in landing are nobody's",
@@ -109,11 +109,11 @@ def ingest(source: Source) -> DAG:
         @task
         def stage(deliveries: list[dict[str, Any]]) -> str:
             """Judge a chunk; the folder where its rows and judgements are."""
-            from pipelines import jobs
+            from pipelines import intake
 
             with mistakes_fail_at_once():
                 settings = Settings()
-                staged = jobs.stage(
+                staged = intake.stage(
                     settings,
                     sound_catalog(settings.config_dir, source.name),
                     [Delivery.model_validate(one) for one in deliveries],
@@ -127,14 +127,14 @@ def ingest(source: Source) -> DAG:
         @task(pool=WAREHOUSE, outlets=[asset], trigger_rule=TriggerRule.ALL_DONE_MIN_ONE_SUCCESS)
         def load(folders: Sequence[str]) -> None:
             """Load the staged chunks in the order of receipt."""
-            from pipelines import jobs
+            from pipelines import intake
 
             places = [Path(folder) for folder in folders[:]]  # a slice is one request
             staged = [StagedChunk.read(place) for place in places if place.exists()]
             with mistakes_fail_at_once():
                 settings = Settings()
                 catalog = sound_catalog(settings.config_dir, source.name)
-                judgements = jobs.load_staged(settings, catalog, staged, run_name())
+                judgements = intake.load_staged(settings, catalog, staged, run_name())
             log.info("load %s: %s", source.name, verdicts(judgements))
             # An attempt that was killed after its commit has left nothing to load, and told nobody.
             may_have_loaded_before = get_current_context()["ti"].try_number > 1

@@ -125,13 +125,14 @@ def nightly() -> DAG:
             log.info("alerts: %s as of %s, run %s", f"{len(raised):,}", as_of, run_id)
 
         @task
-        def publish() -> None:
+        def publish(run: dict[str, str]) -> None:
             """Build, verify and put in place a generation."""
             from pipelines import jobs
 
             with mistakes_fail_at_once():
                 settings = Settings()
-                placed = jobs.publish(settings, sound_catalog(settings.config_dir))
+                catalog = sound_catalog(settings.config_dir)
+                placed = jobs.publish(settings, catalog, run["run_id"])
             where = "in place" if placed.in_place else "built; readers are pinned to an older one"
             log.info("publish: generation %s %s: %s", placed.number, where, placed.path)
 
@@ -165,7 +166,7 @@ def nightly() -> DAG:
             log.info("housekeeping: freed %.1f MB: %s", freed / 1e6, listed or "nothing was old")
 
         run = pace()
-        alerts(run) >> publish() >> notify(run) >> housekeeping()
+        alerts(run) >> publish(run) >> notify(run) >> housekeeping()
     return dag
 
 

@@ -77,7 +77,7 @@ def check_names(given: Collection[str], known: Collection[str]) -> None:
 def run_name(dag_id: str, airflow_run: str, moment: datetime, attempt: int = 0) -> str:
     """The run's id in the ledger: the same for the same Airflow run (and attempt), safe in paths.
 
-    It has the form of `jobs.new_run_id`: the UTC time, and what tells runs of a second apart.
+    It has the form of `steps.new_run_id`: the UTC time, and what tells runs of a second apart.
     """
     digest = hashlib.sha256(f"{dag_id}|{airflow_run}|{attempt}".encode()).hexdigest()
     return f"{moment.astimezone(UTC):%Y%m%dT%H%M%S}-{digest[:6]}"

@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from pipelines import jobs
+from pipelines import intake, steps
 from pipelines.contracts.catalog import Catalog
 from pipelines.contracts.delivery import Judgement, StagedChunk, Verdict
 from pipelines.errors import UsageError, WorseError
@@ -22,7 +22,7 @@ def rebuild(
     settings: Settings,
     catalog: Catalog,
     name: str,
-    progress: jobs.Progress = jobs.silent,
+    progress: steps.Progress = steps.silent,
     force: bool = False,
 ) -> list[Judgement]:
     """Judge a source's whole archive by its contract of today and replace its table.
@@ -34,11 +34,11 @@ def rebuild(
     """
     if name not in catalog.sources:
         raise UsageError(f"no source is called {name}; there are {', '.join(catalog.sources)}")
-    run_id = jobs.new_run_id()
+    run_id = steps.new_run_id()
     source, metrics = catalog.sources[name], catalog.metrics_of(name)
     staged: list[StagedChunk] = []
     try:
-        with jobs.step(settings, run_id, "rebuild", name) as told:
+        with steps.step(settings, run_id, "rebuild", name) as told:
             known: set[tuple[object, ...]] = set()
             while True:
                 with open_warehouse(settings, f"rebuild {name}") as connection:
@@ -55,7 +55,7 @@ def rebuild(
                             _refuse_losses(ledger.in_force(connection, name), staged)
                         gone = ledger.withdrawals(connection, name)
                         judgements = load.reload(connection, staged, source, metrics, run_id, gone)
-                        jobs.apply_configuration(connection, catalog)
+                        intake.apply_configuration(connection, catalog)
                         told.deliveries = len(judgements)
                         return judgements
                 came = [row for receipt, row in receipts.items() if receipt not in known]
@@ -95,7 +95,7 @@ def _stage_anew(
     receipts: Sequence[sa.Row[Any]],
     run_id: str,
     first_number: int,
-    progress: jobs.Progress,
+    progress: steps.Progress,
 ) -> Iterator[StagedChunk]:
     """Judge receipts of the ledger by the contract of today, from the archive."""
     deliveries = [
@@ -103,9 +103,9 @@ def _stage_anew(
         for row in receipts
     ]
     done = 0
-    for number, chunk in enumerate(jobs.chunks(settings, deliveries), start=first_number):
-        watch = jobs.counting(progress, done, len(deliveries))
-        yield jobs.stage(settings, catalog, chunk, run_id, number, watch)
+    for number, chunk in enumerate(intake.chunks(settings, deliveries), start=first_number):
+        watch = steps.counting(progress, done, len(deliveries))
+        yield intake.stage(settings, catalog, chunk, run_id, number, watch)
         done += len(chunk)
 
 
@@ -129,7 +129,7 @@ def _refuse_losses(in_force: Mapping[str, int], staged: Iterable[StagedChunk]) -
 
 def accept(settings: Settings, catalog: Catalog, prefix: str, reason: str) -> Judgement:
     """Overrule a held or rejected delivery: its good rows load. Recorded; rebuilds honour it."""
-    run_id = jobs.new_run_id()
+    run_id = steps.new_run_id()
     with open_warehouse(settings, "accept") as connection:
         row = ledger.find_delivery(connection, prefix)
         if row.verdict not in (Verdict.HELD, Verdict.REJECTED):
@@ -144,22 +144,22 @@ def accept(settings: Settings, catalog: Catalog, prefix: str, reason: str) -> Ju
                 f"({gone.reason}); send them again"
             )
     delivery = ledger.delivery_of(row, catalog.contract_hash(row.source), reason)
-    staged = jobs.stage(settings, catalog, [delivery], run_id, 0)
+    staged = intake.stage(settings, catalog, [delivery], run_id, 0)
     source, metrics = catalog.sources[row.source], catalog.metrics_of(row.source)
     with (
-        jobs.step(settings, run_id, "accept", source.name),
+        steps.step(settings, run_id, "accept", source.name),
         open_warehouse(settings, "accept") as connection,
     ):
         final = load.accept(connection, staged, source, metrics, run_id, row, reason)
-    jobs.discard(staged.folder)
+    intake.discard(staged.folder)
     return final
 
 
 def withdraw(settings: Settings, catalog: Catalog, prefix: str, reason: str) -> int:
     """Take a delivery's rows out of the warehouse, recorded; returns how many there were."""
-    run_id = jobs.new_run_id()
+    run_id = steps.new_run_id()
     with (
-        jobs.step(settings, run_id, "withdraw") as told,
+        steps.step(settings, run_id, "withdraw") as told,
         open_warehouse(settings, "withdraw") as connection,
     ):
         row = ledger.find_delivery(connection, prefix)

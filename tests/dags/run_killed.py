@@ -12,14 +12,14 @@ from typing import Any
 from airflow.configuration import conf
 from airflow.dag_processing.dagbag import DagBag
 
-from pipelines import jobs
+from pipelines import intake
 
-really_load = jobs.load_staged
+really_load = intake.load_staged
 
 
 def die_after_the_commit(*given: Any) -> None:
     """Loads, and does not live to say so."""
-    jobs.load_staged = really_load
+    intake.load_staged = really_load
     really_load(*given)
     raise OSError("killed between the commit and the end")
 
@@ -27,7 +27,7 @@ def die_after_the_commit(*given: Any) -> None:
 dag = DagBag(conf.get("core", "dags_folder")).dags["ingest_data_records"]
 load = dag.get_task("load")
 load.retries, load.retry_delay, load.retry_exponential_backoff = 1, timedelta(seconds=1), 0
-jobs.load_staged = die_after_the_commit
+intake.load_staged = die_after_the_commit
 run = dag.test()
 print(
     "\n" + json.dumps({"state": str(run.state), "tries": run.get_task_instance("load").try_number})

@@ -107,6 +107,7 @@ def test_a_night_from_landing_to_publication(run_dags: RunDags, airflow_home: Pa
     }
     assert states(watched) == {"look": "skipped"}, "nothing is left that could be announced"
     assert {*states(visited).values()} == {*states(published).values()} == {"success"}
+    assert "housekeeping: freed 0.0 MB: nothing was old" in published["log"]
     assert sorted(states(published)) == ["alerts", "housekeeping", "notify", "pace", "publish"]
     warehouse = tmp_path / "warehouse.duckdb"
     assert sorted(ask(warehouse, LEDGER)) == [

@@ -13,7 +13,7 @@ import duckdb
 import pytest
 import yaml
 
-from pipelines import jobs
+from pipelines import intake, steps
 from pipelines.contracts.catalog import Catalog, load_catalog
 from pipelines.contracts.delivery import Judgement
 from pipelines.settings import Settings
@@ -111,13 +111,13 @@ class City:
 
     def take(self) -> list[Judgement]:
         """Discover, stage and load what lies in landing, as a run does before it tracks."""
-        catalog, run_id = self.catalog, jobs.new_run_id()
-        found = jobs.discover(self.settings, catalog, run_id)
+        catalog, run_id = self.catalog, steps.new_run_id()
+        found = intake.discover(self.settings, catalog, run_id)
         staged = [
-            jobs.stage(self.settings, catalog, chunk, run_id, number)
-            for number, chunk in enumerate(jobs.chunks(self.settings, found.pending))
+            intake.stage(self.settings, catalog, chunk, run_id, number)
+            for number, chunk in enumerate(intake.chunks(self.settings, found.pending))
         ]
-        return jobs.load_staged(self.settings, catalog, staged, run_id)
+        return intake.load_staged(self.settings, catalog, staged, run_id)
 
     def send(self, content: Rows | str | bytes, **where: Any) -> Judgement:
         """Land one delivery and take it; the judgement on it, and not on siblings judged anew."""

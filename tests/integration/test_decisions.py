@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from integration.conftest import DAY, RECORDS, City, with_columns
 
-from pipelines import jobs, repairs
+from pipelines import intake, jobs, repairs
 from pipelines.contracts.delivery import StagedChunk, Verdict
 from pipelines.errors import IncompatibleTableError, UsageError
 from pipelines.warehouse import load
@@ -146,7 +146,7 @@ def test_a_delivery_loaded_during_a_rebuild_is_not_lost(
     city: City, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     city.send(A)
-    stage = jobs.stage
+    stage = intake.stage
     came = []
 
     def stage_slowly(*given: Any) -> StagedChunk:

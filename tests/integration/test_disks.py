@@ -21,7 +21,7 @@ from integration.disks import Disk, as_anybody, disk
 from pydantic import SecretStr
 from typer.testing import CliRunner, Result
 
-from pipelines import jobs, published, storage
+from pipelines import intake, published, steps, storage
 from pipelines.cli import app
 from pipelines.engine import connect_args, duckdb_url
 from pipelines.settings import Settings
@@ -441,12 +441,12 @@ def test_a_file_is_sent_again_and_again_while_runs_take_it(city: City, manners: 
     sender.start()
     try:
         for _ in range(3):
-            run_id = jobs.new_run_id()
-            found = jobs.discover(settings, catalog, run_id)
+            run_id = steps.new_run_id()
+            found = intake.discover(settings, catalog, run_id)
             assert found.errors == found.problems == ()
-            for number, chunk in enumerate(jobs.chunks(settings, found.pending)):
-                staged = jobs.stage(settings, catalog, chunk, run_id, number)
-                jobs.load_staged(settings, catalog, [staged], run_id)
+            for number, chunk in enumerate(intake.chunks(settings, found.pending)):
+                staged = intake.stage(settings, catalog, chunk, run_id, number)
+                intake.load_staged(settings, catalog, [staged], run_id)
     finally:
         halt.set()
         sender.join()
@@ -465,10 +465,10 @@ def test_a_file_is_sent_again_and_again_while_runs_take_it(city: City, manners: 
 def test_what_replaces_a_file_before_it_is_cleared_is_taken_next(city: City) -> None:
     city.land([("a", 1, "")])
     catalog, settings = city.catalog, city.settings
-    found = jobs.discover(settings, catalog, "first")
-    staged = jobs.stage(settings, catalog, found.pending, "first", 0)
+    found = intake.discover(settings, catalog, "first")
+    staged = intake.stage(settings, catalog, found.pending, "first", 0)
     city.land([("b", 1, "")])  # of the same size
-    jobs.load_staged(settings, catalog, [staged], "first")
+    intake.load_staged(settings, catalog, [staged], "first")
     assert city.items() == {"a"}
     assert len(city.landed()) == 1
     mended(city, {"records": 1}, entries=2)

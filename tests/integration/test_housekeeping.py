@@ -17,7 +17,7 @@ from integration.conftest import DAY, RECORDS, City
 from integration.test_load import BULK, BULK_HEADER
 from typer.testing import CliRunner
 
-from pipelines import housekeeping, jobs, operations, repairs
+from pipelines import housekeeping, intake, jobs, operations, repairs
 from pipelines.cli import app
 from pipelines.errors import StorageError, UsageError, WorseError
 from pipelines.housekeeping import Removal
@@ -76,7 +76,7 @@ def littered(city: City) -> City:
     city.take()
     city.send([("x", 2, "")], day="2021-09-24", minute=3)
     city.land([("y", 1, "")], department="b")
-    jobs.discover(settings, city.catalog, "cut off")
+    intake.discover(settings, city.catalog, "cut off")
     city.landed()[0].unlink()  # archived, and never recorded
     city_of_today = jobs.publish(settings, city.catalog).path
     yesterdays = city_of_today.with_name("000000.duckdb")

@@ -7,7 +7,7 @@ from datetime import date
 import pytest
 from integration.conftest import DAY, RECORDS, City, with_columns
 
-from pipelines import jobs, published, repairs
+from pipelines import intake, jobs, published, repairs
 from pipelines.contracts.delivery import Verdict
 from pipelines.errors import VerificationError
 
@@ -123,7 +123,7 @@ def test_a_recorded_receipt_is_cleared_without_a_second_ledger_row(city: City) -
     city.land(A, minute=5)
     city.take()
     city.land(A, minute=5)
-    found = jobs.discover(city.settings, city.catalog, "again")
+    found = intake.discover(city.settings, city.catalog, "again")
     assert (len(found.pending), len(found.unchanged)) == (0, 1)
     assert city.verdicts() == ["accepted"]
     assert city.landed() == []
@@ -140,9 +140,9 @@ def test_two_names_of_one_receipt_load_once(city: City) -> None:
 
 def test_a_chunk_staged_twice_is_recorded_once(city: City) -> None:
     city.land(A)
-    found = jobs.discover(city.settings, city.catalog, "first")
-    staged = [jobs.stage(city.settings, city.catalog, found.pending, run, 0) for run in "12"]
-    assert len(jobs.load_staged(city.settings, city.catalog, staged, "1")) == 1
+    found = intake.discover(city.settings, city.catalog, "first")
+    staged = [intake.stage(city.settings, city.catalog, found.pending, run, 0) for run in "12"]
+    assert len(intake.load_staged(city.settings, city.catalog, staged, "1")) == 1
     assert city.rows("SELECT count(*) FROM records") == [(2,)]
 
 

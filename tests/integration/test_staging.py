@@ -12,7 +12,7 @@ import pytest
 import sqlalchemy as sa
 from integration.conftest import DAY, RECORDS, City, expectation, with_columns
 
-from pipelines import jobs, repairs
+from pipelines import intake, jobs, repairs
 from pipelines.contracts.consistency import ROW_RULES, TABLE_RULES
 from pipelines.contracts.delivery import Verdict
 
@@ -393,13 +393,13 @@ def test_personal_data_stays_in_the_archive(
     city.land([rows[0], ("q", 5, "", PHONES[1], NAMES[2])], day=date(2021, 9, 26), header=header,
               part="p1")  # fmt: skip
     city.land([("q", 6, "", PHONES[1], NAMES[2])], day=date(2021, 9, 26), header=header, part="p2")
-    found = jobs.discover(city.settings, city.catalog, "pii")
-    staged = jobs.stage(city.settings, city.catalog, found.pending, "pii", 0)
+    found = intake.discover(city.settings, city.catalog, "pii")
+    staged = intake.stage(city.settings, city.catalog, found.pending, "pii", 0)
     secrets = PHONES + NAMES
     escaped = [json.dumps(name)[1:-1] for name in NAMES]
     assert leaks(city.settings.data_dir, secrets + escaped) == []
     report = jobs.RunReport("pii", DAY)
-    report.judgements = jobs.load_staged(city.settings, city.catalog, [staged], "pii")
+    report.judgements = intake.load_staged(city.settings, city.catalog, [staged], "pii")
     assert len(report.judgements) == 8  # seven files, and a part judged anew
     jobs.finish(city.settings, city.catalog, report, datetime(2021, 9, 24))
     assert leaks(city.settings.data_dir, secrets + escaped) == []

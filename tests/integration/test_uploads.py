@@ -13,7 +13,7 @@ import pytest
 from integration.conftest import DAY, City
 from typer.testing import CliRunner
 
-from pipelines import jobs
+from pipelines import intake, jobs
 from pipelines.cli import app
 from pipelines.ingest import landing
 
@@ -43,7 +43,7 @@ def test_a_file_that_a_process_keeps_writing_waits_and_is_taken_whole(city: City
         assert writer.stdout.readline() == "writing\n"
         for attempt in ("first", "second", "third"):
             before = path.stat().st_size
-            found = jobs.discover(city.settings, city.catalog, attempt, settle_seconds=5)
+            found = intake.discover(city.settings, city.catalog, attempt, settle_seconds=5)
             assert (found.pending, found.problems) == ((), ())
             assert found.waiting == (Path("2021-09-23/a/records.csv"),)
             assert path.stat().st_size > before, "it grew while the run looked"
@@ -51,7 +51,7 @@ def test_a_file_that_a_process_keeps_writing_waits_and_is_taken_whole(city: City
         written, _ = writer.communicate()
     assert writer.returncode == 0
     time.sleep(0.6)
-    found = jobs.discover(city.settings, city.catalog, "last", settle_seconds=0.5)
+    found = intake.discover(city.settings, city.catalog, "last", settle_seconds=0.5)
     assert found.waiting == ()
     [delivery] = found.pending
     assert delivery.size == path.stat().st_size
@@ -61,18 +61,18 @@ def test_a_file_that_a_process_keeps_writing_waits_and_is_taken_whole(city: City
     assert city.landed() == []
 
 
-def take(city: City, found: jobs.Discovery):
-    [chunk] = jobs.chunks(city.settings, found.pending)
-    staged = jobs.stage(city.settings, city.catalog, chunk, "take", 0)
-    return jobs.load_staged(city.settings, city.catalog, [staged], "take")
+def take(city: City, found: intake.Discovery):
+    [chunk] = intake.chunks(city.settings, found.pending)
+    staged = intake.stage(city.settings, city.catalog, chunk, "take", 0)
+    return intake.load_staged(city.settings, city.catalog, [staged], "take")
 
 
 def test_a_marked_file_is_taken_at_once_and_its_marker_goes_with_it(city: City) -> None:
     path = city.land([("k1", 1, "交通")])
     os.utime(path)
-    assert jobs.discover(city.settings, city.catalog, "early", settle_seconds=60).pending == ()
+    assert intake.discover(city.settings, city.catalog, "early", settle_seconds=60).pending == ()
     path.with_name("records.csv.done").touch()
-    found = jobs.discover(city.settings, city.catalog, "marked", settle_seconds=60)
+    found = intake.discover(city.settings, city.catalog, "marked", settle_seconds=60)
     assert len(found.pending) == 1
     take(city, found)
     assert not (city.settings.landing / "2021-09-23").exists()
@@ -80,7 +80,7 @@ def test_a_marked_file_is_taken_at_once_and_its_marker_goes_with_it(city: City) 
     path = city.land([("k1", 1, "交通")])
     os.utime(path)
     path.with_name("records.csv.done").touch()
-    again = jobs.discover(city.settings, city.catalog, "again", settle_seconds=60)
+    again = intake.discover(city.settings, city.catalog, "again", settle_seconds=60)
     assert len(again.unchanged) == 1
     assert not (city.settings.landing / "2021-09-23").exists()
 
@@ -88,18 +88,18 @@ def test_a_marked_file_is_taken_at_once_and_its_marker_goes_with_it(city: City) 
 def test_markers_that_nobody_came_for_go_after_a_day(city: City) -> None:
     marker = city.land([("k1", 1, "交通")]).rename(city.settings.landing / "records.csv.done")
     assert marker.stat().st_mtime < time.time() - 86_400
-    jobs.discover(city.settings, city.catalog, "night")
+    intake.discover(city.settings, city.catalog, "night")
     assert not marker.exists()
 
 
 def test_only_what_a_run_would_take_is_said_to_wait(city: City) -> None:
     for day in ("2021-09-23", "2021-09-24"):
         os.utime(city.land([("k1", 1, "交通")], day=day))
-    found = jobs.discover(
+    found = intake.discover(
         city.settings, city.catalog, "one", (DAY, DAY), "records", settle_seconds=60
     )
     assert found.waiting == (Path("2021-09-23/a/records.csv"),)
-    other = jobs.discover(city.settings, city.catalog, "two", source="cameras", settle_seconds=60)
+    other = intake.discover(city.settings, city.catalog, "two", source="cameras", settle_seconds=60)
     assert other.waiting == ()
 
 
@@ -114,7 +114,7 @@ def test_an_upload_that_begins_between_the_look_and_the_receipt_waits(
         return receive(*given)
 
     monkeypatch.setattr(landing, "receive", and_before_that_an_upload_begins)
-    found = jobs.discover(city.settings, city.catalog, "half", settle_seconds=60)
+    found = intake.discover(city.settings, city.catalog, "half", settle_seconds=60)
     assert (found.pending, found.problems) == ((), ())
     assert len(found.waiting) == 1
 
@@ -134,7 +134,7 @@ def test_a_file_that_another_run_takes_meanwhile_is_no_problem(city: City, monke
         return receive(landed, *given)
 
     monkeypatch.setattr(landing, "receive", and_another_run_is_faster)
-    found = jobs.discover(city.settings, city.catalog, "slow")
+    found = intake.discover(city.settings, city.catalog, "slow")
     assert (found.problems, found.waiting) == ((), ())
     [delivery] = found.pending
     assert delivery.department == "b"
