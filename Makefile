@@ -8,7 +8,7 @@ AIRFLOW_PORT ?= 8080
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test unit check format lock airflow benchmark clean
+.PHONY: help run test test-stack chaos soak unit check format lock airflow benchmark clean
 
 help: ## list these targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -46,7 +46,6 @@ airflow: export AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS := true
 airflow: export AIRFLOW__API__HOST := 127.0.0.1
 airflow: export AIRFLOW__API__PORT := $(AIRFLOW_PORT)
 airflow: export AIRFLOW__API__BASE_URL := http://127.0.0.1:$(AIRFLOW_PORT)
-airflow: export AIRFLOW__USAGE_DATA_COLLECTION__ENABLED := false
 airflow: $(VENV)/runtime ## run the DAGs on the sample city, at http://127.0.0.1:8080
 	@if [ ! -e $(DATA)/warehouse.duckdb ] && [ -z "$$(ls -A $(DATA)/landing 2>/dev/null)" ]; then \
 	    $(BIN)/citybrain sample $(DATA)/landing --until $(AS_OF); fi
@@ -62,8 +61,19 @@ airflow: $(VENV)/runtime ## run the DAGs on the sample city, at http://127.0.0.1
 	    $(BIN)/airflow triggerer --skip-serve-logs & \
 	    wait -n
 
-test: $(VENV)/dev ## every test
-	$(BIN)/pytest -n 2 --dist loadgroup
+test: $(VENV)/dev ## every test but those of test-stack
+	$(BIN)/pytest -n 2 --dist loadgroup --ignore=tests/stack
+
+# Installs Debian's postgresql when there is none; where that cannot be, its tests say so and skip.
+test-stack: $(VENV)/dev ## Airflow as deployed, on SQLite and PostgreSQL, and a chaos pass
+	@tests/stack/install-postgresql.sh || echo "POSTGRESQL COULD NOT BE INSTALLED" >&2
+	$(BIN)/pytest tests/stack
+
+chaos: $(VENV)/dev ## kill 200 runs at random instants and compare (half an hour)
+	$(BIN)/python tests/stack/chaos.py --kills 200
+
+soak: $(VENV)/dev ## 20 minutes of runs, readers and deliveries all at once
+	$(BIN)/python tests/stack/soak.py --minutes 20
 
 unit: $(VENV)/dev ## the tests that take seconds
 	$(BIN)/pytest tests/unit tests/sql

@@ -34,7 +34,8 @@ def open_duckdb(
         duckdb_url(path),
         connect_args=connect_args(settings, read_only=read_only),
         poolclass=NullPool if path else StaticPool,
-        pool_reset_on_return=None,  # a file that a full disk has broken lets nothing be rolled back
+        # a file that a full disk has broken is to be closed, and lets nothing be rolled back
+        skip_autocommit_rollback=True,
     )
 
     @event.listens_for(engine, "connect")

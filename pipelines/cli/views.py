@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -23,7 +25,7 @@ from pipelines.cli.terminal import (
 )
 from pipelines.contracts.catalog import read_catalog
 from pipelines.contracts.delivery import Verdict
-from pipelines.errors import UsageError
+from pipelines.errors import NotPublishedError, UsageError
 from pipelines.settings import Settings
 
 if TYPE_CHECKING:
@@ -59,7 +61,8 @@ def status(
     catalog = catalog_of(settings)
     if target is not None and target not in catalog.targets:
         raise UsageError(f"no target is called {target}; there are {', '.join(catalog.targets)}")
-    paces = jobs.status(settings, catalog, parse_day(as_of) if as_of else None, known_at)
+    with of_this_version():
+        paces = jobs.status(settings, catalog, parse_day(as_of) if as_of else None, known_at)
     paces = [pace for pace in paces if target in (None, pace.target)]
     if as_json:
         typer.echo(rendering.as_json(rendering.pace_records(paces)))
@@ -191,12 +194,29 @@ def quarantine(
     console.print(rendering.table("Quarantined rows", columns, rows))
 
 
+@contextmanager
+def of_this_version() -> Iterator[None]:
+    """For questions of our own: a generation that cannot answer them is of another version."""
+    import duckdb
+
+    try:
+        yield
+    except Exception as error:
+        if isinstance(
+            getattr(error, "orig", error), duckdb.CatalogException | duckdb.BinderException
+        ):
+            raise NotPublishedError(
+                "the published generation was made by another version: run `citybrain publish`"
+            ) from None
+        raise
+
+
 def _select(file: str, **values: Any) -> list[dict[str, Any]]:
     """Rows of a query over the published generation, as dictionaries."""
     from pipelines import published
     from pipelines.engine import sql
 
-    with published.connect() as connection:
+    with of_this_version(), published.connect() as connection:
         result = connection.execute(sql(file), values or None)
         names = [column[0] for column in result.description]
         return [dict(zip(names, row, strict=True)) for row in result.fetchall()]

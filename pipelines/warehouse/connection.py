@@ -79,12 +79,10 @@ def remove_database(file: Path) -> None:
 def opened(file: Path, settings: Settings) -> Iterator[sa.Connection]:
     """A DuckDB file in autocommit, closed again whatever happened to it."""
     engine = open_duckdb(file, settings)
-    connection = _connected(engine, file, settings)
     try:
-        yield connection.execution_options(isolation_level="AUTOCOMMIT")
+        with _connected(engine, file, settings) as connection:
+            yield connection.execution_options(isolation_level="AUTOCOMMIT")
     finally:
-        with suppress(sa.exc.SQLAlchemyError):  # a full disk may have broken it for good
-            connection.close()
         engine.dispose()
 
 
@@ -190,13 +188,9 @@ class Schema(NamedTuple):
 
 def schema(connection: sa.Connection, store: str) -> Schema:
     """How far a store's schema is; it changes nothing."""
-    from alembic.script import ScriptDirectory
-    from duckdb_sqlalchemy import alembic_impl  # noqa: F401 - tells Alembic of DuckDB
-
-    scripts = ScriptDirectory.from_config(_migrations(store))
-    known = [script.revision for script in scripts.walk_revisions()]  # the newest first
+    known = revisions(store)
     there = _revisions(connection)
-    return Schema(", ".join(there) or None, known[0], set(there) <= set(known))
+    return Schema(", ".join(there) or None, known[-1], set(there) <= set(known))
 
 
 def _revisions(connection: sa.Connection) -> Sequence[str]:
@@ -227,6 +221,7 @@ def migrate(connection: sa.Connection, store: str) -> None:
 def upgrade(connection: sa.Connection, store: str, revision: str) -> None:
     """Bring a store to a later revision: all the way or, when it is killed or fails, not at all."""
     from alembic import command
+    from duckdb_sqlalchemy import alembic_impl  # noqa: F401 - tells Alembic of DuckDB
 
     config = _migrations(store)
     config.attributes["connection"] = connection
@@ -239,6 +234,14 @@ def upgrade(connection: sa.Connection, store: str, revision: str) -> None:
     if connection.dialect.name == "sqlite":  # its driver begins none for CREATE TABLE
         connection.exec_driver_sql("BEGIN IMMEDIATE")
     command.upgrade(config, revision)
+
+
+def revisions(store: str) -> list[str]:
+    """Every revision of a store's schema, the first first."""
+    from alembic.script import ScriptDirectory
+
+    scripts = ScriptDirectory.from_config(_migrations(store))
+    return [script.revision for script in scripts.walk_revisions()][::-1]
 
 
 def _migrations(store: str) -> Config:

@@ -15,6 +15,7 @@ from typing import Any
 
 import duckdb
 import pytest
+import sqlalchemy as sa
 import structlog
 from integration.conftest import DAY, RECORDS, City, as_bytes
 from integration.disks import Disk, as_anybody, disk
@@ -25,6 +26,7 @@ from pipelines import intake, published, steps, storage
 from pipelines.cli import app
 from pipelines.engine import connect_args, duckdb_url
 from pipelines.settings import Settings
+from pipelines.warehouse.connection import opened, run
 
 __all__ = ["disk"]
 pytestmark = pytest.mark.xdist_group("disks")
@@ -358,6 +360,25 @@ def test_memory_runs_out(city: City) -> None:
     assert (shown(city), shown(city, "visits")) == (2, 3)
     city.settings = settings.model_copy(update={"memory_limit": "1GB"})
     mended(city, {"records": 300_002, "visits": 3}, entries=4)
+
+
+def test_a_file_that_a_full_disk_has_broken_is_let_go(city: City, disk: MakeDisk) -> None:
+    """DuckDB then refuses even a rollback, until the file is opened anew."""
+    place = disk(city.settings.data_dir, "8m")
+    file = city.settings.warehouse
+    with opened(file, city.settings) as connection:
+        run(connection, "CREATE TABLE t AS SELECT md5(range::VARCHAR) AS a FROM range(3)")
+        connection.execute(sa.text("INSERT INTO t SELECT md5(range::VARCHAR) FROM range(9000)"))
+    with opened(file, city.settings) as connection:
+        connection.execute(sa.text("UPDATE t SET a = sha256(a)"))
+        place.fill()
+        with pytest.raises(duckdb.FatalException) as told:
+            run(connection, "CHECKPOINT")
+    assert storage.refused(told.value) == FULL
+    place.clean()
+    with opened(file, city.settings) as connection:
+        found = connection.execute(sa.text("SELECT count(*), max(length(a)) FROM t"))
+        assert tuple(found.one()) == (9003, 64)
 
 
 @pytest.mark.parametrize("cause", ["memory", "disk"])

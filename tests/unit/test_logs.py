@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -94,3 +95,14 @@ def test_without_our_configuration_events_go_where_logging_sends_them(
         logs.get("here").warning("careful", delivery_id="d1")
     assert "careful" in caplog.text
     assert "d1" in caplog.text
+
+
+def test_a_disk_that_is_full_ends_the_log_and_nothing_else(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / f"{datetime.now(UTC):%Y-%m-%d}.jsonl").symlink_to("/dev/full")
+    logs.to_folder(tmp_path)
+    with logs.step("run-1", "load") as told:
+        logs.get("here").warning("careful")
+    assert told.error is None
+    assert capsys.readouterr().err == "warning: careful\n"

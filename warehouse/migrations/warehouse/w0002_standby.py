@@ -22,11 +22,36 @@ COLUMNS = {
     "known_from": "自该台账序号起有效",
 }
 
+# versions of a partition that followed each other without a gap, as a withdrawal leaves one
+FIRST_RECEIVED = """
+UPDATE delivery_partition SET first_received_at = version.first_received_at
+FROM (
+    SELECT row, min(received_at) OVER (PARTITION BY slot, follow) AS first_received_at
+    FROM (
+        SELECT *, sum(is_first) OVER (PARTITION BY slot ORDER BY nth) AS follow
+        FROM (
+            SELECT *, CAST(coalesce(max(upto) OVER (
+                PARTITION BY slot ORDER BY nth ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
+            ) < known_from, true) AS INTEGER) AS is_first
+            FROM (
+                SELECT
+                    rowid AS row, received_at, known_from,
+                    coalesce(known_until, 9223372036854775807) AS upto,
+                    (source, department, business_date, part) AS slot,
+                    row_number() OVER (PARTITION BY slot ORDER BY known_from, upto) AS nth
+                FROM delivery_partition
+            )
+        )
+    )
+) AS version
+WHERE delivery_partition.rowid = version.row
+"""
+
 
 def upgrade() -> None:
     op.execute("ALTER TABLE delivery_partition ADD COLUMN first_received_at TIMESTAMP")
     op.execute("ALTER TABLE delivery_partition ADD COLUMN is_standby BOOLEAN DEFAULT false")
-    op.execute("UPDATE delivery_partition SET first_received_at = received_at")
+    op.execute(FIRST_RECEIVED)
     op.execute(
         "COMMENT ON COLUMN delivery_partition.first_received_at IS "
         "'该分区各版本中最早的到达时间（UTC）；整包与分包并存时，先到者有效'"

@@ -1,0 +1,107 @@
+"""The command as these programs start it: in a process of its own, on a data folder."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+PATIENCE = 600  # seconds
+TRACE = "Traceback (most recent call last)"
+
+
+@dataclass(frozen=True)
+class City:
+    """A data folder, the configuration it goes by, and settings besides (CITYBRAIN_…)."""
+
+    data: Path
+    config: Path
+    settings: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def landing(self) -> Path:
+        """Where deliveries are put."""
+        return self.data / "landing"
+
+    @property
+    def warehouse(self) -> Path:
+        """The warehouse, to be opened by others only while no run is under way."""
+        return self.data / "warehouse.duckdb"
+
+    @property
+    def operations(self) -> Path:
+        """The operational database, which lies in the data folder unless a setting says more."""
+        return self.data / "operations.sqlite"
+
+    @property
+    def readers_file(self) -> Path:
+        """The published copy."""
+        return self.data / "published" / "citybrain.duckdb"
+
+    def environment(self, **more: str) -> dict[str, str]:
+        """This process's environment with this deployment's settings alone."""
+        kept = {key: text for key, text in os.environ.items() if not key.startswith("CITYBRAIN_")}
+        own = {"CITYBRAIN_DATA_DIR": str(self.data), "CITYBRAIN_CONFIG_DIR": str(self.config)}
+        return kept | own | dict(self.settings) | more
+
+    def start(self, *arguments: str, said: Path, **more: str) -> subprocess.Popen[bytes]:
+        """Start a command as the leader of a process group; `said` plus .out and .err gets text."""
+        with _beside(said, ".out").open("wb") as out, _beside(said, ".err").open("wb") as err:
+            return subprocess.Popen(
+                [sys.executable, "-m", "pipelines.cli", *arguments],
+                env=self.environment(**more), stdin=subprocess.DEVNULL, stdout=out, stderr=err,
+                start_new_session=True,
+            )  # fmt: skip
+
+    def call(self, *arguments: str, said: Path, **more: str) -> Ended:
+        """Run a command to its end; one that does not come to it is killed after ten minutes."""
+        process = self.start(*arguments, said=said, **more)
+        try:
+            process.wait(timeout=PATIENCE)
+        finally:
+            if process.returncode is None:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+        return Ended.of(process.returncode, said)
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A command that ended by itself: its exit code and what it said."""
+
+    code: int
+    output: str
+    complaints: str
+
+    @classmethod
+    def of(cls, code: int, said: Path) -> Ended:
+        """With what a command, started with the same `said`, left in its two files."""
+        output, complaints = (_beside(said, suffix).read_text("utf-8", "replace")
+                              for suffix in (".out", ".err"))  # fmt: skip
+        return cls(code, output, complaints)
+
+    def faults(self, expected: int) -> list[str]:
+        """What is wrong with a `run --json` that should have ended with `expected`."""
+        faults = []
+        if self.code != expected:
+            faults.append(f"a run exited {self.code} and not {expected}: {self.complaints[-2000:]}")
+        elif TRACE in self.complaints:
+            faults.append(f"a stack trace: {self.complaints[-2000:]}")
+        return faults + [f"a run says: {error}" for error in self.report().get("errors", [])]
+
+    def report(self) -> dict[str, Any]:
+        """What `run --json` printed; empty when it did not come to that."""
+        try:
+            report = json.loads(self.output)
+        except ValueError:
+            return {}
+        return report if isinstance(report, dict) else {}
+
+
+def _beside(said: Path, suffix: str) -> Path:
+    return said.with_name(said.name + suffix)
