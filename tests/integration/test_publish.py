@@ -234,23 +234,3 @@ def test_a_writer_waits_and_a_killed_one_leaves_no_lock(city: City) -> None:
     with writer_lock(patient, "me"):
         pass
     holder.join()
-
-
-def test_every_step_of_a_run_is_kept_with_its_time_and_counts(city: City) -> None:
-    city.land([("x", 1, ""), ("y", "坏", "")])
-    first = jobs.run(city.settings, city.catalog, DAY)
-    second = jobs.run(city.settings, city.catalog, DAY)
-    query = "SELECT name, source, deliveries, rows, error, seconds FROM ops.step WHERE run_id = ?"
-
-    def steps(run_id: str) -> dict[str, tuple[object, ...]]:
-        with published.connect(city.settings) as connection:
-            found = connection.execute(query, [run_id]).fetchall()
-        assert all(one[-1] >= 0 and one[-2] is None for one in found)
-        return {one[0]: one[1:4] for one in found}
-
-    told = steps(first.run_id)
-    assert told["discover"] == ("", 1, None)
-    assert told["stage"] == ("records", 1, 2)
-    assert told["load"] == ("records", 1, 1)
-    assert {"track", "alerts", "publish", "notify"} <= told.keys()
-    assert "load" not in steps(second.run_id)
