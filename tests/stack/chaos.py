@@ -39,7 +39,7 @@ STAGES = ("discover", "archive", "stage", "load", "metrics", "clear", "track", "
           "publish", "notify")  # fmt: skip
 ANYWHERE = "anywhere"
 STARTING, BETWEEN = "starting", "between"  # hit before the first step, or outside any
-STAGES_OF_WAVE = 4  # kills aimed at stages on each wave; one more goes anywhere
+STAGES_OF_WAVE = 5  # kills aimed at stages on each wave; one more goes anywhere
 OCCURRENCES = 3  # a stage that comes often in a run is hit in one of its first few
 POLL_SECONDS = 0.001
 AGED_SECONDS = 3 * 86_400  # what is older than CITYBRAIN_LEFTOVER_HOURS is nobody's any more
