@@ -101,7 +101,7 @@ def test_the_night_runs_by_the_clock_or_when_any_source_has_changed(parse: Parse
     assert order == {
         "pace": [],
         "alerts": ["pace"],
-        "publish": ["alerts"],
+        "publish": ["alerts", "pace"],
         "notify": ["pace", "publish"],
         "housekeeping": ["notify"],
     }
