@@ -12,7 +12,7 @@ import sys
 import time
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -98,7 +98,7 @@ def to_folder(folder: Path) -> None:
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            _Shown(sys.stderr),
+            _shown,
             structlog.processors.JSONRenderer(ensure_ascii=False, default=str),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG),
@@ -107,23 +107,19 @@ def to_folder(folder: Path) -> None:
     )
 
 
-class _Shown:
-    """Shows warnings and what is worse to the person who started the command."""
-
-    def __init__(self, stream: TextIO) -> None:
-        self.stream = stream
-
-    def __call__(self, _logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-        if event["level"] in ("warning", "error", "critical"):
-            fields = {
-                key: value
-                for key, value in event.items()
-                if key not in ("event", "level", "timestamp", "frames", "origin", "run_id", "step")
-            }
-            said = ", ".join(f"{key} {value}" for key, value in fields.items())
+def _shown(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Shows warnings and what is worse to the person who started the command, if still there."""
+    if event["level"] in ("warning", "error", "critical"):
+        fields = {
+            key: value
+            for key, value in event.items()
+            if key not in ("event", "level", "timestamp", "frames", "origin", "run_id", "step")
+        }
+        said = ", ".join(f"{key} {value}" for key, value in fields.items())
+        with suppress(OSError, ValueError):  # a terminal that was closed
             print(f"{event['level']}: {event['event']}{': ' if said else ''}{said}",
-                  file=self.stream)  # fmt: skip
-        return event
+                  file=sys.stderr)  # fmt: skip
+    return event
 
 
 class _Patient:

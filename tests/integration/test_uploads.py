@@ -145,10 +145,10 @@ def test_a_file_that_vanishes_between_listing_and_looking_is_not_even_seen(
     city: City, monkeypatch
 ) -> None:
     path = city.land([("k1", 1, "交通")])
-    files = list(landing._files(city.settings.landing))
+    files = list(landing._files(city.settings.landing, []))
     assert files == [path]
     path.unlink()
-    monkeypatch.setattr(landing, "_files", lambda folder: iter(files))
+    monkeypatch.setattr(landing, "_files", lambda folder, closed: iter(files))
     assert landing.look(city.settings.landing, city.catalog) == ([], [], [])
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -106,3 +108,16 @@ def test_a_disk_that_is_full_ends_the_log_and_nothing_else(
         logs.get("here").warning("careful")
     assert told.error is None
     assert capsys.readouterr().err == "warning: careful\n"
+
+
+def test_a_terminal_that_was_closed_ends_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    logs.to_folder(tmp_path)
+    with Path("/dev/full").open("w", buffering=1) as gone:
+        monkeypatch.setattr(sys, "stderr", gone)
+        logs.get("here").warning("careful")
+        monkeypatch.undo()
+        with suppress(OSError):
+            gone.close()
+    assert [line["event"] for line in lines(tmp_path)] == ["careful"]
