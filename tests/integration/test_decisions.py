@@ -155,7 +155,7 @@ def test_a_delivery_loaded_during_a_rebuild_is_not_lost(
             city.send(B, department="b")
         return stage(*given)
 
-    monkeypatch.setattr(jobs, "stage", stage_slowly)
+    monkeypatch.setattr(intake, "stage", stage_slowly)
     repairs.rebuild(city.settings, city.catalog, "records")
     assert city.rows("SELECT department, count(*) FROM records GROUP BY ALL ORDER BY 1") == [
         ("a", 2), ("b", 2),
@@ -177,7 +177,7 @@ def killed(monkeypatch: pytest.MonkeyPatch, module: object, name: str) -> Iterat
             yield
 
 
-@pytest.mark.parametrize("module", [load, jobs], ids=["in the transaction", "before clearing"])
+@pytest.mark.parametrize("module", [load, intake], ids=["in the transaction", "before clearing"])
 def test_a_load_that_is_cut_off_is_finished_by_the_next(
     city: City, monkeypatch: pytest.MonkeyPatch, module: object
 ) -> None:
