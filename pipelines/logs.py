@@ -140,8 +140,8 @@ class _Patient:
         """Written lines are flushed already."""
 
 
-if not structlog.is_configured():
-    # programs that configure no logs of ours: events go where `logging` sends them
+def to_logging() -> None:
+    """Send every event where Python's `logging` sends things: for programs with logs of their own."""
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
@@ -151,3 +151,7 @@ if not structlog.is_configured():
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=False,
     )
+
+
+if not structlog.is_configured():
+    to_logging()

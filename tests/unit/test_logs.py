@@ -93,6 +93,7 @@ def test_a_folder_that_takes_no_log_keeps_nobody_from_work(
 def test_without_our_configuration_events_go_where_logging_sends_them(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
+    logs.to_logging()  # as on import; another test may have run a command in this process
     with logs.step("run-1", "load"):
         logs.get("here").warning("careful", delivery_id="d1")
     assert "careful" in caplog.text
