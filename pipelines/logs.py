@@ -141,7 +141,7 @@ class _Patient:
 
 
 def to_logging() -> None:
-    """Send every event where Python's `logging` sends things: for programs with logs of their own."""
+    """Send every event where Python's `logging` sends things, as programs without ours expect."""
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
