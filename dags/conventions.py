@@ -12,6 +12,7 @@ from airflow.sdk import Asset, get_current_context
 from airflow.sdk.exceptions import AirflowFailException
 
 from dags import parameters
+from pipelines import clock
 from pipelines.errors import CitybrainError, StorageError, WarehouseBusyError
 
 WAREHOUSE = "warehouse"  # the pool with one slot: the warehouse has one writer
@@ -66,7 +67,7 @@ def moment_of_run() -> datetime:
 def backfilled_day() -> date | None:
     """The business date that this run of a backfill stands for; None when it is of none."""
     run = get_current_context()["dag_run"]
-    return parameters.backfilled_day(run.run_type, run.logical_date, parameters.today())
+    return parameters.backfilled_day(run.run_type, run.logical_date, clock.today())
 
 
 def run_name(attempt: int = 0) -> str:

@@ -33,7 +33,8 @@ from dags.conventions import (
     source_asset,
     task_defaults,
 )
-from dags.parameters import DATES, date_range, today
+from dags.parameters import DATES, date_range
+from pipelines import clock
 from pipelines.contracts.delivery import Delivery, StagedChunk
 from pipelines.contracts.models import Column, Source
 from pipelines.errors import StorageError
@@ -150,7 +151,7 @@ def ingest(source: Source) -> DAG:
 
 def dates_of_run() -> tuple[date, date] | None:
     """The business dates that this run is confined to: the parameter's, or the backfill's day."""
-    given = date_range(parameter("dates"), today())
+    given = date_range(parameter("dates"), clock.today())
     day = None if given else backfilled_day()
     return given or (day and (day, day))
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import os
 from collections import Counter
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from pathlib import Path
 
 from airflow.sdk import (
@@ -35,6 +35,7 @@ from dags.conventions import (
     source_asset,
     task_defaults,
 )
+from pipelines import clock
 from pipelines.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -90,13 +91,13 @@ def nightly() -> DAG:
             """Compute and store the pace; the run's id, day and start for the tasks after it."""
             from pipelines import jobs
 
-            started_at = datetime.now(UTC).replace(tzinfo=None)
+            started_at = clock.now()
             with mistakes_fail_at_once():
                 as_of = parameters.as_of(
                     parameter("as_of"),
                     os.environ.get("CITYBRAIN_AS_OF"),
                     moment_of_run(),
-                    parameters.today(),
+                    clock.today(),
                     backfilled_day(),
                 )
                 # pace rows are appended: another attempt is another run
@@ -158,7 +159,7 @@ def nightly() -> DAG:
 
             logs = Path(conf.get("logging", "base_log_folder"))
             with mistakes_fail_at_once():
-                now = datetime.now(UTC).replace(tzinfo=None)
+                now = clock.now()
                 removals = clean(Settings(), now, extra_log_folders=[logs])
             kinds = Counter(removal.kind for removal in removals)
             freed = sum(removal.bytes for removal in removals)

@@ -9,18 +9,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Collection
 from datetime import UTC, date, datetime, timedelta
-from zoneinfo import ZoneInfo
 
+from pipelines.clock import SHANGHAI, refuse_future
 from pipelines.errors import UsageError
 
-SHANGHAI = ZoneInfo("Asia/Shanghai")
 BACKFILL = "backfill"  # Airflow's name for runs of a backfill
 DATES = r"^(\d{4}-\d{2}-\d{2}(\.\.\d{4}-\d{2}-\d{2})?)?$"
-
-
-def today() -> date:
-    """The calendar day in Shanghai."""
-    return datetime.now(SHANGHAI).date()
 
 
 def date_range(text: str | None, today: date) -> tuple[date, date] | None:
@@ -43,7 +37,7 @@ def backfilled_day(run_type: str, logical_date: datetime | None, today: date) ->
     if run_type != BACKFILL or logical_date is None:
         return None
     day = logical_date.astimezone(SHANGHAI).date() - timedelta(days=1)
-    _refuse_future(f"backfill of {day}", day, today)
+    refuse_future(day, today, f"backfill of {day}")
     return day
 
 
@@ -90,13 +84,5 @@ def _past_day(name: str, given: str, text: str, today: date) -> date:
         raise UsageError(
             f"{name} {given!r}: {text!r} is no date of the calendar; write 2021-10-31"
         ) from None
-    _refuse_future(f"{name} {given!r}", day, today)
+    refuse_future(day, today, f"{name} {given!r}")
     return day
-
-
-def _refuse_future(said: str, day: date, today: date) -> None:
-    if day > today:
-        raise UsageError(
-            f"{said}: {day} lies in the future (today is {today} in Shanghai); "
-            "nothing can be known of it yet"
-        )

@@ -20,10 +20,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipelines import logs, operations, storage
+from pipelines.clock import SHANGHAI
 from pipelines.errors import CitybrainError, StorageError, UsageError
 from pipelines.ingest import archive
 from pipelines.ingest.archive import Stored
-from pipelines.settings import SHANGHAI, Settings
+from pipelines.settings import Settings
 from pipelines.warehouse import publish as publishing
 from pipelines.warehouse import purges
 from pipelines.warehouse.connection import writer_lock

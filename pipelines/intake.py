@@ -60,7 +60,7 @@ def discover(
 
     Receipts that change nothing are recorded as unchanged and cleared away.
     """
-    from pipelines.ingest import landing
+    from pipelines.ingest import landing, receipt
 
     problems: list[LandingProblem] = []
     waiting: list[landing.Landed] = []
@@ -68,10 +68,9 @@ def discover(
         storage.require_all(settings)
         errors: list[str] = []
         try:
-            landing.put_back(settings.landing)
+            receipt.tidy(settings.landing)
         except OSError as error:  # what else lies in landing is taken all the same
             errors.append(str(storage.explained(settings, "landing", error)))
-        landing.clear_markers(settings.landing)
         landed, problems, waiting = landing.look(settings.landing, catalog, settle_seconds)
         wanted = [one for one in landed if source in (None, one.source) and _within(one, dates)]
         waiting = [one for one in waiting if source in (None, one.source) and _within(one, dates)]
@@ -80,13 +79,13 @@ def discover(
         with logs.part("archive"):
             for number, one in enumerate(wanted, start=1):
                 try:
-                    received.append(landing.receive(one, catalog, settings.archive, settle_seconds))
+                    received.append(receipt.receive(one, catalog, settings.archive, settle_seconds))
                 except UsageError:  # another upload of it has just begun
                     waiting.append(one)
                 except FileNotFoundError:
                     log.debug("another run has taken a file", file=one.path.name)
-                except landing.UnreadableFileError as error:
-                    problems.append(landing.unreadable(one, settings.landing, error))
+                except receipt.UnreadableFileError as error:
+                    problems.append(landing.unreadable(one.path, settings.landing, str(error)))
                 except OSError as error:  # the archive's disk
                     unkept.append(error)
                     if not storage.is_full(error):  # nor will it take anything else
@@ -196,13 +195,13 @@ def stage(
 
 def _clear(settings: Settings, taken: Iterable[Delivery]) -> list[str]:
     """Remove the files of recorded deliveries from landing; what keeps some there, in words."""
-    from pipelines.ingest import landing
+    from pipelines.ingest import receipt
 
     kept: list[OSError] = []
     with logs.part("clear"):
         for delivery in taken:
             try:
-                landing.clear(delivery, settings.landing)
+                receipt.clear(delivery, settings.landing)
             except OSError as error:
                 kept.append(error)
     then = f"files that were taken still lie there ({len(kept)}), and are not taken twice"

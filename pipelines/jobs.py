@@ -8,11 +8,11 @@ from __future__ import annotations
 import shutil
 from collections import Counter
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipelines import logs, operations, published, storage
+from pipelines import clock, logs, operations, published, storage
 from pipelines.contracts.catalog import Catalog
 from pipelines.contracts.delivery import Judgement, Verdict
 from pipelines.errors import CitybrainError
@@ -86,7 +86,7 @@ def run(
     reported and does not stop the others.
     """
     report = RunReport(new_run_id(), as_of)
-    started_at = datetime.now(UTC).replace(tzinfo=None)
+    started_at = clock.now()
     try:
         found = discover(
             settings, catalog, report.run_id, dates, progress=progress,

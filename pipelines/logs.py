@@ -22,6 +22,8 @@ import structlog
 from structlog.contextvars import bound_contextvars
 from structlog.typing import EventDict, WrappedLogger
 
+from pipelines import clock
+
 Log = structlog.stdlib.BoundLogger
 
 
@@ -58,7 +60,7 @@ class Step:
 def step(run_id: str, name: str, source: str = "", level: int = logging.INFO) -> Iterator[Step]:
     """Tell that a step has begun, and how it ended after how long; the caller fills in counts."""
     log = get(__name__)
-    told = Step(run_id, name, source, datetime.now(UTC).replace(tzinfo=None))
+    told = Step(run_id, name, source, clock.now())
     started = time.perf_counter()
     with bound_contextvars(run_id=run_id, step=name, **({"source": source} if source else {})):
         log.log(level, "step started")

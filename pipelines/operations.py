@@ -8,16 +8,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, fields
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
+from pipelines import clock
 from pipelines.logs import Step
 from pipelines.settings import Settings
 from pipelines.tracking.alerts import Alert
-from pipelines.warehouse.connection import migrate, writer_lock
+from pipelines.warehouse.connection import writer_lock
+from pipelines.warehouse.schema import migrate
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -98,7 +100,7 @@ def store_alerts(
     """Keep a run's alerts, replacing those of an earlier attempt at the same run."""
     connection.execute(sa.delete(alert_table).where(alert_table.c.run_id == run_id))
     if alerts:
-        common = {"run_id": run_id, "as_of": as_of, "raised_at": _now()}
+        common = {"run_id": run_id, "as_of": as_of, "raised_at": clock.now()}
         told = {alert.key[:255]: asdict(alert) for alert in alerts}  # paths may be longer
         rows = [common | alert | {"key": key} for key, alert in told.items()]
         connection.execute(sa.insert(alert_table), rows)
@@ -118,10 +120,10 @@ def store_notification(
     """Keep what was sent for a run; `error` says why it did not arrive."""
     table = notification_table
     connection.execute(sa.delete(table).where(table.c.run_id == run_id))
-    sent_at = _now() if channels and error is None else None
+    sent_at = clock.now() if channels and error is None else None
     connection.execute(
         sa.insert(table).values(
-            run_id=run_id, created_at=_now(), title=title, body=body, channels=channels,
+            run_id=run_id, created_at=clock.now(), title=title, body=body, channels=channels,
             sent_at=sent_at, error=error,
         )
     )  # fmt: skip
@@ -178,7 +180,3 @@ def export(connection: sa.Connection) -> dict[str, pd.DataFrame]:
         table.name: pd.read_sql_query(sa.select(table), connection, dtype_backend="numpy_nullable")
         for table in METADATA.tables.values()
     }
-
-
-def _now() -> datetime:
-    return datetime.now(UTC).replace(tzinfo=None)

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from functools import cached_property
 from pathlib import Path
-from zoneinfo import ZoneInfo
 
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 PROJECT = Path(__file__).resolve().parent.parent
 SQL = PROJECT / "warehouse"
-SHANGHAI = ZoneInfo("Asia/Shanghai")  # days are its days
 
 
 class Settings(BaseSettings):

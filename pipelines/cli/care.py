@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -12,8 +11,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from pipelines import clock
 from pipelines.cli.terminal import (
-    SHANGHAI,
     Json,
     command,
     console,
@@ -46,8 +45,7 @@ def doctor(as_json: Json = False) -> None:
     from pipelines.cli import rendering
     from pipelines.doctor import Level, examine
 
-    today, now = datetime.now(SHANGHAI).date(), datetime.now(UTC).replace(tzinfo=None)
-    findings = list(examine(Settings(), today, now))
+    findings = list(examine(Settings(), clock.today(), clock.now()))
     if as_json:
         healthy = all(finding.level is Level.OK for finding in findings)
         told = {"healthy": healthy, "findings": [asdict(finding) for finding in findings]}
@@ -109,8 +107,7 @@ def clean(
     settings = Settings()
     if not dry_run and settings.data_dir.is_dir():
         keep_log(settings)
-    now = datetime.now(UTC).replace(tzinfo=None)
-    removals = housekeeping.clean(settings, now, dry_run, day, reason)
+    removals = housekeeping.clean(settings, clock.now(), dry_run, day, reason)
     freed = sum(removal.bytes for removal in removals)
     if as_json:
         told = {"dry_run": dry_run, "freed": freed, "removals": [asdict(one) for one in removals]}

@@ -91,7 +91,7 @@ def submit(
     Example: `citybrain submit 归集量.csv --source data_records --department gaj --date 2021-10-31`
     · `citybrain submit 三季度.csv --source data_records --bulk` (history of many days)
     """
-    from pipelines.ingest import landing
+    from pipelines.ingest.submit import submit as put
 
     settings = Settings()
     business_date = parse_day(day) if day else None
@@ -100,9 +100,7 @@ def submit(
         raise UsageError(
             "say --department and --date, or --bulk when the file's own columns tell them"
         )
-    place = landing.submit(
-        file, settings, catalog, source, department, business_date, part, replace
-    )
+    place = put(file, settings, catalog, source, department, business_date, part, replace)
     console.print(f"landed at {place}; `citybrain run` takes it in", soft_wrap=True)
 
 

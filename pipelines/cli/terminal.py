@@ -5,23 +5,21 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from enum import StrEnum
 from functools import wraps
 from typing import Annotated, Any
-from zoneinfo import ZoneInfo
 
 import typer
 from pydantic import ValidationError
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from pipelines import __version__, storage
+from pipelines import __version__, clock, storage
 from pipelines.contracts.catalog import Catalog, load_catalog
 from pipelines.errors import CitybrainError, UsageError
 from pipelines.settings import Settings
 
-SHANGHAI = ZoneInfo("Asia/Shanghai")
 app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode="markdown",
@@ -112,7 +110,7 @@ def catalog_of(settings: Settings) -> Catalog:
 
 def yesterday() -> date:
     """The last whole day in Shanghai."""
-    return datetime.now(SHANGHAI).date() - timedelta(days=1)
+    return clock.today() - timedelta(days=1)
 
 
 def parse_day(text: str) -> date:
@@ -128,11 +126,7 @@ def parse_day(text: str) -> date:
 
 def past_day(day: date) -> date:
     """A day that something can be known of; UsageError when it lies in the future."""
-    today = datetime.now(SHANGHAI).date()
-    if day > today:
-        raise UsageError(
-            f"{day} lies in the future (today is {today} in Shanghai): nothing is known of it yet"
-        )
+    clock.refuse_future(day, clock.today())
     return day
 
 

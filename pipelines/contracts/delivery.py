@@ -42,7 +42,7 @@ class Delivery(_Record):
 
     `delivery_id` identifies these bytes in this place; `received_at` (UTC) tells their receipts
     apart, so that a run that was killed between loading and clearing the landing folder recognises
-    what it has done. `refusal` is a reason known before the file is read.
+    what it has done. `defect`: our own code failed on it, and it is not read again.
     """
 
     delivery_id: str
@@ -56,7 +56,7 @@ class Delivery(_Record):
     sha256: str
     received_at: datetime
     contract_hash: str
-    refusal: Reason | None = None
+    defect: Reason | None = None
     overruled: str | None = None
 
     @property

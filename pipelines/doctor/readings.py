@@ -22,7 +22,8 @@ from pipelines.errors import NotPublishedError
 from pipelines.operations import step_table
 from pipelines.settings import Settings
 from pipelines.warehouse import ledger
-from pipelines.warehouse.connection import Schema, rows, schema
+from pipelines.warehouse.schema import Schema, schema
+from pipelines.warehouse.statements import rows
 
 WAREHOUSE_LOCK = "warehouse.lock"
 LOCKED = "Could not set lock"  # what DuckDB says of a file that another program writes

@@ -18,8 +18,9 @@ from pipelines.doctor.visit import (
     warning,
 )
 from pipelines.published import READERS_FILE
-from pipelines.warehouse.connection import HELD, Schema
+from pipelines.warehouse.connection import HELD
 from pipelines.warehouse.publish import pinned_to
+from pipelines.warehouse.schema import Schema
 
 
 def locks(visit: Visit) -> Iterator[Finding]:

@@ -113,11 +113,9 @@ class Chunk:
     def _tables(self, number: int, outcome: Outcome) -> Iterator[pa.Table]:
         """A delivery's raw rows; faults of the file as a whole go into its outcome."""
         delivery = outcome.delivery
-        if delivery.refusal is not None and delivery.refusal.code == DEFECT:
-            outcome.unreadable = delivery.refusal
+        if delivery.defect is not None:
+            outcome.unreadable = delivery.defect
             return
-        if delivery.refusal is not None:
-            outcome.rejections.append(delivery.refusal)
         if delivery.department is not None and delivery.business_date is not None:
             department = self.departments.get(delivery.department)
             if department is None or not department.valid_on(delivery.business_date):

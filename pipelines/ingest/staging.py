@@ -59,7 +59,7 @@ def stage(
         log.error("deliveries could not be staged together", **told)
     faults = _find_faults(deliveries, attempt)
     marked = [
-        delivery.model_copy(update={"refusal": faults.get(delivery.delivery_id, delivery.refusal)})
+        delivery.model_copy(update={"defect": faults.get(delivery.delivery_id)})
         for delivery in deliveries
     ]
     return attempt(marked)

@@ -9,18 +9,17 @@ import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
-from zoneinfo import ZoneInfo
 
 import chinese_calendar
 import numpy as np
 from numpy.typing import NDArray
 
+from pipelines.clock import SHANGHAI
 from pipelines.contracts.catalog import Catalog
 from pipelines.contracts.models import Department, Frequency, Source
 from pipelines.errors import UsageError
 
 SEED = 20210923
-SHANGHAI = ZoneInfo("Asia/Shanghai")
 
 HISTORY_START = date(2021, 7, 1)
 CAMPAIGN_START = date(2021, 9, 23)

@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from pathlib import Path
 
+from pipelines.clock import SHANGHAI
 from pipelines.contracts.catalog import Catalog
 from pipelines.sample import indicators, surveys
 from pipelines.sample.city import (
     CAMPAIGN_START,
     HISTORY_START,
     QUARTER_END,
-    SHANGHAI,
     due_days,
     lines,
     receipt_time,

@@ -5,19 +5,20 @@ from __future__ import annotations
 import getpass
 import json
 from collections.abc import Collection, Sequence
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import sqlalchemy as sa
 
+from pipelines import clock
 from pipelines.contracts.catalog import Catalog
 from pipelines.contracts.delivery import Accounting, Delivery, Judgement, Verdict, slot_day
 from pipelines.contracts.reasons import Reason
 from pipelines.engine import sql
 from pipelines.errors import UsageError
-from pipelines.warehouse.connection import keep, rows, run, transaction
+from pipelines.warehouse.statements import keep, rows, run, transaction
 
 
 def next_position(connection: sa.Connection) -> int:
@@ -162,7 +163,7 @@ def decide(
             "part": row.part,
             "reason": reason,
             "by": getpass.getuser(),
-            "at": _now(),
+            "at": clock.now(),
         },
     )
 
@@ -199,7 +200,7 @@ def record_configuration(connection: sa.Connection, catalog: Catalog, redefines:
             {
                 "hash": catalog.configuration_hash,
                 "position": position,
-                "at": _now(),
+                "at": clock.now(),
                 "content": json.dumps(catalog.configuration, ensure_ascii=False),
             },
         )
@@ -232,7 +233,7 @@ def record_run(
     connection.execute(
         sa.text("INSERT INTO run VALUES (:run, :as_of, :start, :now, :position, :hash, :summary)"),
         {
-            "run": run_id, "as_of": as_of, "start": started_at, "now": _now(),
+            "run": run_id, "as_of": as_of, "start": started_at, "now": clock.now(),
             "position": last_position(connection), "hash": configuration_hash,
             "summary": json.dumps(summary, ensure_ascii=False),
         },
@@ -310,7 +311,3 @@ def judgement_of(row: sa.Row[Any]) -> Judgement:
         warnings=tuple(Reason(**reason) for reason in row.warnings),
         seconds=row.stage_seconds,
     )
-
-
-def _now() -> datetime:
-    return datetime.now(UTC).replace(tzinfo=None)

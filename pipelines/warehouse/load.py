@@ -7,27 +7,19 @@ is recorded, in the order in which they were received.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import sqlalchemy as sa
 
-from pipelines import logs
+from pipelines import clock, logs
 from pipelines.contracts.delivery import Accounting, Delivery, Judgement, StagedChunk, Verdict
 from pipelines.contracts.models import Metric, Source
 from pipelines.contracts.reasons import Reason
 from pipelines.engine import quoted
 from pipelines.errors import UsageError
-from pipelines.warehouse.connection import (
-    file_literal,
-    keep,
-    rows,
-    run,
-    run_file,
-    transaction,
-)
 from pipelines.warehouse.ledger import (
     decide,
     forget_partitions,
@@ -44,6 +36,7 @@ from pipelines.warehouse.parts import (
     resolve,
     restated,
 )
+from pipelines.warehouse.statements import file_literal, keep, rows, run, run_file, transaction
 from pipelines.warehouse.tables import drop_table, ensure_table, standby_table
 
 Place = tuple[str, date]
@@ -254,10 +247,9 @@ def _main(source: Source) -> str:
 
 
 def _replace_rows(connection: sa.Connection, source: Source) -> None:
-    run_file(
-        connection, "load/replaced_rows.sql", table=_main(source), standby=standby_table(source),
-        unqualified=quoted(source.name),
-    )  # fmt: skip
+    name = quoted(source.name)
+    for table in (_main(source), standby_table(source)):
+        run_file(connection, "load/replaced_rows.sql", table=table, unqualified=name)
 
 
 def _settle(
@@ -338,7 +330,7 @@ def _record(
     causes: Sequence[str],
 ) -> None:
     """Write the ledger rows, one a judgement; the table `judged` keeps them for what follows."""
-    now = datetime.now(UTC).replace(tzinfo=None)
+    now = clock.now()
     deliveries = [judgement.delivery for judgement in wave]
     counts = [judgement.accounting for judgement in wave]
     count = pa.int64()

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from pipelines.contracts.models import Aggregate, Kind, Metric, Source
 from pipelines.engine import literal
-from pipelines.warehouse.connection import run, run_file
+from pipelines.warehouse.statements import run, run_file
 from pipelines.warehouse.tables import source_table
 
 TOTAL = ""  # the breakdown that stands for all

@@ -17,8 +17,8 @@ from pipelines.errors import UsageError
 from pipelines.tracking.calendar import WorkCalendar
 from pipelines.tracking.freshness import Observation, Overdue, overdue
 from pipelines.tracking.pace import Pace, Status, track
-from pipelines.warehouse.connection import keep, rows, run
 from pipelines.warehouse.ledger import last_position, latest_run, received_dates, refused
+from pipelines.warehouse.statements import keep, rows, run
 
 ATTENTION_DAYS = 62  # how far back gaps and refused deliveries are told: later it is history
 

@@ -17,7 +17,7 @@ from pipelines.contracts.delivery import Accounting, Judgement, Verdict
 from pipelines.contracts.models import Source
 from pipelines.contracts.reasons import Reason
 from pipelines.engine import quoted, sql
-from pipelines.warehouse.connection import keep, rows, run, run_file
+from pipelines.warehouse.statements import keep, rows, run, run_file
 from pipelines.warehouse.tables import standby_table
 
 OF_PARTS = ("part_conflict", "parts_mixed")  # reasons that siblings give, and may take back

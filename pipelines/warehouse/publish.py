@@ -11,27 +11,21 @@ from __future__ import annotations
 import os
 import shutil
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
+from pipelines import clock
 from pipelines.engine import literal, quoted
 from pipelines.errors import NotPublishedError, UsageError, VerificationError
 from pipelines.published import READERS_FILE
-from pipelines.settings import SHANGHAI, SQL, Settings
+from pipelines.settings import SQL, Settings
 from pipelines.storage import at, require
-from pipelines.warehouse.connection import (
-    duckdb_of,
-    open_warehouse,
-    opened,
-    remove_database,
-    rows,
-    run,
-    writer_lock,
-)
+from pipelines.warehouse.connection import open_warehouse, opened, remove_database, writer_lock
 from pipelines.warehouse.ledger import last_position
+from pipelines.warehouse.statements import duckdb_of, rows, run
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -234,7 +228,7 @@ def retirable(settings: Settings) -> list[Path]:
 
 
 def _day(path: Path) -> date:
-    return datetime.fromtimestamp(path.stat().st_mtime, SHANGHAI).date()
+    return datetime.fromtimestamp(path.stat().st_mtime, clock.SHANGHAI).date()
 
 
 def _retire(settings: Settings) -> None:
@@ -277,7 +271,7 @@ def _add_generation(connection: sa.Connection, number: int) -> int:
         sa.text("INSERT INTO generation VALUES (:number, :at, :position)"),
         {
             "number": number,
-            "at": datetime.now(UTC).replace(tzinfo=None),
+            "at": clock.now(),
             "position": position,
         },
     )

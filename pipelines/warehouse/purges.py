@@ -9,22 +9,17 @@ import getpass
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import pyarrow as pa
 import sqlalchemy as sa
 
+from pipelines import clock
 from pipelines.engine import open_duckdb, sql
 from pipelines.settings import Settings
-from pipelines.warehouse.connection import (
-    keep,
-    open_warehouse,
-    rows,
-    run,
-    transaction,
-    writer_lock,
-)
+from pipelines.warehouse.connection import open_warehouse, writer_lock
+from pipelines.warehouse.statements import keep, rows, run, transaction
 
 Named = Mapping[str, Sequence[str]]  # hash → the deliveries whose bytes have it
 
@@ -79,7 +74,7 @@ def record(connection: sa.Connection, purged: Named, reason: str) -> None:
     if not entries:
         return
     count = len(entries)
-    at = datetime.now(UTC).replace(tzinfo=None)
+    at = clock.now()
     given = pa.table(
         {
             "purged_at": pa.array([at] * count, pa.timestamp("us")),

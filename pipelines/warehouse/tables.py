@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from pipelines.contracts.models import Source
 from pipelines.engine import COLUMN_TYPES, literal, quoted
 from pipelines.errors import IncompatibleTableError
-from pipelines.warehouse.connection import rows, run
+from pipelines.warehouse.statements import rows, run
 
 LINEAGE = {
     "department": ("VARCHAR", "报送单位代码"),

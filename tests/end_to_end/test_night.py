@@ -110,7 +110,8 @@ def test_landing_the_same_sample_again_changes_nothing(night) -> None:
 HOLD = """
 import sys
 from pipelines.settings import Settings
-from pipelines.warehouse.connection import open_warehouse, run, transaction
+from pipelines.warehouse.connection import open_warehouse
+from pipelines.warehouse.statements import run, transaction
 with open_warehouse(Settings(), "a load") as connection, transaction(connection):
     run(connection, "DELETE FROM metric_daily")
     print("loading", flush=True)

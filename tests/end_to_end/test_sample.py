@@ -19,11 +19,12 @@ import pyarrow.parquet as pq
 import pytest
 from python_calamine import CalamineWorkbook
 
+from pipelines.clock import SHANGHAI
 from pipelines.contracts.catalog import Catalog, load_catalog
 from pipelines.contracts.consistency import fold_header
 from pipelines.errors import UsageError
 from pipelines.sample import SampleSummary, write_sample
-from pipelines.sample.city import SHANGHAI, due_days
+from pipelines.sample.city import due_days
 from pipelines.sample.irregularities import IRREGULARITIES, SPOILT, Irregularity
 
 CATALOG = load_catalog()

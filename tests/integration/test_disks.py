@@ -26,7 +26,8 @@ from pipelines import intake, published, steps, storage
 from pipelines.cli import app
 from pipelines.engine import connect_args, duckdb_url
 from pipelines.settings import Settings
-from pipelines.warehouse.connection import opened, run
+from pipelines.warehouse.connection import opened
+from pipelines.warehouse.statements import run
 
 __all__ = ["disk"]
 pytestmark = pytest.mark.xdist_group("disks")

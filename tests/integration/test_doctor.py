@@ -30,8 +30,9 @@ from pipelines.doctor.visit import Visit
 from pipelines.errors import NewerSchemaError
 from pipelines.logs import Step
 from pipelines.settings import PROJECT
-from pipelines.warehouse.connection import open_warehouse, rows
+from pipelines.warehouse.connection import open_warehouse
 from pipelines.warehouse.publish import rollback
+from pipelines.warehouse.statements import rows
 
 pytestmark = pytest.mark.xdist_group("doctor")
 REWRITE = "the page is not of today: python docs/doctor_examples.py > docs/doctor.md"

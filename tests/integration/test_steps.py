@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
+import pytest
 import sqlalchemy as sa
+import structlog
 from integration.conftest import DAY, RECORDS, City
 from integration.test_publish import METRIC, TARGET
 
-from pipelines import jobs
+from pipelines import jobs, logs
+
+
+@pytest.fixture
+def logged(tmp_path: Path) -> Iterator[Path]:
+    """A folder that takes the events of this test."""
+    before = structlog.get_config()
+    logs.to_folder(tmp_path / "logs")
+    yield tmp_path / "logs"
+    structlog.configure(**before)
 
 
 def kept(city: City) -> list[sa.Row[Any]]:
@@ -47,6 +61,26 @@ def test_a_run_keeps_its_steps(city: City) -> None:
         assert row.run_id == report.run_id
         assert row.seconds > 0
         assert datetime.fromisoformat(row.started_at) >= before
+
+
+def test_each_delivery_is_told_of_in_the_log_of_its_run(city: City, logged: Path) -> None:
+    city.land([("x", 1, ""), ("y", "?", "")])
+    report = jobs.run(city.settings, city.catalog, DAY)
+    [judgement] = report.judgements
+    [file] = logged.glob("*.jsonl")
+    events = [json.loads(line) for line in file.read_text("utf-8").splitlines()]
+    [told] = [event for event in events if event["event"] == "delivery judged"]
+    assert told["run_id"] == report.run_id
+    assert told["delivery_id"] == judgement.delivery.delivery_id
+    assert (told["verdict"], told["rows_read"], told["quarantined"]) == (
+        "accepted_with_quarantine", 2, 1,
+    )  # fmt: skip
+    begun = [event["step"] for event in events if event["event"] == "step started"]
+    assert begun == [
+        "discover", "archive", "clear", "stage", "load", "clear", "track", "alerts", "publish",
+        "notify",
+    ]  # fmt: skip
+    assert {event["run_id"] for event in events} == {report.run_id}
 
 
 def test_a_step_that_failed_says_why(city: City) -> None:

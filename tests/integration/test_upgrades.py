@@ -17,7 +17,9 @@ from integration.test_publish import METRIC, TARGET
 
 from pipelines import jobs, operations, published, repairs
 from pipelines.contracts.delivery import Verdict
-from pipelines.warehouse.connection import opened, revisions, run, upgrade
+from pipelines.warehouse.connection import opened
+from pipelines.warehouse.schema import revisions, upgrade
+from pipelines.warehouse.statements import run
 
 DAY = former_rows.DAY
 LATER = 60 * 24 * 7  # minutes

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from pipelines import intake, jobs
 from pipelines.cli import app
-from pipelines.ingest import landing
+from pipelines.ingest import landing, receipt
 
 # Appends a row every few milliseconds, in place and without a temporary name, until its input ends;
 # then it says how many there are.
@@ -107,13 +107,13 @@ def test_an_upload_that_begins_between_the_look_and_the_receipt_waits(
     city: City, monkeypatch
 ) -> None:
     path = city.land([("k1", 1, "交通")])
-    receive = landing.receive
+    receive = receipt.receive
 
     def and_before_that_an_upload_begins(*given):
         path.write_text("事项,数量,领域\nk1,1,交通\nk2", encoding="utf-8")
         return receive(*given)
 
-    monkeypatch.setattr(landing, "receive", and_before_that_an_upload_begins)
+    monkeypatch.setattr(receipt, "receive", and_before_that_an_upload_begins)
     found = intake.discover(city.settings, city.catalog, "half", settle_seconds=60)
     assert (found.pending, found.problems) == ((), ())
     assert len(found.waiting) == 1
@@ -123,17 +123,17 @@ def test_a_file_that_another_run_takes_meanwhile_is_no_problem(city: City, monke
     """A run takes the same landing folder's file after this one's look, as two DAGs' runs may."""
     city.land([("k1", 1, "交通")])
     kept = city.land([("k2", 1, "交通")], department="b")
-    receive = landing.receive
+    receive = receipt.receive
 
     def and_another_run_is_faster(landed, *given):
         if landed.department == "a":
-            monkeypatch.setattr(landing, "receive", receive)
+            monkeypatch.setattr(receipt, "receive", receive)
             city.take()
             kept.parent.mkdir(parents=True)
             kept.write_text("事项,数量,领域\nk3,1,交通\n", encoding="utf-8")
         return receive(landed, *given)
 
-    monkeypatch.setattr(landing, "receive", and_another_run_is_faster)
+    monkeypatch.setattr(receipt, "receive", and_another_run_is_faster)
     found = intake.discover(city.settings, city.catalog, "slow")
     assert (found.problems, found.waiting) == ((), ())
     [delivery] = found.pending

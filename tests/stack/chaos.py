@@ -10,7 +10,6 @@ with 1 when anything differs from the reference or a reader met an error.
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import random
@@ -18,10 +17,9 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,7 +28,7 @@ import duckdb
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # also when run as a program
 from stack import small_city, snapshot
-from stack.commands import City, Ended
+from stack.commands import City, Ended, program
 from stack.readers import Readers
 from stack.snapshot import Snapshot
 
@@ -86,6 +84,10 @@ class Report:
     def passed(self) -> bool:
         """Whether nothing differs and no reader met an error."""
         return not self.differences and not self.reader_errors and self.reads > 0
+
+    def told(self) -> dict[str, Any]:
+        """The report for programs."""
+        return asdict(self) | {"missed": self.missed}
 
     def table(self) -> str:
         """The report for people."""
@@ -380,23 +382,5 @@ def chaos(
     return Chaos(folder, kills, seed, tell).run()
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """The program; returns its exit code."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--kills", type=int, default=200)
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--folder", type=Path, help="where to work [default: a temporary one]")
-    parser.add_argument("--json", action="store_true", help="print the report for programs")
-    given = parser.parse_args(arguments)
-    folder = given.folder or Path(tempfile.mkdtemp(prefix="citybrain-chaos-"))
-    folder.mkdir(parents=True, exist_ok=True)
-    report = chaos(given.kills, given.seed, folder, lambda line: print(line, file=sys.stderr))
-    if report.passed and given.folder is None:
-        shutil.rmtree(folder)
-    told = asdict(report) | {"passed": report.passed, "missed": report.missed}
-    print(json.dumps(told, ensure_ascii=False, indent=2) if given.json else report.table())
-    return 0 if report.passed else 1
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(program("chaos", __doc__, ("kills", int, 200), chaos))

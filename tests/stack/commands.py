@@ -1,15 +1,19 @@
-"""The command as these programs start it: in a process of its own, on a data folder."""
+"""The command in a process of its own, on a data folder; and what its programs have in common."""
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 PATIENCE = 600  # seconds
 TRACE = "Traceback (most recent call last)"
@@ -101,6 +105,47 @@ class Ended:
         except ValueError:
             return {}
         return report if isinstance(report, dict) else {}
+
+
+class Report(Protocol):
+    """What a program found out: whether all is as it must be, and all of it for people."""
+
+    @property
+    def passed(self) -> bool: ...
+
+    def told(self) -> dict[str, Any]: ...
+
+    def table(self) -> str: ...
+
+
+def program(
+    name: str,
+    description: str,
+    amount: tuple[str, type, float],
+    work: Callable[[Any, int, Path, Callable[[str], None]], Report],
+    arguments: Sequence[str] | None = None,
+) -> int:
+    """Run `work(amount, seed, folder, tell)` as a program; its exit code, 1 when it did not pass.
+
+    `amount` is how much of it: its option, type and default. The folder goes when all is well.
+    """
+    option, kind, default = amount
+    parser = argparse.ArgumentParser(description=description.splitlines()[0])
+    parser.add_argument(f"--{option}", type=kind, default=default)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--folder", type=Path, help="where to work [default: a temporary one]")
+    parser.add_argument("--json", action="store_true", help="print the report for programs")
+    given = parser.parse_args(arguments)
+    folder = given.folder or Path(tempfile.mkdtemp(prefix=f"citybrain-{name}-"))
+    folder.mkdir(parents=True, exist_ok=True)
+    report = work(
+        getattr(given, option), given.seed, folder, lambda line: print(line, file=sys.stderr)
+    )
+    if report.passed and given.folder is None:
+        shutil.rmtree(folder)
+    told = report.told() | {"passed": report.passed}
+    print(json.dumps(told, ensure_ascii=False, indent=2) if given.json else report.table())
+    return 0 if report.passed else 1
 
 
 def _beside(said: Path, suffix: str) -> Path:

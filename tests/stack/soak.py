@@ -8,13 +8,9 @@ Exits with 1 when a row is lost or too many, a reader met an error, or a run fai
 
 from __future__ import annotations
 
-import argparse
-import json
 import random
-import shutil
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections import Counter
@@ -24,12 +20,13 @@ from dataclasses import asdict, dataclass, field
 from datetime import date, timedelta
 from pathlib import Path
 from statistics import quantiles
+from typing import Any
 
 import duckdb
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # also when run as a program
 from stack import small_city
-from stack.commands import City
+from stack.commands import City, program
 from stack.readers import Readers
 
 RUNNERS, READERS = 2, 10
@@ -76,6 +73,10 @@ class Report:
         """Whether nothing was lost, nothing is too many, and nobody met an error."""
         wrong = self.rows_lost or self.rows_extra or self.reader_errors or self.run_failures
         return not wrong and not self.wrong_partitions and self.reads > 0
+
+    def told(self) -> dict[str, Any]:
+        """The report for programs."""
+        return asdict(self)
 
     def table(self) -> str:
         """The report for people."""
@@ -235,7 +236,7 @@ class Runner(threading.Thread):
 
 
 def soak(
-    minutes: float, folder: Path, seed: int = 1, tell: Callable[[str], None] = lambda line: None
+    minutes: float, seed: int, folder: Path, tell: Callable[[str], None] = lambda line: None
 ) -> Report:
     """Crowd a data folder below `folder` for that long, then hold it against what was sent."""
     names = "".join(f"{code},{name_of(code)}\n" for code in DEPARTMENTS)
@@ -325,23 +326,5 @@ def _in_warehouse(city: City) -> dict[Slot, Content]:
     return found
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """The program; returns its exit code."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--minutes", type=float, default=20)
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--folder", type=Path, help="where to work [default: a temporary one]")
-    parser.add_argument("--json", action="store_true", help="print the report for programs")
-    given = parser.parse_args(arguments)
-    folder = given.folder or Path(tempfile.mkdtemp(prefix="citybrain-soak-"))
-    folder.mkdir(parents=True, exist_ok=True)
-    report = soak(given.minutes, folder, given.seed, lambda line: print(line, file=sys.stderr))
-    if report.passed and given.folder is None:
-        shutil.rmtree(folder)
-    told = asdict(report) | {"passed": report.passed}
-    print(json.dumps(told, ensure_ascii=False, indent=2) if given.json else report.table())
-    return 0 if report.passed else 1
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(program("soak", __doc__, ("minutes", float, 20), soak))

@@ -76,6 +76,8 @@ def test_starting_loads_nothing_heavy():
         (["run", "--as-of", "2021-02-29"], "2021-02-29"),
         (["run", "--as-of", "yesterday"], "yesterday"),
         (["run", "--date", "2021-10-07..2021-10-01"], "ends before it starts"),
+        (["run", "--date", "2021-10-01..2099-10-07"], "2099-10-07 lies in the future"),
+        (["run", "--as-of", "2099-10-07"], "2099-10-07 lies in the future"),
         (["run", "--date", "2021-10-01.."], "no date"),
         (["run", "--bogus"], "--bogus"),
         (["run", "extra"], "extra"),

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import stat
 from datetime import date, datetime
 from pathlib import Path
@@ -9,22 +10,13 @@ from pathlib import Path
 import pytest
 
 from pipelines.errors import UsageError
-from pipelines.ingest import landing
-from pipelines.ingest.landing import archived, clear, look, receive, submit
-from pipelines.settings import Settings
+from pipelines.ingest import receipt
+from pipelines.ingest.archive import archived
+from pipelines.ingest.landing import Landed, look
+from pipelines.ingest.receipt import clear, receive
+from pipelines.ingest.submit import submit
 
 DAY = "2021-10-01"
-
-
-@pytest.fixture
-def settings(tmp_path):
-    return Settings(data_dir=tmp_path / "data")
-
-
-@pytest.fixture
-def folder(settings):
-    settings.landing.mkdir(parents=True)
-    return settings.landing
 
 
 def put(folder: Path, relative: str | bytes, data: bytes = b"x") -> Path:
@@ -56,7 +48,7 @@ def test_a_name_that_makes_sense(folder, catalog, name, source, department, day,
     path = put(folder, name)
     landed, problems, _ = look(folder, catalog)
     assert problems == []
-    assert landed == [landing.Landed(path, source, department, day, part, format_name)]
+    assert landed == [Landed(path, source, department, day, part, format_name)]
 
 
 @pytest.mark.parametrize(
@@ -203,7 +195,7 @@ def test_bytes_go_into_the_archive_by_their_hash_for_our_eyes_only(folder, catal
     assert stat.S_IMODE(settings.archive.stat().st_mode) == 0o700
     assert delivery.received_at == datetime(2021, 10, 1, 0, 0, 0, 123456)
     assert delivery.contract_hash == catalog.contract_hash("records")
-    assert delivery.refusal is None
+    assert delivery.defect is None
     assert path.read_bytes() == data
     assert [one for one in settings.archive.rglob("*") if one.is_file()] == [place]
 
@@ -258,7 +250,7 @@ def test_a_file_that_changes_while_it_is_copied_is_left_for_later(
     folder, catalog, settings, monkeypatch
 ):
     path = put(folder, f"{DAY}/gaj/records.csv", b"half")
-    copy = landing._archive
+    copy = receipt._archive
 
     def and_grow(origin, archive):
         digest = copy(origin, archive)
@@ -266,10 +258,10 @@ def test_a_file_that_changes_while_it_is_copied_is_left_for_later(
             stream.write(b" and half")
         return digest
 
-    monkeypatch.setattr(landing, "_archive", and_grow)
+    monkeypatch.setattr(receipt, "_archive", and_grow)
     with pytest.raises(UsageError, match="still being written"):
         received(folder, catalog, settings.archive)
-    monkeypatch.setattr(landing, "_archive", copy)
+    monkeypatch.setattr(receipt, "_archive", copy)
     (delivery,) = received(folder, catalog, settings.archive)
     assert archived(settings.archive, delivery.sha256).read_bytes() == b"half and half"
 
@@ -277,7 +269,7 @@ def test_a_file_that_changes_while_it_is_copied_is_left_for_later(
 def test_a_copy_that_fails_leaves_nothing_in_the_archive(folder, catalog, settings, monkeypatch):
     put(folder, f"{DAY}/gaj/records.csv")
     monkeypatch.setattr(
-        landing, "archived", lambda archive, sha256: (_ for _ in ()).throw(OSError("disk full"))
+        receipt, "archived", lambda archive, sha256: (_ for _ in ()).throw(OSError("disk full"))
     )
     with pytest.raises(OSError, match="disk full"):
         received(folder, catalog, settings.archive)
@@ -399,7 +391,7 @@ def test_a_copy_that_fails_lands_nothing(settings, catalog, export, monkeypatch)
         target.write(b"ha")
         raise OSError("disk full")
 
-    monkeypatch.setattr(landing.shutil, "copyfileobj", fail)
+    monkeypatch.setattr(shutil, "copyfileobj", fail)
     with pytest.raises(OSError, match="disk full"):
         submit(export, settings, catalog, "records", "gaj", date(2021, 10, 1))
     assert look(settings.landing, catalog) == ([], [], [])

@@ -9,23 +9,12 @@ from pathlib import Path
 import pytest
 
 from pipelines.errors import UsageError
-from pipelines.ingest.landing import clear, clear_markers, look, receive
-from pipelines.settings import Settings
+from pipelines.ingest.landing import look
+from pipelines.ingest.receipt import clear, receive, tidy
 
 PLACE = "2021-10-01/gaj/records.csv"
 MINUTE = 60.0
 DAY = 86_400.0
-
-
-@pytest.fixture
-def settings(tmp_path):
-    return Settings(data_dir=tmp_path / "data")
-
-
-@pytest.fixture
-def folder(settings):
-    settings.landing.mkdir(parents=True)
-    return settings.landing
 
 
 def put(folder: Path, relative: str = PLACE, age: float = 0.0, data: bytes = b"x") -> Path:
@@ -170,7 +159,7 @@ def test_a_marker_whose_file_is_gone_goes_after_a_day_with_its_folders(folder):
     with_file = mark(put(folder, "2021-10-03/gaj/records.csv", age=9 * DAY), 9 * DAY)
     uploading = mark(folder / "2021-10-04/gaj/records.csv", 9 * DAY)
     put(uploading.parent, "records.csv.part")
-    clear_markers(folder)
+    tidy(folder)
     assert not old.exists()
     assert not (folder / "2021-10-01").exists()
     assert young.exists()
@@ -179,6 +168,6 @@ def test_a_marker_whose_file_is_gone_goes_after_a_day_with_its_folders(folder):
 
 
 def test_an_absent_landing_folder_has_no_markers(folder):
-    clear_markers(folder / "absent")
-    clear_markers(folder)
+    tidy(folder / "absent")
+    tidy(folder)
     assert folder.is_dir()
