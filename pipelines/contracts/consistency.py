@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 from pipelines.contracts.models import (
     Column,
     ColumnType,
-    Formats,
     Kind,
     Metric,
     Source,
@@ -153,7 +152,7 @@ def _check_source(source: Source, catalog: Catalog, file: str) -> Iterator[Probl
                 file, "file_patterns", f"group {', '.join(sorted(unknown))} means nothing",
                 "name groups department, business_date or part",
             )  # fmt: skip
-    if source.formats == Formats():
+    if not source.formats.declared:
         yield Problem(
             file, "formats", "no format is declared", "declare csv, xlsx, jsonl or parquet"
         )

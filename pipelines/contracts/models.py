@@ -31,7 +31,7 @@ OneOrMany = Annotated[tuple[str, ...], BeforeValidator(_as_tuple)]
 class Declared(BaseModel):
     """Base of all configuration: immutable, and a key nobody knows is an error."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", serialize_by_alias=True)
 
 
 class ColumnType(StrEnum):
@@ -48,28 +48,53 @@ class ColumnType(StrEnum):
 class Column(Declared):
     """One column of an export and everything that is promised about it.
 
-    `header` lists the accepted spellings (width, case and blanks are folded); `required` means
-    that the header must be there and no cell empty. `values` are the only texts allowed: a list,
-    or a mapping to what the warehouse stores. `unit` lists the words that may trail a number.
+    `header` lists the accepted spellings (width, case and blanks are folded), of a header in
+    several rows the path `办件量|网上`; `required` means that the header must be there and no cell
+    empty. `values` are the only texts allowed: a list, or a mapping to what the warehouse stores.
+    `unit` lists the words that may trail a number, `unit_from` names the column that says each
+    row's. `share`: number cells of workbooks are shares of one, as cells formatted as percent hold
+    them. `code` is a public code, validated by its check character or structure.
+
+    Two kinds of columns have no header: `from_sheet` is the name of the row's sheet,
+    `qualifier_of` the word by which another column's number was qualified (约, 余, 不少于).
     """
 
     name: Name
-    header: OneOrMany = Field(min_length=1)
+    header: OneOrMany = ()
     type: ColumnType
     required: bool = False
     pattern: str | None = None
     values: Annotated[dict[str, str], BeforeValidator(_as_mapping)] | None = None
     minimum: float | date | None = None
     maximum: float | date | None = None
+    code: Literal["uscc", "id_number", "region", "gb28181"] | None = None
     unit: OneOrMany = ()
+    unit_from: Name | None = None
+    share: bool = False
     nulls: OneOrMany = ()
+    from_sheet: bool = False
+    qualifier_of: Name | None = None
     pii: Literal["phone", "name", "id_number", "email", "address"] | None = None
     description: str | None = None
 
     @property
     def title(self) -> str:
         """The Chinese comment of the column."""
-        return self.description or self.header[0]
+        return self.description or (self.header[0] if self.header else self.name)
+
+    @property
+    def is_derived(self) -> bool:
+        """Whether no header of the file stands for it."""
+        return self.from_sheet or self.qualifier_of is not None
+
+    @model_validator(mode="after")
+    def _origin_is_one(self) -> Self:
+        origins = [bool(self.header), self.from_sheet, self.qualifier_of is not None]
+        if sum(origins) != 1:
+            raise ValueError("say one of `header`, `from_sheet` and `qualifier_of`")
+        if self.qualifier_of is not None and (self.type is not ColumnType.TEXT or self.required):
+            raise ValueError("`qualifier_of` is for text columns that are not required")
+        return self
 
     @model_validator(mode="after")
     def _keys_fit_the_type(self) -> Self:
@@ -78,13 +103,18 @@ class Column(Declared):
         if self.values is not None and "" in self.values.values():
             raise ValueError("`values` may not store an empty text: it would pass for a total")
         numeric = self.type in (ColumnType.INTEGER, ColumnType.DECIMAL)
-        text_only = {"pattern": self.pattern, "values": self.values, "pii": self.pii}
+        text_only = {
+            "pattern": self.pattern, "values": self.values, "pii": self.pii, "code": self.code,
+        }  # fmt: skip
         if self.type is not ColumnType.TEXT:
             for key, value in text_only.items():
                 if value is not None:
                     raise ValueError(f"`{key}` is for text columns, and this one is {self.type}")
-        if self.unit and not numeric:
-            raise ValueError(f"`unit` is for numbers, and this column is {self.type}")
+        for key, given in (("unit", self.unit), ("unit_from", self.unit_from)):
+            if given and not numeric:
+                raise ValueError(f"`{key}` is for numbers, and this column is {self.type}")
+        if self.share and "%" not in self.unit:
+            raise ValueError("`share` is for columns whose `unit` has %")
         for key, bound in (("minimum", self.minimum), ("maximum", self.maximum)):
             if bound is None:
                 continue
@@ -139,12 +169,24 @@ class Due(Declared):
     departments: Literal["all"] | tuple[Code, ...] = "all"
 
 
-class CsvDialect(Declared):
-    """How CSV files are written; decoding is strict and never guessed."""
+def _as_gb18030(value: object) -> object:
+    return "gb18030" if value in ("gbk", "gb2312") else value  # which it contains
 
-    encoding: Literal["utf-8", "gb18030", "utf-16"] = "utf-8"
+
+Encoding = Annotated[Literal["utf-8", "gb18030", "utf-16"], BeforeValidator(_as_gb18030)]
+
+
+class CsvDialect(Declared):
+    """How CSV files are written; decoding is strict and never guessed.
+
+    `short_rows`: rows whose last cells are missing are kept out, or (`pad`) taken as if those were
+    empty, as programs write them that leave trailing separators away.
+    """
+
+    encoding: Encoding = "utf-8"
     delimiter: str = Field(",", pattern=r"^[ -~\t]$")
     quote: str = Field('"', pattern=r"^[ -~]$")
+    short_rows: Literal["quarantine", "pad"] = "quarantine"
 
 
 class CsvFormat(CsvDialect):
@@ -157,10 +199,47 @@ class CsvFormat(CsvDialect):
         return self.departments.get(department or "", self)
 
 
-class XlsxFormat(Declared):
-    """Which sheet of a workbook holds the rows: its position from 0, or its name."""
+class WorkbookFormat(Declared):
+    """Which sheets of a workbook hold the rows, and what of them counts.
+
+    `sheet` is one sheet, by its position from 0 or its name. `sheets` instead are several, read as
+    one delivery: named ones, `all`, each with a header of its own, or `continued`: the first, and
+    those after it, which go on with its rows, with or without the header repeated. Hidden rows and
+    sheets are taken like others unless they are to be ignored.
+    """
 
     sheet: int | str = 0
+    sheets: Literal["all", "continued"] | tuple[str, ...] | None = None
+    hidden_rows: Literal["take", "ignore"] = "take"
+    hidden_sheets: Literal["take", "ignore"] = "take"
+
+
+class HtmlFormat(Declared):
+    """A table of a page, by its position from 0 among those that have rows."""
+
+    table: int = Field(0, ge=0)
+    encoding: Encoding = "utf-8"
+
+
+class JsonFormat(Declared):
+    """Where the array of records is: keys from the outermost on, dotted; empty for the top."""
+
+    records: str = ""
+
+
+class XmlFormat(Declared):
+    """The path of the element that is a row, from the root's name on: `data/records/record`.
+
+    Headers are the names of its children (`contact/phone` for nested ones) and attributes (`@id`).
+    """
+
+    record: str = Field(min_length=1)
+
+
+class ZipFormat(Declared):
+    """Whether an archive holds one file of data, or several that are one delivery."""
+
+    members: Literal["one", "all"] = "one"
 
 
 class NoOptions(Declared):
@@ -168,12 +247,29 @@ class NoOptions(Declared):
 
 
 class Formats(Declared):
-    """The formats a source accepts; one that is absent is refused."""
+    """The formats a source accepts; one that is absent is refused.
+
+    `.gz` and `.zip` around them are accepted always; `zip` says more of the latter.
+    """
 
     csv: CsvFormat | None = None
-    xlsx: XlsxFormat | None = None
+    xlsx: WorkbookFormat | None = None
+    xls: WorkbookFormat | None = None
+    xlsb: WorkbookFormat | None = None
+    ods: WorkbookFormat | None = None
+    html: HtmlFormat | None = None
+    json_: JsonFormat | None = Field(None, alias="json")
     jsonl: NoOptions | None = None
+    xml: XmlFormat | None = None
     parquet: NoOptions | None = None
+    zip: ZipFormat = ZipFormat()
+
+    @property
+    def declared(self) -> tuple[str, ...]:
+        """The names of the formats accepted, as contracts write them."""
+        fields = type(self).model_fields.items()
+        there = [name for name, _ in fields if name != "zip" and getattr(self, name) is not None]
+        return tuple(type(self).model_fields[name].alias or name for name in there)
 
 
 class Partition(Declared):
@@ -187,8 +283,45 @@ class Partition(Declared):
     business_date: Name | None = None
 
 
+class Totals(Declared):
+    """A column that is cumulative, and the column that is its increment.
+
+    For each `by` (the key, unless told): cumulative(d) = cumulative(d-1) + increment(d) +
+    correction(d), to within `tolerance`. A delivery that breaks it is told of, or `held`.
+    """
+
+    cumulative: Name
+    increment: Name
+    correction: Name | None = None
+    by: tuple[Name, ...] = ()
+    tolerance: float = Field(0, ge=0)
+    on_break: Literal["warn", "hold"] = "warn"
+
+
+class Drift(Declared):
+    """When a delivery differs from its department's history so much that people are told.
+
+    `volume` is a robust z-score of the number of rows (0.6745 * (rows - median) / MAD; Iglewicz
+    and Hoaglin, 1993) against the last `history` deliveries of the same weekday, of which there
+    must be `minimum`. `null_share` is by how much a column's share of empty cells may rise.
+    `categories` are columns of few values, of which one never seen is told. `columns`: whether
+    columns that appear or vanish are told. None (or nothing) leaves a comparison out.
+    """
+
+    volume: float | None = Field(3.5, gt=0)
+    history: int = Field(8, ge=3)
+    minimum: int = Field(4, ge=3)
+    null_share: float | None = Field(0.2, gt=0, le=1)
+    categories: tuple[Name, ...] = ()
+    columns: bool = True
+
+
 class Source(Declared):
-    """A contract: one kind of export, as departments promise to send it."""
+    """A contract: one kind of export, as departments promise to send it.
+
+    A header may take `header_rows` rows, merged cells spanning what they stand above; with
+    `unit_row` the row below it says the columns' units.
+    """
 
     name: Name
     title: str
@@ -203,8 +336,12 @@ class Source(Declared):
     due: Due | None = None
     formats: Formats
     file_patterns: tuple[str, ...] = ()
+    header_rows: int = Field(1, ge=1, le=5)
+    unit_row: bool = False
     footer: tuple[str, ...] = ()
     partition: Partition = Partition()
+    totals: tuple[Totals, ...] = ()
+    drift: Drift | None = None
     columns: tuple[Column, ...] = Field(min_length=1)
 
     def column(self, name: str) -> Column:
@@ -214,7 +351,10 @@ class Source(Declared):
     @property
     def titles(self) -> dict[str, str]:
         """The columns' Chinese names."""
-        return {column.name: column.header[0] for column in self.columns}
+        return {
+            column.name: column.header[0] if column.header else column.title
+            for column in self.columns
+        }
 
     @property
     def column_names(self) -> tuple[str, ...]:

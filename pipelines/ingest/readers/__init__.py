@@ -51,9 +51,10 @@ def open_delivery(
     when the bytes are not what was declared and RejectedError when columns are missing; both may
     also come while the batches are read.
     """
-    if getattr(source.formats, format_name) is None:
-        declared = ", ".join(name for name, options in source.formats if options is not None)
-        raise UnreadableError(Reason(code="format", value=format_name, expected=declared))
+    declared = source.formats.declared
+    if format_name not in declared:
+        expected = ", ".join(declared)
+        raise UnreadableError(Reason(code="format", value=format_name, expected=expected))
     if path.stat().st_size == 0:
         raise UnreadableError(Reason(code="empty_file"))
     reading = FORMATS[format_name].read(path, source, department, limit)

@@ -82,7 +82,7 @@ def test_all_problems_are_reported_at_once(config):
         (RECORDS, "business_date: day", "business_date: dy", "records.yaml",
          "partition.business_date", ["no column"]),
         (RECORDS, "{wjw:", "{wjj:", "records.yaml", "formats.csv.departments", ["wjj"]),
-        (RECORDS, "gb18030,", "gbk,", "records.yaml", "formats.csv.encoding", ["gbk"]),
+        (RECORDS, "gb18030,", "big5,", "records.yaml", "formats.csv.encoding", ["big5"]),
         (RECORDS, "gb18030,", 'gb18030, delimiter: "，",', "records.yaml", "formats.csv.delimiter",
          []),
         (RECORDS, "from: 2021-09-23", "from: 2021-09-23, departments: [gaj, xyz]", "records.yaml",
