@@ -68,8 +68,8 @@ def connect_args(settings: Settings, *, read_only: bool = False) -> dict[str, ob
 
 @cache
 def macro_scripts() -> tuple[str, ...]:
-    """The normaliser, and the masks, which are written in its terms."""
-    names = ("normalise.sql", "mask.sql")
+    """The normaliser, and the codes and masks, which are written in its terms."""
+    names = ("normalise.sql", "codes.sql", "mask.sql")
     return tuple((SQL / "macros" / name).read_text(encoding="utf-8") for name in names)
 
 

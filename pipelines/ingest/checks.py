@@ -30,7 +30,7 @@ from great_expectations.validator.validator import Validator
 from pipelines.contracts.consistency import TABLE_RULES
 from pipelines.contracts.models import Column, ColumnType, Source, Suite
 from pipelines.contracts.reasons import Reason
-from pipelines.ingest.normalise import REFUSED
+from pipelines.ingest.normalise import CAUSE, REFUSED
 from pipelines.storage import refused
 
 TYPE_NAMES = {
@@ -40,6 +40,12 @@ TYPE_NAMES = {
     ColumnType.DATE: "a date",
     ColumnType.TIMESTAMP: "a time",
     ColumnType.BOOLEAN: "yes or no",
+}
+CODE_NAMES = {
+    "uscc": "a unified social credit code",
+    "id_number": "an identity number",
+    "region": "a region code",
+    "gb28181": "a channel code",
 }
 
 
@@ -111,12 +117,27 @@ def _structure(column: Column) -> Iterator[Rule]:
         return Rule(expectation, reason, True, column.name)
 
     name = column.name
-    if column.type is not ColumnType.TEXT:
+    if column.unit:
+        units = "、".join(column.unit)
+        for reason in (
+            Reason(code="type", column=name, expected=TYPE_NAMES[column.type]),
+            Reason(code="unit", column=name, expected=units),
+        ):
+            yield rule(
+                "expect_column_values_to_not_be_in_set",
+                reason,
+                name + CAUSE,
+                value_set=[reason.code],
+            )
+    elif column.type is not ColumnType.TEXT:
         reason = Reason(code="type", column=name, expected=TYPE_NAMES[column.type])
         yield rule("expect_column_values_to_be_null", reason, name + REFUSED)
     elif column.values is not None:
         allowed = "、".join(column.values)
         reason = Reason(code="values", column=name, expected=allowed)
+        yield rule("expect_column_values_to_be_null", reason, name + REFUSED)
+    elif column.code is not None:
+        reason = Reason(code="code", column=name, expected=CODE_NAMES[column.code])
         yield rule("expect_column_values_to_be_null", reason, name + REFUSED)
     elif column.pii is not None and column.pattern is not None:  # looked at before the mask
         reason = Reason(code="pattern", column=name, expected=column.pattern)

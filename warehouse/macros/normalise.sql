@@ -4,6 +4,8 @@
 -- what that refuses pays for the careful path (CASE is lazy per row). What cannot be read is NULL,
 -- never a guess. tests/sql/normalise_oracle.py is the second definition these are held to.
 --
+-- Macros are pasted, with an argument as often as they name it: name a costly one once. A lambda's
+-- name hides an argument's: a macro called inside a lambda may not use the lambda's name again.
 -- Two idioms: list_transform([x], lambda v: ...)[1] computes x once and names it v;
 --             list_filter([x], lambda v: condition)[1] is x where it holds, otherwise NULL.
 
@@ -42,27 +44,38 @@ CREATE OR REPLACE TEMP MACRO normalise_text(t) AS
 CREATE OR REPLACE TEMP MACRO _decimal(digits) AS
     coalesce(TRY_CAST(digits AS DECIMAL(18, 6)), TRY_CAST(digits AS DECIMAL(28, 6)));
 
+-- The words that qualify a number: those before it (longer ones first), and those after it. What
+-- says that the number was not reached (不足, 不到) is none of them: it is not that number.
+CREATE OR REPLACE TEMP MACRO _qualifiers_before() AS
+    '约|大约|大概|近|将近|接近|超过|超|逾|突破|达到|达|共计|共|累计|不少于|不低于|至少';
+CREATE OR REPLACE TEMP MACRO _qualifiers_after() AS '余|多|左右|上下|以上';
+
 -- The power of ten meant by what stands between a number and its unit ('余万' -> 4, '' -> 0).
 CREATE OR REPLACE TEMP MACRO _scale_power(words) AS
-    CASE WHEN regexp_full_match(words, '(?:[余多]?[十百千万亿]+)?(?:余|多|左右|以上)?')
+    CASE WHEN regexp_full_match(words, '(?:[余多]?[十百千万亿]+)?(?:' || _qualifiers_after() || ')?')
     THEN list_position(
         ['', '十', '百', '千', '万', '十万', '百万', '千万', '亿', '十亿', '百亿', '千亿', '万亿'],
         regexp_extract(words, '[十百千万亿]*[十百千万亿]')
     ) - 1 END;
 
--- The same after taking one unit away. Where two units would give two readings ('5万元' with both
--- 元 and 万元) there is none.
-CREATE OR REPLACE TEMP MACRO _tail_power(tail, units) AS
+-- VARCHAR[]: a word as it is, and without each unit that it ends with.
+CREATE OR REPLACE TEMP MACRO _stems(word, units) AS
     list_transform(
-        [list_transform(
-            list_filter(
-                list_concat([''], list_transform(units::VARCHAR[], lambda unit: _word(unit))),
-                lambda unit: ends_with(tail, unit)
-            ),
-            lambda unit: _scale_power(left(tail, length(tail) - length(unit)))
-        )],
-        lambda powers: CASE WHEN list_min(powers) = list_max(powers) THEN list_min(powers) END
+        list_filter(
+            list_concat([''], list_transform(units::VARCHAR[], lambda unit: _word(unit))),
+            lambda unit: ends_with(word, unit)
+        ),
+        lambda unit: left(word, length(word) - length(unit))
+    );
+
+-- What all readings say; where two units would give two ('5万元' with both 元 and 万元), nothing.
+CREATE OR REPLACE TEMP MACRO _agreed(readings) AS
+    list_transform(
+        [readings], lambda each: CASE WHEN list_min(each) = list_max(each) THEN list_min(each) END
     )[1];
+
+CREATE OR REPLACE TEMP MACRO _tail_power(tail, units) AS
+    _agreed(list_transform(_stems(tail, units), lambda stem: _scale_power(stem)));
 
 -- The point moved to the right by `power` digits; exact, because it only moves text. More than
 -- six decimals that are not zeros are refused rather than rounded.
@@ -77,7 +90,7 @@ CREATE OR REPLACE TEMP MACRO _worded_number(t, units) AS
     list_transform(
         [regexp_extract(
             _fold(t),
-            '(?s)^[[:space:]]*(?:约|大约|近|超过|超|突破|达到|达|共计|共|累计|不少于|至少)?[[:space:]]*'
+            '(?s)^[[:space:]]*(?:' || _qualifiers_before() || ')?[[:space:]]*'
             || '([+-]?)[[:space:]]*'
             || '([1-9][0-9]{0,2}(?:,[0-9]{3})+|[1-9][0-9]{0,2}(?: [0-9]{3})+|[0-9]+|)'
             || '(?:\.([0-9]+))?'
@@ -96,11 +109,163 @@ CREATE OR REPLACE TEMP MACRO _worded_number(t, units) AS
         )[1]
     )[1];
 
+-- Numerals in one spelling: financial (壹拾万) and traditional ones as plain, 两 as 二 before a scale
+-- (elsewhere it is a weight).
+CREATE OR REPLACE TEMP MACRO _plain_numeral(words) AS
+    regexp_replace(
+        translate(words, '壹贰叁肆伍陆柒捌玖拾佰仟〇萬億兩', '一二三四五六七八九十百千零万亿两'),
+        '两([百千万亿])', '二\1', 'g'
+    );
+
+-- A section is what stands before 亿, before 万, or after both: '3千5百', '二十三' (as digits).
+CREATE OR REPLACE TEMP MACRO _section() AS
+    '(?:(?:[1-9]千(?:零?[1-9]百)?|[1-9]百)(?:零?[1-9]十[1-9]?|零[1-9])?|[1-9]十[1-9]?)';
+
+-- Its four digits; more where it is written in digits, and these are more.
+CREATE OR REPLACE TEMP MACRO _section_digits(section) AS
+    CASE WHEN regexp_full_match(section, '零?[0-9]+')
+    THEN list_transform(
+        [ltrim(section, '零')], lambda digits: repeat('0', 4 - length(digits)) || digits
+    )[1]
+    ELSE list_transform(
+        [regexp_extract(
+            section,
+            '^零?(?:([1-9])千)?零?(?:([1-9])百)?零?(?:([1-9])十)?零?([1-9])?$',
+            ['thousands', 'hundreds', 'tens', 'ones']
+        )],
+        lambda part: right('0' || part.thousands, 1) || right('0' || part.hundreds, 1)
+            || right('0' || part.tens, 1) || right('0' || part.ones, 1)
+    )[1] END;
+
+-- The digits of a whole number in Chinese numerals ('一百二十三'), or of several parts with a scale
+-- each, every part below the scale before it ('2亿6500万', '1亿零300万'). Digits in one part are
+-- _worded_number's. 3 and 三 are not mixed, and two numerals side by side are a range (三五百).
+-- 零 may stand between parts; a last part without a scale has 零 or 十 before it, or fills the four
+-- places after 万, for 三万五 is said for 35000.
+CREATE OR REPLACE TEMP MACRO _numeral_digits(numeral) AS
+    list_transform(
+        list_transform(
+            list_filter(
+                [CASE
+                    WHEN regexp_matches(numeral, '[0-9][^0-9]+[0-9]') THEN numeral
+                    WHEN NOT regexp_matches(numeral, '[0-9]|[一二三四五六七八九]{2}') THEN translate(
+                        regexp_replace(numeral, '^十', '一十'), '一二三四五六七八九', '123456789'
+                    )
+                END],
+                lambda parts: regexp_full_match(
+                    parts,
+                    '(?:(?:' || _section() || '|[0-9]+)'
+                    || '(?:万(?:零?' || _section() || '|零[0-9]{1,4}|[0-9]{4})?)?亿)'
+                    ||     '(?:零?(?:' || _section() || '|[0-9]{1,4})'
+                    ||         '万(?:零?' || _section() || '|零[0-9]{1,4}|[0-9]{4})?'
+                    ||     '|零?' || _section() || '|零[0-9]{1,4})?'
+                    || '|(?:' || _section() || '|[0-9]+)'
+                    ||     '万(?:零?' || _section() || '|零[0-9]{1,4}|[0-9]{4})?'
+                    || '|' || _section() || '|[1-9]|零'
+                )
+            ),
+            lambda parts: regexp_extract(
+                parts,
+                '^(?:(?:([^万亿]+)万)?([^万亿]*)亿)?(?:([^万亿]+)万)?([^万亿]*)$',
+                ['trillions', 'hundred_millions', 'ten_thousands', 'ones']
+            )
+        ),
+        lambda part: array_to_string(list_transform(
+            [part.trillions, part.hundred_millions, part.ten_thousands, part.ones],
+            lambda each: _section_digits(each)
+        ), '')
+    )[1];
+
+-- The same with decimals after 点 and a scale of its own: '三点五万'.
+CREATE OR REPLACE TEMP MACRO _spelled_decimal(numeral) AS
+    list_transform(
+        list_transform(
+            list_transform(
+                [regexp_extract(
+                    numeral,
+                    '^([+-]?)(?:([^点0-9万亿]+)点([零一二三四五六七八九]+)([百千万亿]*)|([^+-].*))$',
+                    ['sign', 'whole', 'fraction', 'scale', 'all']
+                )],
+                lambda part: struct_pack(
+                    sign := part.sign,
+                    whole := _numeral_digits(part.whole || part.all),
+                    fraction := translate(part.fraction, '零一二三四五六七八九', '0123456789'),
+                    power := _scale_power(part.scale)
+                )
+            ),
+            lambda read: _shifted(read.sign, read.whole, read.fraction, read.power)
+        ),
+        lambda digits: _decimal(digits)
+    )[1];
+
+-- A number in Chinese numerals or of several parts, qualified and with a unit; no digit of it
+-- stands after a blank.
+CREATE OR REPLACE TEMP MACRO _spelled_number(t, units) AS
+    CASE
+        WHEN regexp_matches(t, '[零〇一二两三四五六七八九十百千万亿壹贰叁肆伍陆柒捌玖拾佰仟萬億兩]')
+        THEN list_transform(
+            list_transform(
+                list_filter(
+                    [regexp_replace(
+                        _fold(t),
+                        '^[[:space:]]*(?:' || _qualifiers_before() || ')?[[:space:]]*([+-]?)[[:space:]]*',
+                        '\1'
+                    )],
+                    lambda words: NOT regexp_matches(
+                        words, '(?s)[[:space:]].*[0-9零〇一二两三四五六七八九壹贰叁肆伍陆柒捌玖兩]'
+                    )
+                ),
+                lambda words: list_transform(
+                    _stems(regexp_replace(words, '[[:space:]]+', '', 'g'), units),
+                    lambda stem: _spelled_decimal(regexp_replace(
+                        regexp_replace(_plain_numeral(stem), '(?:' || _qualifiers_after() || ')$', ''),
+                        '[余多]([十百千万亿]+)$', '\1'
+                    ))
+                )
+            ),
+            lambda readings: CASE
+                WHEN list_min(readings) = list_max(readings) THEN list_min(readings) END
+        )[1]
+    END;
+
+-- What qualifies at the end of a number without its unit: '17373余万' -> '余'.
+CREATE OR REPLACE TEMP MACRO _qualified(stem) AS
+    list_transform(
+        [regexp_extract(
+            stem,
+            '(?:([余多])[十百千万亿拾佰仟萬億]+)?(' || _qualifiers_after() || ')?$',
+            ['inner', 'after']
+        )],
+        lambda part: concat_ws('…', nullif(part.inner, ''), nullif(part.after, ''))
+    )[1];
+
 -- DECIMAL(28,6): the number a cell states, in the unit it is counted in. `units` VARCHAR[]: the
 -- words that may trail it.
 CREATE OR REPLACE TEMP MACRO normalise_number(t, units) AS
     CASE WHEN regexp_full_match(t, '[+-]?[0-9]+(?:\.[0-9]{1,6})?') THEN _decimal(t)
-    ELSE _worded_number(t, units) END;
+    ELSE coalesce(_worded_number(t, units), _spelled_number(t, units)) END;
+
+-- VARCHAR: the words by which a number that could be read was qualified, as written: '约', '余';
+-- those before and after it as '约…左右'. NULL for a bare number and for what is none.
+CREATE OR REPLACE TEMP MACRO normalise_qualifier(t, units) AS
+    CASE
+        WHEN regexp_full_match(t, '[+-]?[0-9]+(?:\.[0-9]{1,6})?') THEN NULL
+        WHEN normalise_number(t, units) IS NOT NULL THEN list_transform(
+            [regexp_extract(
+                _fold(t),
+                '(?s)^[[:space:]]*(' || _qualifiers_before() || ')?(.*)$',
+                ['before', 'rest']
+            )],
+            lambda part: nullif(concat_ws(
+                '…',
+                nullif(part.before, ''),
+                list_filter(
+                    list_transform(_stems(_word(part.rest), units), lambda stem: _qualified(stem)),
+                    lambda words: words <> ''
+                )[1]
+            ), '')
+        )[1]
+    END;
 
 -- BIGINT: the same forms; NULL unless whole.
 CREATE OR REPLACE TEMP MACRO normalise_integer(t, units) AS
@@ -109,21 +274,125 @@ CREATE OR REPLACE TEMP MACRO normalise_integer(t, units) AS
         list_filter([normalise_number(t, units)], lambda number: number = trunc(number))[1] AS BIGINT
     ) END;
 
+-- 1 to 31 in Chinese numerals.
+CREATE OR REPLACE TEMP MACRO _month_day(numeral) AS
+    list_position(
+        ['一', '二', '三', '四', '五', '六', '七', '八', '九', '十',
+         '十一', '十二', '十三', '十四', '十五', '十六', '十七', '十八', '十九', '二十',
+         '二十一', '二十二', '二十三', '二十四', '二十五', '二十六', '二十七', '二十八', '二十九',
+         '三十', '三十一'],
+        numeral
+    );
+
+-- The number of an English month, short or in full.
+CREATE OR REPLACE TEMP MACRO _month(word) AS
+    coalesce(
+        list_position(
+            ['jan', 'feb', 'mar', 'apr', 'may', 'jun', 'jul', 'aug', 'sep', 'oct', 'nov', 'dec'],
+            word
+        ),
+        list_position(
+            ['january', 'february', 'march', 'april', 'may', 'june', 'july', 'august', 'september',
+             'october', 'november', 'december'],
+            word
+        )
+    );
+
+-- A date in Chinese numerals ('二〇二一年九月八日') or with an English month ('8-Sep-2021',
+-- 'Sep 8, 2021', '2021-Sep-08') rewritten in digits, what follows it kept; NULL for a word that is
+-- no month. Other text is left as it is. `s` is folded.
+CREATE OR REPLACE TEMP MACRO _date_in_digits(s) AS
+    CASE
+        WHEN regexp_matches(s, '[零〇○一二三四五六七八九]年') THEN list_transform(
+            [regexp_extract(
+                s,
+                '(?s)^[[:space:]]*([零〇○一二三四五六七八九]{4})年([一二三四五六七八九十]{1,2})月'
+                || '([一二三四五六七八九十]{1,3})([日号].*)$',
+                ['year', 'month', 'day', 'rest']
+            )],
+            lambda part: translate(part.year, '零〇○一二三四五六七八九', '000123456789')
+                || '年' || _month_day(part.month) || '月' || _month_day(part.day) || part.rest
+        )[1]
+        WHEN regexp_matches(s, '[A-Za-z]{3}') THEN list_transform(
+            [regexp_extract(
+                s,
+                '(?s)^[[:space:]]*(?:([0-9]{1,2})[-/ ]([A-Za-z]+)[-/ ]([0-9]{4})'
+                || '|([A-Za-z]+)\.? ([0-9]{1,2}),? ([0-9]{4})'
+                || '|([0-9]{4})[-/ ]([A-Za-z]+)[-/ ]([0-9]{1,2}))((?:[T[:space:]].*)?)$',
+                ['day', 'month', 'year', 'month2', 'day2', 'year2', 'year3', 'month3', 'day3', 'rest']
+            )],
+            lambda part: part.year || part.year2 || part.year3
+                || '-' || _month(lower(part.month || part.month2 || part.month3))
+                || '-' || part.day || part.day2 || part.day3 || part.rest
+        )[1]
+        ELSE s
+    END;
+
+-- The hour of a 24-hour clock. 上午12:30 is read as either half of the day, and refused.
+CREATE OR REPLACE TEMP MACRO _hour(half, hour) AS
+    CASE
+        WHEN half = '' THEN hour
+        WHEN half = '上午' THEN CASE WHEN CAST(hour AS INTEGER) < 12 THEN hour END
+        WHEN CAST(hour AS INTEGER) >= 12 THEN hour
+        WHEN CAST(hour AS INTEGER) > 0 THEN CAST(CAST(hour AS INTEGER) + 12 AS VARCHAR)
+    END;
+
+-- VARCHAR: a number's cell with the unit that another cell of its row says, unless it ends with it
+-- itself ('5041', '万条' -> '5041万条'). What is none of `units`, scaled or not, is put in brackets,
+-- with which nothing reads as a number.
+CREATE OR REPLACE TEMP MACRO with_unit(t, unit, units) AS
+    CASE
+        WHEN unit IS NULL THEN t
+        WHEN _tail_power(_word(unit), units) IS NULL THEN t || '（' || unit || '）'
+        WHEN ends_with(_word(t), _word(unit)) THEN t
+        ELSE t || unit
+    END;
+
+-- A word without what stands in brackets or in letters at its end; '' where nothing does.
+CREATE OR REPLACE TEMP MACRO _without_words(word) AS
+    CASE
+        WHEN ends_with(word, ')') THEN regexp_extract(word, '^(.*)\([^()]*\)$', 1)
+        WHEN regexp_matches(
+            word,
+            '[^\p{L}0-9〇%‰℃°㎡㎥]'
+            || '[^0-9零〇一二两三四五六七八九十百千万亿余多壹贰叁肆伍陆柒捌玖拾佰仟萬億]*$'
+        ) THEN ''
+        ELSE regexp_extract(
+            word,
+            '^(.*[0-9零〇一二两三四五六七八九十百千万亿余多壹贰叁肆伍陆柒捌玖拾佰仟萬億])'
+            || '[^0-9零〇一二两三四五六七八九十百千万亿余多壹贰叁肆伍陆柒捌玖拾佰仟萬億]+$',
+            1
+        )
+    END;
+
+-- BOOLEAN: whether a cell that is no number in `units` would be one without the words after it, and
+-- none of these is a unit of the contract's.
+CREATE OR REPLACE TEMP MACRO states_other_unit(t, units) AS
+    list_transform(
+        [list_transform(
+            list_concat([_without_words(_word(t))], _stems(_word(t), units)[2:]),
+            lambda number: normalise_number(number, []) IS NOT NULL
+        )],
+        lambda reads: reads[1] AND NOT list_contains(reads[2:], true)
+    )[1];
+
 -- UTC TIMESTAMP of a written date with or without a time of day, meant in Shanghai unless an
 -- offset follows; the Shanghai year must be 1900 to 2100. `s` is folded.
--- A negative offset needs seconds before it: '10:30-11:30' is a span of time, not an offset.
+-- A negative offset needs seconds before it: '10:30-11:30' is a span of time, not an offset. A
+-- day of the week must be that of the date.
 CREATE OR REPLACE TEMP MACRO _calendar_instant(s) AS
     list_filter(
         list_transform(
             [regexp_extract(
-                replace(replace(s, '号', '日'), '日', '日 '),
+                replace(replace(_date_in_digits(s), '号', '日'), '日', '日 '),
                 '^[[:space:]]*([0-9]{4})( ?[-/.年] ?|)([0-9]{1,2})( ?[-/.月] ?|)([0-9]{1,2})( ?日|)'
-                || '(?:(?:T|[[:space:]]+)([01]?[0-9]|2[0-3])'
+                || '(?:[[:space:]]*(?:\((?:星期|周)([一二三四五六日天]) ?\)|(?:星期|周)([一二三四五六日天])))?'
+                || '(?:(?:T|[[:space:]]+|[[:space:]]*(上午|下午)[[:space:]]*)([01]?[0-9]|2[0-3])'
                 ||     '(?::([0-5][0-9])(?::([0-5][0-9])(?:\.([0-9]{1,6})0*)?)?'
                 ||     '|时([0-5]?[0-9])分(?:([0-5]?[0-9])秒)?)'
                 ||     ' ?(Z|[+-](?:0[0-9]|1[0-4]):?[0-5][0-9]|)'
                 || ')?[[:space:]]*$',
-                ['year', 'mark1', 'month', 'mark2', 'day', 'mark3',
+                ['year', 'mark1', 'month', 'mark2', 'day', 'mark3', 'weekday', 'weekday2', 'half',
                  'hour', 'minute', 'second', 'fraction', 'minute_zh', 'second_zh', 'zone']
             )],
             lambda part: CASE
@@ -132,9 +401,15 @@ CREATE OR REPLACE TEMP MACRO _calendar_instant(s) AS
                     AND (part.mark1 || part.mark2 || part.mark3 <> '' OR length(part.month || part.day) <> 4)
                     THEN NULL
                 WHEN part.zone LIKE '-%' AND part.second = '' THEN NULL
+                WHEN part.weekday || part.weekday2 <> ''
+                    AND strpos('一二三四五六日', replace(part.weekday || part.weekday2, '天', '日'))
+                        IS DISTINCT FROM isodow(TRY_CAST(
+                            part.year || '-' || part.month || '-' || part.day AS DATE
+                        ))
+                    THEN NULL
                 ELSE TRY_CAST(
                     part.year || '-' || part.month || '-' || part.day || ' '
-                    || lpad(part.hour, 2, '0')
+                    || lpad(_hour(part.half, part.hour), 2, '0')
                     || ':' || lpad(part.minute || part.minute_zh, 2, '0')
                     || ':' || lpad(part.second || part.second_zh, 2, '0')
                     || '.' || rpad(part.fraction, 6, '0') AS TIMESTAMP
@@ -174,6 +449,8 @@ CREATE OR REPLACE TEMP MACRO normalise_date(t) AS
         WHEN regexp_full_match(t, '(?:19[0-9]{2}|20[0-9]{2}|2100)(?:-[0-9]{1,2}-|/[0-9]{1,2}/)[0-9]{1,2}')
             THEN TRY_CAST(t AS DATE)
         WHEN regexp_full_match(t, '[0-9]{5}') THEN _excel_day(t)
+        WHEN regexp_full_match(t, '(?:19[0-9]{2}|20[0-9]{2}|2100)年[0-9]{1,2}月[0-9]{1,2}日')
+            THEN TRY_CAST(translate(t, '年月日', '--') AS DATE)
         ELSE list_transform([_fold(t)], lambda s: coalesce(
             CAST(_calendar_instant(s) + INTERVAL 8 HOUR AS DATE),
             _excel_day(regexp_extract(s, '^[[:space:]]*([0-9]{5})(?:\.0+)?[[:space:]]*$', 1))
@@ -196,6 +473,6 @@ CREATE OR REPLACE TEMP MACRO normalise_timestamp(t) AS
 -- BOOLEAN: the spellings of yes and no, in either width and case.
 CREATE OR REPLACE TEMP MACRO normalise_boolean(t) AS
     list_transform(list_transform([_fold(t)], lambda s: lower(normalise_text(s))), lambda word: CASE
-        WHEN word IN ('是', '有', '√', '✓', 'true', 'yes', 'y', '1', 't', '已接入', '已') THEN TRUE
-        WHEN word IN ('否', '无', '×', '✗', 'false', 'no', 'n', '0', 'f', '未接入', '未') THEN FALSE
+        WHEN word IN ('是', '有', '对', '√', '✓', '✔', '✔️', 'true', 'yes', 'y', '1', 't', '已接入', '已') THEN TRUE
+        WHEN word IN ('否', '无', '错', '×', '✗', '✘', 'false', 'no', 'n', '0', 'f', '未接入', '未') THEN FALSE
         END)[1];
