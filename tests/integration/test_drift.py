@@ -1,0 +1,266 @@
+"""Drift: what a delivery looks like, held against its department's past. It is told, never held."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from integration.conftest import RECORDS, City
+from integration.staged import Memory, Sent, in_memory
+
+from pipelines import jobs, published, repairs
+from pipelines.contracts.delivery import Judgement, Profile, Verdict
+from pipelines.contracts.reasons import Reason
+
+MONDAY = date(2021, 9, 6)
+WEEKLY = {"frequency": "weekly", "time": "02:00", "from": "2021-01-01"}
+DAILY = {"frequency": "daily", "time": "02:00", "from": "2021-01-01"}
+DRIFT: dict[str, Any] = {"categories": ["domain"]}
+CONTRACT = RECORDS | {"due": WEEKLY, "drift": DRIFT}
+
+
+def looks(
+    rows: int = 100,
+    empty: int = 0,
+    columns: Sequence[str] = ("amount", "domain", "item"),
+    extra: Sequence[str] = (),
+    domains: Sequence[str] = ("交通",),
+) -> Profile:
+    return Profile(
+        rows=rows, good_rows=rows, columns=tuple(columns), extra_columns=tuple(extra),
+        nulls={"item": 0, "amount": empty, "domain": 0}, categories={"domain": tuple(domains)},
+    )  # fmt: skip
+
+
+def week(number: int, **sent: Any) -> Sent:
+    return Sent(MONDAY + timedelta(weeks=number), **sent)
+
+
+def drifts(judgement: Judgement) -> list[Reason]:
+    assert judgement.verdict.loads
+    return [one for one in judgement.warnings if one.code.startswith("drift_")]
+
+
+def codes(judgement: Judgement) -> list[str]:
+    return [one.code for one in drifts(judgement)]
+
+
+@contextmanager
+def after(
+    folder: Path, past: Sequence[Profile], changes: Mapping[str, Any] = DRIFT
+) -> Iterator[Memory]:
+    """A warehouse that a department has sent `past` to, a week apart."""
+    with in_memory(CONTRACT | {"drift": changes}, folder) as memory:
+        for number, profile in enumerate(past):
+            [judged] = memory.load(week(number, profile=profile))
+            assert codes(judged) == []
+        yield memory
+
+
+VOLUMES = (980, 1000, 1020, 1040)  # the median is 1010, MAD 20, 5 % of the median 50.5
+
+
+@pytest.mark.parametrize(
+    ("past", "rows", "told"),
+    [
+        (VOLUMES, 1186, None),
+        (VOLUMES, 1187, ("1187 (z = +3.5, n = 4)", "834–1186")),
+        (VOLUMES, 834, None),
+        (VOLUMES, 833, ("833 (z = -3.5, n = 4)", "834–1186")),
+        (VOLUMES, 0, ("0 (z = -20.0, n = 4)", "834–1186")),
+        (VOLUMES[:3], 10000, None),  # too few to know what is usual
+        ((1000,) * 5, 1175, None),  # always the same: a MAD of 0 is no reason to cry
+        ((1000,) * 5, 1176, ("1176 (z = +3.5, n = 5)", "825–1175")),
+        ((20, 20, 20, 21), 35, None),  # twenty events or thirty-five: chance does that
+        ((20, 20, 20, 21), 36, ("36 (z = +3.6, n = 4)", "5–35")),
+        ((0,) * 4, 3, None),
+        ((0,) * 4, 4, ("4 (z = +4.0, n = 4)", "0–3")),
+        ((50, 100, 150, 100, 50), 350, None),  # who varies may go on varying: MAD 50
+        ((50, 100, 150, 100, 50), 400, ("400 (z = +4.0, n = 5)", "0–359")),
+    ],
+)
+def test_volume_is_held_against_a_robust_range(
+    tmp_path: Path, past: Sequence[int], rows: int, told: tuple[str, str] | None
+) -> None:
+    with in_memory(CONTRACT, tmp_path) as memory:
+        for number, usual in enumerate(past):
+            memory.load(week(number, profile=looks(usual)))
+        [judged] = memory.load(week(len(past), profile=looks(rows)))
+    assert judged.verdict is Verdict.ACCEPTED
+    found = [(one.code, one.value, one.expected) for one in drifts(judged)]
+    assert found == ([] if told is None else [("drift_volume", *told)])
+
+
+def test_only_the_latest_history_counts(tmp_path: Path) -> None:
+    drift = {"history": 4}
+    with in_memory(CONTRACT | {"drift": drift}, tmp_path) as memory:
+        for number, rows in enumerate((10, 10, 10, 10, 10, 100, 100, 100, 100)):
+            memory.load(week(number, profile=looks(rows)))
+        [judged] = memory.load(week(9, profile=looks(100)))
+        assert codes(judged) == []
+        [judged] = memory.load(week(10, profile=looks(10)))
+        assert codes(judged) == ["drift_volume"]
+
+
+def test_a_daily_source_is_held_against_the_same_weekday(tmp_path: Path) -> None:
+    with in_memory(CONTRACT | {"due": DAILY}, tmp_path) as memory:
+        for number in range(28):
+            day = MONDAY + timedelta(days=number)
+            rows = 10 if day.isoweekday() > 5 else 100
+            [judged] = memory.load(Sent(day, profile=looks(rows)))
+            assert codes(judged) == []
+        [monday, saturday] = memory.load(
+            Sent(MONDAY + timedelta(days=28), profile=looks(10)),
+            Sent(MONDAY + timedelta(days=33), profile=looks(10)),
+        )
+    assert codes(monday) == ["drift_volume"]
+    assert codes(saturday) == []
+
+
+def test_departments_and_parts_are_not_held_against_each_other(tmp_path: Path) -> None:
+    with after(tmp_path, [looks()] * 4) as memory:
+        [other] = memory.load(week(4, department="b", profile=looks(5000, extra=["new"])))
+        [part] = memory.load(week(4, part="p", profile=looks(5000, extra=["new"])))
+    assert codes(other) == codes(part) == []
+
+
+def test_columns_that_appear_or_vanish_are_told_once(tmp_path: Path) -> None:
+    with after(tmp_path, [looks()]) as memory:
+        [judged] = memory.load(week(1, profile=looks(columns=("item", "amount"), extra=["经办人"])))
+        assert [(one.code, one.value) for one in drifts(judged)] == [
+            ("drift_column_gone", "领域"), ("drift_column_new", "经办人"),
+        ]  # fmt: skip
+        [again] = memory.load(week(2, profile=looks(columns=("item", "amount"), extra=["经办人"])))
+        assert codes(again) == []
+        [many] = memory.load(week(3, profile=looks(extra=[f"c{n}" for n in range(150)])))
+        assert codes(many).count("drift_column_new") == 20
+
+
+def test_a_category_that_nobody_ever_sent_is_told(tmp_path: Path) -> None:
+    with after(tmp_path, [looks(domains=["交通", "教育"])] * 4) as memory:
+        seen = looks(domains=["交通", "医疗", "体育"])
+        [judged] = memory.load(week(4, profile=seen))
+        [told] = drifts(judged)
+        assert (told.code, told.column) == ("drift_category", "domain")
+        assert (told.value, told.expected) == ("体育、医疗", "交通、教育")
+        # once seen, it is known to all: whoever sends it
+        [other] = memory.load(week(4, department="b", profile=seen))
+        assert codes(other) == []
+        # and what a delivery said before does not excuse its correction
+        [corrected] = memory.load(week(9, profile=looks(domains=["文旅"])))
+        [again] = memory.load(week(9, profile=looks(domains=["文旅", "交通"])))
+        assert codes(corrected) == codes(again) == ["drift_category"]
+
+
+def test_a_category_is_new_only_after_the_first_days(tmp_path: Path) -> None:
+    """In the order of receipt, days being counted and not deliveries: at first all is new."""
+    with in_memory(CONTRACT, tmp_path) as memory:
+        judged = memory.load(
+            *(
+                week(number, department=name, profile=looks(domains=[f"{name}{number}"]))
+                for number in range(6)
+                for name in "ab"
+            )
+        )
+    assert [codes(one) for one in judged] == [[]] * 8 + [["drift_category"]] * 4
+
+
+def test_a_share_of_empty_cells_that_jumped_is_told(tmp_path: Path) -> None:
+    with after(tmp_path, [looks(empty=n) for n in (0, 5, 10, 5)]) as memory:
+        [usual] = memory.load(week(4, profile=looks(empty=25)))
+        assert codes(usual) == []
+        [judged] = memory.load(week(5, profile=looks(empty=26)))
+    [told] = drifts(judged)
+    assert (told.code, told.column) == ("drift_nulls", "amount")
+    assert (told.value, told.expected) == ("26.0% (26/100)", "5.0%")
+
+
+def test_what_a_contract_leaves_out_is_not_compared(tmp_path: Path) -> None:
+    quiet = {"volume": None, "null_share": None, "columns": False}
+    with after(tmp_path, [looks()] * 5, quiet) as memory:
+        [judged] = memory.load(
+            week(9, profile=looks(9000, empty=9000, extra=["new"], domains=["new"]))
+        )
+    # `domains` is in the profile and would be told of if the contract asked
+    assert "drift_volume" not in codes(judged)
+    assert "drift_nulls" not in codes(judged)
+    assert "drift_column_new" not in codes(judged)
+
+
+def test_the_past_is_what_was_received_before_and_stands(tmp_path: Path) -> None:
+    """A correction takes its day's place; what is no longer in force is no history."""
+    with after(tmp_path, [looks()] * 4) as memory:
+        for _ in range(3):  # corrected in time: the wrong version is forgotten
+            memory.load(week(4, profile=looks(9000)))
+        memory.load(week(4, profile=looks()))
+        [fine] = memory.load(week(5, profile=looks()))
+        assert codes(fine) == []
+        [odd] = memory.load(week(6, profile=looks(9000)))
+        assert codes(odd) == ["drift_volume"]
+
+
+def test_one_wave_is_a_history_in_order_of_receipt(tmp_path: Path) -> None:
+    with in_memory(CONTRACT, tmp_path) as memory:
+        wave = memory.load(
+            *(week(n, profile=looks()) for n in (4, 3, 2, 1)), week(0, profile=looks(500))
+        )
+    assert [codes(one) for one in wave] == [[]] * 4 + [["drift_volume"]]
+
+
+def send(city: City, number: int, rows: Sequence[Sequence[object]], **where: Any) -> Judgement:
+    return city.send(rows, day=MONDAY + timedelta(weeks=number), **where)
+
+
+def test_staging_sees_what_a_delivery_looks_like(city: City) -> None:
+    city.source(CONTRACT)
+    judged = send(
+        city, 0,
+        [("x", 1, "交通"), ("y", "", "交通"), ("y2", "", "教育"), ("z", "?", "医疗"),
+         ("x", 1, "交通"), ("w", 1)],
+    )  # fmt: skip
+    assert judged.profile == Profile(
+        rows=5, good_rows=3, columns=("amount", "domain", "item"), extra_columns=(),
+        nulls={"item": 0, "amount": 2, "domain": 0}, categories={"domain": ("交通", "教育")},
+    )  # fmt: skip
+    judged = send(city, 1, [("x", 1, "", "")], header=("事项", "数量", "备注", "批次"))
+    assert judged.profile is not None
+    assert judged.profile.columns == ("amount", "item")
+    assert judged.profile.extra_columns == ("备注", "批次")
+    many = [(f"x{n}", 1, f"d{n}") for n in range(201)]
+    judged = send(city, 2, many)
+    assert judged.profile is not None
+    assert judged.profile.categories == {}
+    assert send(city, 3, "事项\n").profile == Profile(
+        rows=0, good_rows=0, columns=("item",), extra_columns=(),
+        nulls={"item": 0, "amount": 0, "domain": 0}, categories={},
+    )  # fmt: skip
+    assert send(city, 4, b"").profile is None
+    kept = city.rows(
+        "SELECT rows, good_rows, nulls['amount'], extra_columns FROM profile ORDER BY ALL"
+    )
+    assert kept == [(0, 0, 0, []), (1, 1, 0, ["备注", "批次"]), (5, 3, 2, []), (201, 201, 0, [])]
+
+
+def test_without_a_word_of_drift_nothing_is_profiled(city: City) -> None:
+    assert city.send([("x", 1, "")]).profile is None
+    assert city.rows("SELECT count(*) FROM profile") == [(0,)]
+
+
+def test_a_rebuild_tells_what_the_nights_told_and_readers_see_it(city: City) -> None:
+    city.source(CONTRACT)
+    for number in range(4):
+        send(city, number, [(f"x{n}", 1, "交通") for n in range(30)])
+    judged = send(
+        city, 4, [(f"x{n}", "", "教育") for n in range(10)], header=("事项", "数量", "领域")
+    )
+    said = ["drift_category", "drift_nulls", "drift_volume"]
+    assert codes(judged) == said
+    again = repairs.rebuild(city.settings, city.catalog, "records")
+    assert [codes(one) for one in again] == [[]] * 4 + [said]
+    jobs.publish(city.settings, city.catalog)
+    there = published.read("SELECT rows FROM profile ORDER BY position", settings=city.settings)
+    assert list(there["rows"]) == [30, 30, 30, 30, 10] * 2

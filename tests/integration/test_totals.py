@@ -1,0 +1,481 @@
+"""Running totals: what follows from what stands, what is told, what is held, and by which day."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from integration.conftest import RECORDS, City, with_columns
+from integration.staged import Memory, Sent, in_memory
+
+from pipelines import repairs
+from pipelines.contracts.delivery import Judgement, Verdict
+from pipelines.errors import WorseError
+from pipelines.warehouse.totals import NEAR_DAYS
+
+FIRST = date(2021, 9, 1)
+HEADER = ("事项", "新增", "累计", "更正")
+TOTALS: dict[str, Any] = {"cumulative": "total", "increment": "new"}
+HOLD = TOTALS | {"on_break": "hold"}
+CORRECTED = HOLD | {"correction": "mended"}
+KINDS = {
+    "hold": HOLD, "corrected": CORRECTED, "tolerant": HOLD | {"tolerance": 2},
+    "told": CORRECTED | {"on_break": "warn"},
+}  # fmt: skip
+CONTRACT = RECORDS | {
+    "columns": [
+        RECORDS["columns"][0],
+        {"name": "new", "header": ["新增"], "type": "integer"},
+        {"name": "total", "header": ["累计"], "type": "decimal"},
+        {"name": "mended", "header": ["更正"], "type": "integer"},
+    ]
+}
+IN_FORCE = "SELECT business_date, total FROM records WHERE department = 'a' ORDER BY ALL"
+
+
+def day(number: int) -> date:
+    return FIRST + timedelta(days=number)
+
+
+def declare(city: City, **totals: Any) -> City:
+    return city.source(CONTRACT, totals=[totals or HOLD])
+
+
+def padded(rows: Sequence[tuple[object, ...]]) -> list[tuple[object, ...]]:
+    return [(*row, *[""] * (len(HEADER) - len(row))) for row in rows]
+
+
+def send(city: City, number: int, *rows: tuple[object, ...], **where: Any) -> Judgement:
+    return city.send(padded(rows), day=day(number), header=HEADER, **where)
+
+
+def land(city: City, number: int, *rows: tuple[object, ...], **where: Any) -> None:
+    city.land(padded(rows), day=day(number), header=HEADER, **where)
+
+
+def told(judgement: Judgement) -> list[str]:
+    return [one.code for one in (*judgement.reasons, *judgement.warnings)]
+
+
+def totals(city: City) -> dict[date, int]:
+    return {at: int(total) for at, total in city.rows(IN_FORCE)}
+
+
+@pytest.fixture(scope="module")
+def memories(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Memory]]:
+    """Warehouses in memory, by how their contract declares totals; departments keep tests apart."""
+    with ExitStack() as stack:
+        made = {
+            name: stack.enter_context(
+                in_memory(CONTRACT | {"totals": [totals]}, tmp_path_factory.mktemp(name))
+            )
+            for name, totals in KINDS.items()
+        }
+        yield made.__getitem__
+
+
+def rows_of(*rows: tuple[object, ...]) -> list[dict[str, object]]:
+    return [dict(zip(("item", "new", "total", "mended"), row, strict=False)) for row in rows]
+
+
+# after 100 on day 0: the increment, total and correction of a later day, and what is said of it
+@pytest.mark.parametrize(
+    ("kind", "later", "row", "code"),
+    [
+        ("hold", 1, ("x", 20, 120), None),
+        ("hold", 1, ("x", 0, 100), None),
+        ("hold", 1, ("x", None, 120), None),  # without an increment only a fall is seen
+        ("hold", 1, ("x", None, 99), "fallen_total"),
+        ("hold", 1, ("x", 120, 120), "total_as_increment"),
+        ("hold", 1, ("x", 20, 20), "total_as_increment"),
+        ("hold", 1, ("x", 0, 0), "fallen_total"),
+        ("hold", 1, ("x", 20, 240), "doubled_total"),
+        ("hold", 1, ("x", 0, 200), "doubled_total"),
+        ("hold", 1, ("x", 20, 90), "fallen_total"),
+        ("hold", 1, ("x", 20, 100), "total_gap"),
+        ("hold", 1, ("x", 20, 130), "total_gap"),
+        ("hold", 1, ("x", -30, 70), None),  # nobody forbade it, and it adds up
+        ("hold", 1, ("y", 20, 20), None),  # another item's history begins
+        ("hold", 1, ("x", 20, None), None),  # no total is no break
+        ("hold", 3, ("x", 20, 500), None),  # silent days are not days without increment
+        ("hold", 3, ("x", 20, 120), None),
+        ("hold", 3, ("x", 20, 119), "total_gap"),
+        ("hold", 3, ("x", 20, 99), "fallen_total"),
+        ("hold", 3, ("x", 150, 150), "total_as_increment"),
+        ("hold", 3, ("x", 20, 20), "total_as_increment"),
+        ("hold", 3, ("x", -10, 80), None),  # it may go down, and have gone down in between
+        ("hold", 200, ("x", 20, 119), "total_gap"),
+        ("corrected", 1, ("x", 20, 110, -10), None),
+        ("corrected", 1, ("x", 20, 120, None), None),
+        ("corrected", 1, ("x", 20, 80, -40), None),
+        ("corrected", 1, ("x", 20, 81, -40), "total_gap"),
+        ("corrected", 1, ("x", 20, 50, -40), "fallen_total"),
+        ("corrected", 3, ("x", 20, 50, None), None),  # the silent days may have corrected it
+        ("tolerant", 1, ("x", 20, 122), None),
+        ("tolerant", 1, ("x", 20, 118), None),
+        ("tolerant", 1, ("x", 20, 123), "total_gap"),
+        ("tolerant", 3, ("x", 0, 98), None),
+        ("tolerant", 3, ("x", 0, 97), "fallen_total"),
+    ],
+)
+def test_what_is_said_of_a_total(
+    memories: Callable[[str], Memory],
+    request: pytest.FixtureRequest,
+    kind: str,
+    later: int,
+    row: tuple[object, ...],
+    code: str | None,
+) -> None:
+    memory, department = memories(kind), request.node.name
+    memory.load(Sent(FIRST, rows_of(("x", 1, 100)), department))
+    [judged] = memory.load(Sent(day(later), rows_of(row), department))
+    assert told(judged) == ([] if code is None else [code])
+    assert judged.verdict is (Verdict.ACCEPTED if code is None else Verdict.HELD)
+
+
+def test_a_key_is_sought_farther_than_the_nearest_day_and_not_for_ever(
+    memories: Callable[[str], Memory],
+) -> None:
+    """Days are counted on which the department sent anything: its silence hides nothing."""
+    memory = memories("hold")
+    memory.load(Sent(day(0), rows_of(("x", 1, 100), ("far", 1, 100)), "seldom"))
+    for number in range(1, NEAR_DAYS):
+        memory.load(Sent(day(3 * number), rows_of(("other", 1, number)), "seldom"))
+    [judged] = memory.load(Sent(day(200), rows_of(("x", 1, 50)), "seldom"))
+    assert told(judged) == ["fallen_total"]
+    memory.load(Sent(day(201), rows_of(("other", 1, 1000)), "seldom"))
+    [judged] = memory.load(Sent(day(202), rows_of(("far", 1, 50)), "seldom"))
+    assert told(judged) == []
+
+
+def test_a_break_is_told_with_its_figures_in_both_languages(city: City) -> None:
+    declare(city, **TOTALS)
+    send(city, 0, ("x", 1, "100.5"), ("y", 1, 7), ("z", 1, 9))
+    judged = send(city, 1, ("y", 1, 8), ("x", 20, 130), ("z", 2, 12))
+    assert judged.verdict is Verdict.ACCEPTED
+    [warning] = judged.warnings
+    assert (warning.count, warning.row, warning.column) == (2, 3, "total")
+    figures = "x, 2021-09-01: 100.5 → 2021-09-02: 130 (+ 20) [Δ 9.5]"
+    assert (warning.value, warning.expected) == (figures, "120.5")
+    assert warning.english().startswith("2 rows, first row 3: total: the total does not follow")
+    said = warning.chinese({"total": "累计"})
+    assert said.startswith("第 3 行等 2 行：累计：累计与前次累计加新增不衔接")
+    assert figures in said
+    assert "应为 120.5" in said
+    assert city.rows("SELECT warnings->>'$[0].code' FROM delivery ORDER BY position") == [
+        (None,), ("total_gap",),
+    ]  # fmt: skip
+
+
+def test_a_held_delivery_withholds_its_good_rows_and_leaves_what_stands(city: City) -> None:
+    declare(city)
+    send(city, 0, ("x", 1, 100))
+    send(city, 1, ("x", 20, 120))
+    judged = send(city, 1, ("x", 20, 220), ("y", 1, 1), ("z", "?", 2))
+    assert judged.verdict is Verdict.HELD
+    assert [one.code for one in judged.reasons] == ["total_gap", "type"]
+    assert judged.accounting is not None
+    counts = judged.accounting
+    assert (counts.rows_read, counts.accepted, counts.quarantined, counts.withheld) == (3, 0, 1, 2)
+    assert judged.partitions == ()
+    assert totals(city) == {day(0): 100, day(1): 120}
+    assert city.rows("SELECT count(*) FROM partition_in_force") == [(2,)]
+    assert len(city.rows("FROM quarantine")) == 1
+    assert city.landed() == []
+
+
+def test_the_days_after_a_held_one_are_judged_without_it(city: City) -> None:
+    """In one wave: day 2 follows from day 1, which is held, and is no break across the gap."""
+    declare(city)
+    land(city, 0, ("x", 1, 100))
+    land(city, 1, ("x", 20, 220))
+    land(city, 2, ("x", 20, 240))
+    land(city, 3, ("x", 20, 20))
+    land(city, 4, ("x", 20, 280))
+    verdicts = [one.verdict for one in city.take()]
+    accepted, held = Verdict.ACCEPTED, Verdict.HELD
+    assert verdicts == [accepted, held, accepted, held, accepted]
+    assert totals(city) == {day(0): 100, day(2): 240, day(4): 280}
+
+
+def test_what_a_held_correction_would_have_replaced_is_the_day_before(city: City) -> None:
+    """The next day of the same wave follows from what stands, not from what is held."""
+    declare(city)
+    send(city, 0, ("x", 1, 100))
+    send(city, 1, ("x", 20, 120))
+    land(city, 1, ("x", 20, 50))
+    land(city, 2, ("x", 5, 125), ("y", 1, 1))
+    assert [one.verdict for one in city.take()] == [Verdict.HELD, Verdict.ACCEPTED]
+    assert totals(city)[day(1)] == 120
+
+
+def test_departments_and_parts_have_histories_of_their_own(city: City) -> None:
+    declare(city)
+    send(city, 0, ("x", 1, 100))
+    send(city, 0, ("x", 1, 7), department="b")
+    assert told(send(city, 1, ("x", 1, 8), department="b")) == []
+    # a key may move from one part to another
+    send(city, 1, ("y", 1, 5), part="p1")
+    assert told(send(city, 1, ("x", 20, 120), part="p2")) == []
+    assert told(send(city, 2, ("x", 20, 150), part="p1")) == ["total_gap"]
+
+
+def test_a_correction_is_held_against_the_day_after_that_stands(city: City) -> None:
+    declare(city)
+    for number, total in enumerate((100, 120, 140)):
+        send(city, number, ("x", 20, total))
+    judged = send(city, 1, ("x", 25, 125))
+    assert judged.verdict is Verdict.ACCEPTED
+    [warning] = judged.warnings
+    assert warning.code == "total_gap_next"
+    assert (warning.value, warning.expected) == (
+        "x, 2021-09-02: 125 → 2021-09-03: 140 (+ 20) [Δ -5]", "145",
+    )  # fmt: skip
+    # the day after is mended in its turn, and all is well
+    assert told(send(city, 2, ("x", 20, 145))) == []
+
+
+def test_a_late_day_between_is_held_against_both_neighbours(city: City) -> None:
+    declare(city)
+    send(city, 0, ("x", 20, 100))
+    send(city, 2, ("x", 20, 150))
+    assert told(send(city, 1, ("x", 20, 120))) == ["total_gap_next"]
+
+
+def test_a_person_overrules_and_a_rebuild_comes_to_the_same(city: City) -> None:
+    declare(city)
+    send(city, 0, ("x", 20, 100))
+    held = send(city, 1, ("x", 20, 130))
+    assert held.verdict is Verdict.HELD
+    send(city, 2, ("x", 20, 150))
+    accepted = repairs.accept(city.settings, city.catalog, held.delivery.delivery_id, "已核实")
+    assert accepted.verdict is Verdict.ACCEPTED
+    assert [one.code for one in accepted.warnings] == ["total_gap", "overruled"]
+    assert accepted.warnings[-1].value == "已核实"
+    for _ in range(2):
+        assert totals(city) == {day(0): 100, day(1): 130, day(2): 150}
+        final = repairs.rebuild(city.settings, city.catalog, "records")
+        assert [told(one) for one in final] == [[], ["total_gap", "overruled"], []]
+
+
+def test_a_rebuild_judges_by_receipt_as_the_nights_did(city: City) -> None:
+    declare(city)
+    sent = [(0, 100), (1, 130), (2, 140), (1, 120), (3, 300), (4, 160)]
+    judged = [send(city, number, ("x", 20, total)) for number, total in sent]
+    assert [told(one) for one in judged] == [
+        [], ["total_gap"], [], [], ["total_gap"], [],
+    ]  # fmt: skip
+    before = totals(city)
+    again = repairs.rebuild(city.settings, city.catalog, "records")
+    assert [(told(one), one.verdict) for one in again] == [
+        (told(one), one.verdict) for one in judged
+    ]
+    assert totals(city) == before == {day(0): 100, day(1): 120, day(2): 140, day(4): 160}
+
+
+def test_a_contract_that_holds_more_takes_nothing_away_unasked(city: City) -> None:
+    declare(city, **TOTALS)
+    send(city, 0, ("x", 20, 100))
+    send(city, 1, ("x", 20, 130))
+    declare(city, **HOLD)
+    with pytest.raises(WorseError, match="1 deliveries with 1 rows"):
+        repairs.rebuild(city.settings, city.catalog, "records")
+    assert totals(city) == {day(0): 100, day(1): 130}
+    repairs.rebuild(city.settings, city.catalog, "records", force=True)
+    assert totals(city) == {day(0): 100}
+
+
+def test_a_bulk_file_is_held_as_a_whole_and_judged_within(city: City) -> None:
+    bulk = with_columns(
+        CONTRACT | {"partition": {"department": "unit", "business_date": "day"}},
+        {"name": "unit", "header": ["单位"], "type": "text"},
+        {"name": "day", "header": ["日期"], "type": "date"},
+    )
+    city.source(bulk, totals=[HOLD])
+    where: dict[str, Any] = {
+        "department": "all", "day": "bulk", "header": ("事项", "新增", "累计", "单位", "日期"),
+    }  # fmt: skip
+    sound = [("x", 20, 100 + 20 * n, unit, day(n)) for n in range(3) for unit in "ab"]
+    assert told(city.send(sound, **where)) == []
+    broken = [*sound, ("x", 20, 500, "b", day(3))]
+    judged = city.send(broken, **where)
+    assert (judged.verdict, told(judged)) == (Verdict.HELD, ["total_gap"])
+    assert judged.accounting is not None
+    assert judged.accounting.withheld == 7
+    assert city.rows("SELECT count(*) FROM records") == [(6,)]
+
+
+def test_several_totals_are_judged_each_by_its_own_rule(city: City) -> None:
+    city.source(
+        CONTRACT | {"key": ["item"]},
+        totals=[TOTALS | {"by": ["item"]}, {"cumulative": "mended", "increment": "new",
+                                            "on_break": "hold"}],
+    )  # fmt: skip
+    send(city, 0, ("x", 1, 100, 10))
+    judged = send(city, 1, ("x", 1, 200, 11))
+    assert (judged.verdict, told(judged)) == (Verdict.ACCEPTED, ["total_gap"])
+    judged = send(city, 2, ("x", 1, 300, 5))
+    assert judged.verdict is Verdict.HELD
+    assert [one.code for one in judged.reasons] == ["fallen_total"]
+    assert [one.code for one in judged.warnings] == ["total_gap"]
+
+
+def test_numbers_stay_exact_beyond_what_a_float_holds(city: City) -> None:
+    declare(city)
+    send(city, 0, ("x", 1, "1234567890123.000001"))
+    assert told(send(city, 1, ("x", 1, "1234567890124.000001"))) == []
+    judged = send(city, 2, ("x", 1, "1234567890125.000002"))
+    assert told(judged) == ["total_gap"]
+    assert judged.reasons[0].expected == "1234567890125.000001"
+
+
+@dataclass(frozen=True)
+class Figures:
+    """One row of the property's histories."""
+
+    new: int
+    total: int
+    mended: int
+
+
+Day = int
+Present = dict[Day, dict[str, Figures]]
+
+
+def broken(earlier: Figures, now: Figures, gap: int) -> str | None:
+    """The oracle: what is wrong with `now`, `gap` days after `earlier`, in plain arithmetic."""
+    right = earlier.total + now.new + now.mended
+    if gap > 1 or now.total == right:
+        return None  # with corrections, silent days leave everything open
+    if now.total == now.new != 0 != earlier.total:
+        return "total_as_increment"
+    if now.total == right * 2 != 0:
+        return "doubled_total"
+    lowest = earlier.total + min(now.mended, 0)
+    return "fallen_total" if now.total < lowest else "total_gap"
+
+
+def said(present: Present, at: Day, fresh: set[Day]) -> set[str]:
+    """What the oracle says of day `at` among the days that are present."""
+    codes: set[str] = set()
+    for item, now in present[at].items():
+        others = [number for number in present if item in present[number]]
+        before = max((number for number in others if number < at), default=None)
+        after = min((number for number in others if number > at), default=None)
+        if before is not None:
+            codes.add(broken(present[before][item], now, at - before) or "")
+        if after is not None and after not in fresh:
+            codes.add("total_gap_next" if broken(now, present[after][item], after - at) else "")
+    return codes - {""}
+
+
+def replay(
+    waves: Sequence[Sequence[tuple[Day, dict[str, Figures], bool]]], holds: bool
+) -> tuple[list[tuple[bool, set[str]]], Present]:
+    """The oracle: (held, codes) of every delivery in its order, and what is in force at last."""
+    standing: Present = {}
+    verdicts: list[tuple[bool, set[str]]] = []
+    for wave in waves:
+        left = {at: (rows, overruled) for at, rows, overruled in wave}
+        held: dict[Day, set[str]] = {}
+        while True:
+            present = standing | {at: rows for at, (rows, _) in left.items()}
+            codes = {at: said(present, at, set(left)) for at in left}
+            worst = min(
+                (at for at in left if codes[at] - {"total_gap_next"} and not left[at][1]),
+                default=None,
+            )
+            if worst is None or not holds:
+                break
+            held[worst] = codes[worst]
+            del left[worst]
+        standing = present
+        verdicts += [(at in held, held.get(at) or codes.get(at, set())) for at, _, _ in wave]
+    return verdicts, standing
+
+
+@st.composite
+def histories(draw: st.DrawFn) -> list[list[tuple[Day, dict[str, Figures], bool]]]:
+    """Waves of a department's days: mostly true, with gaps, corrections and planted errors."""
+    days = 7
+    truth: dict[str, list[Figures]] = {}
+    for item in "xy":
+        total, truth[item] = draw(st.sampled_from([0, 100])), []
+        for _ in range(days):
+            new, mended = draw(st.sampled_from([0, 3, 20])), draw(st.sampled_from([0, 0, 0, -5]))
+            total += new + mended
+            truth[item].append(Figures(new, total, mended))
+
+    def row(item: str, at: Day) -> Figures:
+        true = truth[item][at]
+        match draw(st.sampled_from(["", "", "", "double", "increment", "total", "fall", "off"])):
+            case "double":
+                return Figures(true.new, true.total * 2, true.mended)
+            case "increment":
+                return Figures(true.total, true.total, true.mended)
+            case "total":
+                return Figures(true.new, true.new, true.mended)
+            case "fall":
+                return Figures(true.new, true.total - 50, true.mended)
+            case "off":
+                return Figures(true.new, true.total + 1, true.mended)
+        return true
+
+    waves = []
+    for _ in range(draw(st.integers(1, 4))):
+        order = draw(st.lists(st.integers(0, days - 1), min_size=1, max_size=6, unique=True))
+        items = st.sampled_from(["x", "y", "xy", "xy"])
+        waves.append(
+            [(at, {item: row(item, at) for item in draw(items)}, draw(st.integers(0, 5)) == 0)
+             for at in order]
+        )  # fmt: skip
+    return waves
+
+
+@pytest.mark.parametrize("kind", ["corrected", "told"])
+@settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
+@given(data=st.data())
+def test_the_warehouse_says_what_the_oracle_says(
+    memories: Callable[[str], Memory], kind: str, data: st.DataObject
+) -> None:
+    memory, waves = memories(kind), data.draw(histories())
+    department = f"p{next(memory.numbers)}"
+    judged: list[Judgement] = []
+    for wave in waves:
+        judged += memory.load(
+            *(
+                Sent(
+                    day(at),
+                    rows_of(*((item, f.new, f.total, f.mended) for item, f in rows.items())),
+                    department,
+                    overruled="已核实" if overruled else None,
+                )
+                for at, rows, overruled in wave
+            )
+        )
+    verdicts, standing = replay(waves, kind == "corrected")
+    assert [
+        (one.verdict is Verdict.HELD, set(told(one)) - {"overruled"}) for one in judged
+    ] == verdicts
+    for one in judged:
+        assert one.accounting is not None
+        one.accounting.verify(one.delivery)
+    found = memory.connection.execute(
+        sa.text(
+            "SELECT business_date, item, new, total, mended FROM records WHERE department = :d"
+        ),
+        {"d": department},
+    )
+    in_force = {
+        (at, item, Figures(new, int(total), mended)) for at, item, new, total, mended in found
+    }
+    assert in_force == {
+        (day(at), item, figures) for at, rows in standing.items() for item, figures in rows.items()
+    }

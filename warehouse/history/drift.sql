@@ -1,0 +1,192 @@
+-- grain: one row per delivery of the wave and way in which it differs from its department's past
+WITH taken AS (
+    SELECT profile.*
+    FROM profile
+    SEMI JOIN partition_in_force AS there
+        ON
+            profile.source = there.source
+            AND profile.delivery_id = there.delivery_id
+            AND profile.received_at = there.received_at
+    WHERE profile.source = $source
+    QUALIFY
+        row_number() OVER (
+            PARTITION BY profile.delivery_id, profile.received_at ORDER BY profile.position DESC
+        ) = 1
+    UNION ALL BY NAME
+    SELECT * EXCLUDE (is_taken) FROM looked WHERE is_taken
+),
+
+-- what the department had sent before for other days, of each the newest
+past AS (
+    SELECT
+        looked.position AS judged, taken.delivery_id, taken.received_at, taken.business_date,
+        taken.rows, taken.good_rows,
+        taken.business_date < looked.business_date AS is_before,
+        NOT $by_weekday OR isodow(taken.business_date) = isodow(looked.business_date) AS is_alike
+    FROM looked
+    INNER JOIN taken
+        ON looked.department = taken.department
+        AND looked.part = taken.part
+        AND looked.business_date <> taken.business_date
+        AND (taken.received_at, taken.delivery_id) < (looked.received_at, looked.delivery_id)
+    QUALIFY
+        row_number() OVER (
+            PARTITION BY looked.position, taken.business_date
+            ORDER BY taken.received_at DESC, taken.delivery_id DESC
+        ) = 1
+),
+
+usual AS (
+    SELECT *
+    FROM past
+    WHERE is_alike
+    QUALIFY row_number() OVER (PARTITION BY judged ORDER BY business_date DESC) <= $history
+),
+
+volumes AS (
+    SELECT
+        judged, count(*) AS times, median(rows) AS middle,
+        -- counts scatter by their square root (Poisson), which a few deliveries may not show; and
+        -- where a department always sends the same, a little more is no news
+        greatest(1.4826 * mad(rows), sqrt(median(rows)), 0.05 * median(rows), 1) AS spread
+    FROM usual
+    GROUP BY judged
+    HAVING count(*) >= $minimum
+),
+
+empty_cells AS (
+    SELECT judged, entry.key AS "column", median(entry.value / good_rows) AS share
+    FROM (
+        SELECT usual.judged, usual.good_rows, unnest(map_entries(taken.nulls)) AS entry
+        FROM usual
+        INNER JOIN taken USING (delivery_id, received_at)
+    )
+    WHERE good_rows > 0
+    GROUP BY judged, entry.key
+    HAVING count(*) >= $minimum
+),
+
+empty_now AS (
+    SELECT position AS judged, good_rows, entry.key AS "column", entry.value AS cells
+    FROM (SELECT position, good_rows, unnest(map_entries(nulls)) AS entry FROM looked)
+    WHERE good_rows > 0
+),
+
+latest AS (
+    SELECT *
+    FROM past
+    WHERE is_before
+    QUALIFY row_number() OVER (PARTITION BY judged ORDER BY business_date DESC) = 1
+),
+
+columns_before AS (
+    SELECT latest.judged, unnest(list_concat(taken.columns, taken.extra_columns)) AS name
+    FROM latest
+    INNER JOIN taken USING (delivery_id, received_at)
+),
+
+columns_now AS (
+    SELECT looked.position AS judged, unnest(list_concat(looked.columns, looked.extra_columns)) AS name
+    FROM looked
+    SEMI JOIN latest ON looked.position = latest.judged
+),
+
+-- what anybody has sent
+sightings AS (
+    SELECT
+        department, business_date, part, (received_at, delivery_id) AS receipt,
+        entry.key AS "column", unnest(entry.value) AS value
+    FROM (SELECT *, unnest(map_entries(categories)) AS entry FROM taken)
+),
+
+-- of each column the first days on which, and of each value the first two places where it was
+days_sighted AS (
+    SELECT "column", business_date, min(receipt) AS receipt
+    FROM sightings
+    WHERE business_date IS NOT NULL
+    GROUP BY "column", business_date
+    QUALIFY row_number() OVER (PARTITION BY "column" ORDER BY min(receipt)) <= $minimum + 1
+),
+
+sighted AS (
+    SELECT "column", value, department, business_date, part, min(receipt) AS receipt
+    FROM sightings
+    GROUP BY "column", value, department, business_date, part
+    QUALIFY row_number() OVER (PARTITION BY "column", value ORDER BY min(receipt)) <= 2
+),
+
+-- on the first days everything is new
+familiar AS (
+    SELECT looked.position AS judged, days_sighted."column"
+    FROM looked
+    INNER JOIN days_sighted
+        ON looked.business_date <> days_sighted.business_date
+        AND days_sighted.receipt < (looked.received_at, looked.delivery_id)
+    GROUP BY looked.position, days_sighted."column"
+    HAVING count(*) >= $minimum
+),
+
+earlier AS (
+    SELECT DISTINCT looked.position AS judged, sighted."column", sighted.value
+    FROM looked
+    INNER JOIN sighted
+        ON (
+            looked.department IS DISTINCT FROM sighted.department
+            OR looked.business_date IS DISTINCT FROM sighted.business_date
+            OR looked.part <> sighted.part
+        )
+        AND sighted.receipt < (looked.received_at, looked.delivery_id)
+),
+
+categories_now AS (
+    SELECT judged, entry.key AS "column", unnest(entry.value) AS value
+    FROM (SELECT position AS judged, unnest(map_entries(categories)) AS entry FROM looked)
+),
+
+unseen AS (
+    SELECT judged, "column", list(value ORDER BY value) AS found
+    FROM categories_now
+    SEMI JOIN familiar USING (judged, "column")
+    ANTI JOIN earlier USING (judged, "column", value)
+    GROUP BY judged, "column"
+),
+
+known AS (
+    SELECT judged, "column", list(value ORDER BY value) AS found
+    FROM earlier
+    GROUP BY judged, "column"
+)
+
+SELECT
+    looked.position, 'drift_volume' AS code, '' AS "column",
+    printf('%d (z = %+.1f, n = %d)', looked.rows, (looked.rows - middle) / spread, times) AS value,
+    printf(
+        '%.0f–%.0f', greatest(ceil(middle - $volume * spread), 0), floor(middle + $volume * spread)
+    ) AS expected
+FROM looked
+INNER JOIN volumes ON looked.position = volumes.judged
+WHERE abs(looked.rows - middle) / spread > CAST($volume AS DOUBLE)
+UNION ALL
+SELECT judged, 'drift_column_new', name, '', ''
+FROM (FROM columns_now EXCEPT FROM columns_before)
+WHERE $columns
+UNION ALL
+SELECT judged, 'drift_column_gone', name, '', ''
+FROM (FROM columns_before EXCEPT FROM columns_now)
+WHERE $columns
+UNION ALL
+SELECT
+    unseen.judged, 'drift_category', "column",
+    array_to_string(unseen.found[:5], '、') || CASE WHEN len(unseen.found) > 5 THEN '…' ELSE '' END,
+    array_to_string(known.found[:10], '、') || CASE WHEN len(known.found) > 10 THEN '…' ELSE '' END
+FROM unseen
+LEFT JOIN known USING (judged, "column")
+UNION ALL
+SELECT
+    judged, 'drift_nulls', "column",
+    printf('%.1f%% (%d/%d)', 100 * cells / good_rows, cells, good_rows),
+    printf('%.1f%%', 100 * empty_cells.share)
+FROM empty_now
+INNER JOIN empty_cells USING (judged, "column")
+WHERE cells / good_rows - empty_cells.share > CAST($null_share AS DOUBLE)
+ORDER BY ALL
