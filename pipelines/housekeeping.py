@@ -130,7 +130,9 @@ def _start_of(day: date | None) -> datetime | None:
 def _log_folder(settings: Settings, folder: Path) -> Path:
     """A folder of other programs' logs; UsageError when other things than logs may lie there."""
     place = folder.resolve()
-    ours = (settings.landing, settings.archive, settings.staging, settings.published)
+    ours = (
+        settings.landing, settings.archive, settings.staging, settings.published, settings.feedback,
+    )  # fmt: skip
     data = [one.resolve() for one in (settings.data_dir, *ours)]
     if any(one.is_relative_to(place) for one in data) or any(
         place.is_relative_to(one) for one in data[1:]
@@ -177,6 +179,10 @@ def leftovers(job: Cleaning) -> Iterator[Removal]:
     if _own(job, job.settings.archive):
         for folder in (job.settings.archive, *archive.folders(job.settings.archive)):
             yield from _unfinished(job, folder, ".", "a copy was cut off")
+    if _own(job, job.settings.feedback):
+        for folder in sorted(job.settings.feedback.iterdir()):
+            if folder.is_dir() and not folder.is_symlink():
+                yield from _unfinished(job, folder, ".", "a workbook was cut off")
 
 
 def _unfinished(job: Cleaning, folder: Path, prefix: str, why: str) -> Iterator[Removal]:

@@ -1,9 +1,10 @@
-"""Commands that look after a deployment: doctor, clean."""
+"""Commands that look after a deployment and its departments: feedback, doctor, clean."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -13,13 +14,17 @@ from rich.text import Text
 
 from pipelines import clock
 from pipelines.cli.terminal import (
+    DepartmentCode,
     Json,
+    SourceName,
+    catalog_of,
     command,
     console,
     keep_log,
     parse_day,
     past_day,
 )
+from pipelines.cli.views import of_this_version
 from pipelines.errors import UsageError
 from pipelines.settings import Settings
 
@@ -29,6 +34,72 @@ if TYPE_CHECKING:
 
 SHOWN = 20  # things of a kind that a table names one by one
 STYLES = {"ok": "green", "warning": "yellow", "failure": "bold red"}
+
+
+@command()
+def feedback(
+    department: DepartmentCode = None,
+    source: SourceName = None,
+    day: Annotated[
+        str | None, typer.Option("--date", help="Only this business date, as 2021-10-31.")
+    ] = None,
+    delivery: Annotated[
+        str, typer.Option(help="Only this delivery: its id, or how the id starts.")
+    ] = "",
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            file_okay=False, help="Where to write them [default: feedback/ of the data folder]."
+        ),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Write the workbooks in which departments mend the rows that were kept out.
+
+    One a delivery and department; a mended one goes back to landing under its own name. They hold
+    what departments sent, unmasked. Exits with 1 when the archive does not give a delivery.
+
+    JSON: a list of {department (all: rows that name nobody known), source, business_date, part,
+    delivery_id, rows, file (null: it could not be written), error}.
+
+    Example: `citybrain feedback --department gaj`
+    """
+    from pipelines import feedback as writing
+    from pipelines.cli import rendering
+
+    settings = Settings()
+    catalog = catalog_of(settings)
+    for name, known, what in (
+        (source, catalog.sources, "source"),
+        (department, {*catalog.departments, "all"}, "department"),
+    ):
+        if name is not None and name not in known:
+            raise UsageError(f"no {what} is called {name}; there are {', '.join(sorted(known))}")
+    keep_log(settings)
+    with of_this_version():
+        written = writing.write(
+            settings, catalog, department, source, parse_day(day) if day else None, delivery, out
+        )
+    if as_json:
+        typer.echo(rendering.as_json([asdict(one) for one in written]))
+    elif written:
+        rows = [
+            (
+                one.department, one.source + (f".{one.part}" if one.part else ""),
+                str(one.business_date or "bulk"), f"{one.rows:,}",
+                str(one.file) if one.file else f"not written: {one.error}",
+            )
+            for one in written
+        ]  # fmt: skip
+        columns = ("department", "source", "date", "rows #", "file")
+        console.print(rendering.table("Feedback workbooks", columns, rows))
+    else:
+        console.print(
+            "nothing to mend: no delivery that is asked for has rows in quarantine "
+            "(`citybrain deliveries` shows all)"
+        )
+    if any(one.error for one in written):
+        raise typer.Exit(1)
 
 
 @command()

@@ -49,7 +49,7 @@ on_shared_days AS (
     WHERE places.part <> sibling.part
 ),
 
-needed AS (
+needed_itself AS (
     SELECT delivery_id FROM not_superseded
     UNION
     SELECT delivery_id FROM on_shared_days
@@ -57,6 +57,15 @@ needed AS (
     SELECT delivery_id FROM newest
     UNION
     SELECT delivery_id FROM receipts WHERE verdict = 'held'
+),
+
+-- a return is nothing without what it is laid upon
+needed AS (
+    SELECT delivery_id FROM needed_itself
+    UNION
+    SELECT unnest(corrects).delivery_id
+    FROM delivery
+    SEMI JOIN needed_itself USING (delivery_id)
 )
 
 -- deliveries may have their bytes in common

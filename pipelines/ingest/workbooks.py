@@ -1,0 +1,186 @@
+"""What a returned feedback workbook says: whose it is, and the rows that somebody has touched."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+from defusedxml.ElementTree import fromstring
+
+from pipelines.contracts import returns
+from pipelines.contracts.models import Column, ColumnType, Formats, Source, WorkbookFormat
+from pipelines.contracts.reasons import Reason
+from pipelines.errors import RejectedError, UnreadableError
+from pipelines.ingest.readers.layout import Reading
+from pipelines.ingest.verbatim import headers_of, verbatim
+
+PROPERTIES = "docProps/custom.xml"  # ECMA-376 22.3
+LARGEST_PROPERTIES = 1 << 20  # bytes of them; ours take a few hundred
+Row = tuple[str, int]  # sheet and row number, as the original has them
+Open = Callable[[Path, str, Source], Reading]
+
+
+class Corrected(NamedTuple):
+    """A row of a workbook: where it stands there, and its cells; None to strike it out."""
+
+    at: int
+    headers: tuple[str, ...]
+    cells: tuple[str, ...] | None
+
+
+@dataclass
+class Workbook:
+    """The file's own headers, and the touched rows by those that they replace."""
+
+    headers: tuple[str, ...]
+    rows: dict[Row, Corrected] = field(default_factory=dict)
+    faults: list[Reason] = field(default_factory=list)
+
+
+class _NoSheetError(Exception):
+    """There is no further sheet of rows."""
+
+
+def read_workbook(path: Path, before: Mapping[str, str], open_file: Open) -> Workbook:
+    """What a return says of one of the deliveries `before` (id → hash of the bytes).
+
+    Raises UnreadableError when it is no workbook of ours, or of none of them.
+    """
+    sheet = _sheet(path, returns.SHEET, open_file)
+    _check_origin(path, before, open_file)
+    book = Workbook(headers_of(sheet.header))
+    seen: set[Row] = set()
+    number = 1
+    with suppress(_NoSheetError):
+        while True:
+            _read_sheet(sheet, book, seen)
+            number += 1
+            sheet = _sheet(path, f"{returns.SHEET}{number}", open_file)
+            if headers_of(sheet.header) != book.headers:
+                raise _layout(f"{returns.SHEET}{number}")
+    return book
+
+
+def _form(sheet: str, names: tuple[str, ...], headers: tuple[str, ...]) -> Source:
+    """A sheet of ours as a contract."""
+    columns = tuple(
+        Column(name=name, header=(header,), type=ColumnType.TEXT, required=True)
+        for name, header in zip(names, headers, strict=True)
+    )
+    return Source(
+        name="returned", title="", owner="", content="snapshot", grain="", key=(),
+        formats=Formats(xlsx=WorkbookFormat(sheet=sheet)), columns=columns,
+    )  # fmt: skip
+
+
+def _sheet(path: Path, name: str, open_file: Open) -> Reading:
+    """The rows of a sheet: what identifies them and, verbatim, the file's own columns."""
+    form = _form(name, ("sheet_of_row", "number", "seal", "action"), returns.BEFORE)
+    try:
+        header = open_file(path, "xlsx", form).header
+        return open_file(path, "xlsx", verbatim(form, header, *form.columns))
+    except RejectedError as error:
+        missing = "、".join(reason.expected or reason.value for reason in error.reasons)
+        raise _layout(missing) from None
+    except UnreadableError as error:
+        if error.reason.code != "missing_sheet":
+            raise
+        if name != returns.SHEET:
+            raise _NoSheetError from None
+        raise _layout(name) from None
+
+
+def _layout(what: str) -> UnreadableError:
+    return UnreadableError(Reason(code="return_layout", value=what))
+
+
+def _read_sheet(sheet: Reading, book: Workbook, seen: set[Row]) -> None:
+    """Add a sheet's rows to the workbook; those that nobody has touched stay as they were."""
+    for batch in sheet.batches:
+        for row in batch.to_pylist():
+            if row["noise"]:
+                continue
+            if row["fault"] is None:
+                _read_row(row, book, seen)
+                continue
+            told = {"value": row["fault_value"] or "", "expected": row["fault_expected"] or ""}
+            book.faults.append(Reason(code=row["fault"], count=1, row=row["row_number"], **told))
+
+
+def _read_row(row: Mapping[str, str | None], book: Workbook, seen: set[Row]) -> None:
+    at = int(row["row_number"] or 0)
+
+    def fault(code: str, value: str = "", expected: str = "") -> None:
+        reason = Reason(code=code, value=value, expected=expected, count=1, row=at)
+        book.faults.append(reason)
+
+    sheet, number = row["sheet_of_row"] or "", (row["number"] or "").strip()
+    named = f"{sheet} {number}".strip()[:100]
+    if not (number.isascii() and number.isdecimal()) or len(number) > 18 or not row["seal"]:
+        return fault("return_unknown_row", named)
+    mended = (sheet, int(number))
+    if mended in seen:
+        return fault("return_repeated_row", named)
+    seen.add(mended)
+    cells = tuple(row[f"c{position}"] or "" for position in range(len(book.headers)))
+    action = (row["action"] or returns.CORRECT).strip()
+    if action == returns.DELETE:
+        book.rows[mended] = Corrected(at, book.headers, None)
+    elif action != returns.CORRECT:
+        fault("return_action", action[:100], f"{returns.CORRECT}/{returns.DELETE}")
+    elif row["seal"] != returns.seal(*mended, cells):
+        if any(cell.endswith(returns.CUT) for cell in cells):
+            return fault("return_cut")
+        book.rows[mended] = Corrected(at, book.headers, cells)
+    return None
+
+
+def _check_origin(path: Path, before: Mapping[str, str], open_file: Open) -> None:
+    """UnreadableError unless the workbook says whose it is, and that is one of `before`.
+
+    Office programs may drop a document's properties: what the summary says then counts alone.
+    """
+    told = [one for one in (_properties(path), _summary(path, open_file)) if one is not None]
+    if not told:
+        raise _layout(f"{returns.DELIVERY_ID}、{returns.SHA256}")
+    for delivery_id, sha256 in told:
+        if before.get(delivery_id) != sha256:
+            raise _layout(returns.SHA256)
+
+
+def _properties(path: Path) -> tuple[str, str] | None:
+    """Delivery id and hash from the document's custom properties."""
+    with zipfile.ZipFile(path) as package:
+        if PROPERTIES not in package.namelist():
+            return None
+        with package.open(PROPERTIES) as stream:
+            text = stream.read(LARGEST_PROPERTIES)
+    try:
+        root = fromstring(text)
+    except (ValueError, SyntaxError):  # what defusedxml forbids is a ValueError
+        raise _layout(PROPERTIES) from None
+    return _identified({one.get("name", ""): "".join(one.itertext()) for one in root})
+
+
+def _summary(path: Path, open_file: Open) -> tuple[str, str] | None:
+    """The same from the summary: a table of what is named and what it is."""
+    form = _form(returns.SUMMARY, ("item", "content"), (returns.ITEM, returns.CONTENT))
+    said: dict[str, str] = {}
+    try:
+        for batch in open_file(path, "xlsx", form).batches:
+            for row in batch.to_pylist():
+                said.setdefault(row["item"] or "", row["content"] or "")
+    except (RejectedError, UnreadableError):  # somebody has deleted it
+        return None
+    return _identified(said)
+
+
+def _identified(said: Mapping[str, str]) -> tuple[str, str] | None:
+    told = {name.strip(): text.strip() for name, text in said.items()}
+    if returns.DELIVERY_ID not in told or returns.SHA256 not in told:
+        return None
+    return told[returns.DELIVERY_ID], told[returns.SHA256]

@@ -1,0 +1,778 @@
+"""The way back: workbooks of what was kept out, mended as a person would, returned and loaded."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import shutil
+import stat
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import openpyxl
+import pytest
+from integration.conftest import DAY, City
+from typer.testing import CliRunner
+
+from pipelines import feedback, housekeeping, intake, jobs, repairs
+from pipelines.cli import app
+from pipelines.clock import now
+from pipelines.contracts import returns
+from pipelines.contracts.delivery import Judgement, Verdict
+from pipelines.ingest import archive
+from pipelines.outputs import feedback as workbooks
+from pipelines.published import connect
+
+SURVEY: dict[str, Any] = {
+    "name": "survey",
+    "title": "窗口普查",
+    "owner": "数据科",
+    "content": "snapshot",
+    "grain": "one row per desk",
+    "key": ["desk"],
+    "max_quarantine": 1.0,
+    "formats": {"csv": {"encoding": "gb18030"}, "xlsx": {}},
+    "partition": {"department": "unit", "business_date": "day"},
+    "columns": [
+        {"name": "desk", "header": ["窗口编号"], "type": "text", "required": True,
+         "pattern": r"^\d{5}$"},
+        {"name": "unit", "header": ["单位"], "type": "text"},
+        {"name": "day", "header": ["日期"], "type": "date"},
+        {"name": "cases", "header": ["办件量"], "type": "integer", "minimum": 0, "maximum": 1000},
+        {"name": "state", "header": ["状态"], "type": "text",
+         "values": {"开": "open", "关": "shut"}},
+        {"name": "phone", "header": ["联系电话"], "type": "text", "pii": "phone"},
+    ],
+}  # fmt: skip
+HEADER = ("窗口编号", "单位", "日期", "办件量", "状态", "联系电话", "备注")
+TODAY, PHONE = "2021-09-23", "13812345678"
+GOOD = [("00001", "甲局", TODAY, "5", "开", PHONE, "")]
+BAD = {  # by the row of the file: what is wrong, and the cells that mend it
+    3: (("00002", "甲局", TODAY, "五个", "开", PHONE, "=cmd|' /C calc'!A0"), {"办件量": "5"}),
+    4: (("", "甲局", TODAY, "6", "开", PHONE, "+1+1"), {"窗口编号": "00003"}),
+    5: (("00004", "甲局", TODAY, "7", "半开", PHONE, "-2"), {"状态": "关"}),
+    6: (("A5", "甲局", TODAY, "8", "开", PHONE, "@SUM(A1)"), {"窗口编号": "00005"}),
+    7: (("00006", "甲局", TODAY, "-1", "开", PHONE, "DDE"), {"办件量": "1"}),
+    8: (("00007", "甲局", TODAY, "9", "开", PHONE, "先"), {"办件量": "10"}),
+    9: (("00007", "甲局", TODAY, "10", "开", PHONE, "后"), {returns.ACTION: returns.DELETE}),
+    10: (("00008", "乙局", TODAY, "1", "开", PHONE, ""), {"单位": "a"}),
+    11: (("00009", "甲局", "2021-09-24", "1", "开", PHONE, ""), {"日期": TODAY}),
+    12: (("00010", "甲局", TODAY, "1", "开", PHONE, "", "多"), {"备注": "多"}),
+}  # fmt: skip
+RAGGED = 12
+LOADED = {"00001", "00002", "00003", "00004", "00005", "00006", "00007", "00008", "00009", "00010"}
+
+
+def as_csv(rows: list[tuple[str, ...]]) -> bytes:
+    return "".join(",".join(row) + "\r\n" for row in (HEADER, *rows)).encode("gb18030")
+
+
+def as_xlsx(rows: list[tuple[str, ...]]) -> bytes:
+    book = openpyxl.Workbook()
+    for number, row in enumerate((HEADER, *rows), start=1):
+        for column, cell in enumerate(row, start=1):
+            book.active.cell(number, column).value = cell
+            book.active.cell(number, column).data_type = "s"
+    stream = io.BytesIO()
+    book.save(stream)
+    return stream.getvalue()
+
+
+WAYS: dict[str, Callable[[list[tuple[str, ...]]], bytes]] = {".csv": as_csv, ".xlsx": as_xlsx}
+EVERYTHING = GOOD + [cells for cells, _ in BAD.values()]
+
+
+@pytest.fixture
+def city(tmp_path: Path) -> City:
+    return City(tmp_path).source(SURVEY)
+
+
+@pytest.fixture(params=[".csv", ".xlsx"])
+def sent(request: pytest.FixtureRequest, city: City) -> City:
+    """A city to which a delivery with every kind of fault was sent."""
+    judged = send(city, WAYS[request.param](EVERYTHING), suffix=request.param)
+    assert judged.verdict is Verdict.ACCEPTED_WITH_QUARANTINE
+    assert judged.accounting is not None
+    assert (judged.accounting.accepted, judged.accounting.quarantined) == (1, 10)
+    return city
+
+
+def send(city: City, content: bytes, **where: Any) -> Judgement:
+    return city.send(content, source="survey", **where)
+
+
+def written(city: City, **given: Any) -> dict[str, Path]:
+    """Publish and write feedback: the workbooks by whose they are."""
+    jobs.publish(city.settings, city.catalog)
+    found = feedback.write(city.settings, city.catalog, **given)
+    assert not [one.error for one in found if one.error]
+    return {one.department: one.file for one in found if one.file}
+
+
+def opened(path: Path) -> Any:
+    return openpyxl.load_workbook(path)
+
+
+def table(sheet: Any) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Rows of a workbook as a person sees them: the row of the original, cells by header."""
+    headers = [cell.value for cell in sheet[1]]
+    for row in sheet.iter_rows(min_row=2):
+        cells = dict(zip(headers, row, strict=True))
+        yield int(cells[returns.ORIGIN_ROW].value), cells
+
+
+def mend(path: Path, changes: Mapping[int, Mapping[str, Any]]) -> bytes:
+    """The workbook, changed and saved by a person: cells by the row of the original and header."""
+    book = opened(path)
+    for number, cells in table(book[returns.SHEET]):
+        for header, value in changes.get(number, {}).items():
+            cells[header].value = value
+    stream = io.BytesIO()
+    book.save(stream)
+    return stream.getvalue()
+
+
+def give_back(city: City, name: str, content: bytes, folder: str = "回传", **where: Any) -> None:
+    """Put a file anywhere into landing, a minute after the one before."""
+    place = city.land(content, **where)
+    target = city.settings.landing / folder / name
+    target.parent.mkdir(parents=True, exist_ok=True)
+    place.rename(target)
+
+
+def returned(city: City, path: Path, changes: Mapping[int, Mapping[str, Any]]) -> Judgement:
+    give_back(city, path.name, mend(path, changes))
+    [judged, *_] = city.take()
+    return judged
+
+
+MENDED = {number: cells for number, (_, cells) in BAD.items()}
+
+
+def desks(city: City) -> set[str]:
+    return {row[0] for row in city.rows("SELECT desk FROM survey")}
+
+
+CURRENT = "SELECT * EXCLUDE (delivery_id) FROM survey ORDER BY ALL"
+
+
+def test_a_workbook_shows_what_is_wrong_and_what_would_be_right(sent: City) -> None:
+    path = written(sent)["a"]
+    judged = sent.rows("SELECT delivery_id, sha256 FROM delivery")[0]
+    assert path.parent == sent.settings.feedback / "a"
+    assert path.name == f"survey.a.2021-09-23.feedback-{judged[0]}.xlsx"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    book = opened(path)
+    assert book.sheetnames == ["说明", "待更正数据"]
+    assert {one.name: one.value for one in book.custom_doc_props.props} == {
+        returns.DELIVERY_ID: judged[0], returns.SHA256: judged[1],
+    }  # fmt: skip
+    told = {str(row[0].value): str(row[1].value) for row in book["说明"].iter_rows()}
+    assert told["单位"] == "甲局（a）"
+    assert told["数据源"] == "窗口普查（survey）"
+    assert told["业务日期"] == "2021-09-23"
+    assert told[returns.SHA256] == judged[1]
+    assert (told["读取行数"], told["采集行数"], told["隔离行数"]) == ("11 行", "1 行", "10 行")
+    problems = {row[1].value: row[0].value for row in book["说明"].iter_rows()}
+    assert problems["存在主键（窗口编号）相同而内容不同的行，请保留正确的一行"] == 2
+
+    sheet = book["待更正数据"]
+    rows = dict(table(sheet))
+    assert list(rows) == list(BAD)
+    wrong = {
+        3: "办件量",
+        4: "窗口编号",
+        5: "状态",
+        6: "窗口编号",
+        7: "办件量",
+        10: "单位",
+        11: "日期",
+    }
+    for number, cells in rows.items():
+        red = [name for name, cell in cells.items() if cell.fill.fgColor.rgb == "FFFFC7CE"]
+        assert red == ([wrong[number]] if number in wrong else [])
+        marked = cells[wrong.get(number, returns.ORIGIN_ROW)]
+        assert marked.comment is not None
+        assert marked.comment.text == cells[returns.REASONS].value
+        original = BAD[number][0][: len(HEADER)]
+        assert tuple(cells[header].value or "" for header in HEADER) == original
+        assert {cells[header].number_format for header in HEADER} == {"@"}
+        assert {cells[header].data_type for header in HEADER} <= {"s", "n"}, "no formula"
+        assert cells[returns.ACTION].value == returns.CORRECT
+        assert cells[returns.ORIGIN_ROW].protection.locked
+        assert not cells["办件量"].protection.locked
+    assert rows[3]["办件量"].comment.text == "办件量：“五个”不是有效的整数，请更正"
+    assert rows[RAGGED][returns.OVERFLOW].value == "多"
+    assert sheet.freeze_panes == "E2"
+    assert sheet.protection.sheet
+    assert sheet.column_dimensions["C"].hidden
+    [choice] = sheet.data_validations.dataValidation
+    assert (choice.formula1, str(choice.sqref)) == ('"更正,删除"', "D2:D11")
+
+
+def test_a_mended_workbook_loads_fully_and_leaves_a_trace(sent: City) -> None:
+    path = written(sent)["a"]
+    [(first, sha256, way)] = sent.rows("SELECT delivery_id, sha256, format FROM delivery")
+    content = mend(path, MENDED)
+    give_back(sent, path.name, content)
+    [judged] = sent.take()
+    assert judged.verdict is Verdict.ACCEPTED
+    assert judged.accounting is not None
+    assert judged.accounting.model_dump() == {
+        "rows_read": 11, "accepted": 10, "quarantined": 0, "duplicates": 0, "ignored": 1,
+        "withheld": 0,
+    }  # fmt: skip
+    assert desks(sent) == LOADED
+    assert sent.rows("SELECT row_number FROM survey WHERE desk = '00010'") == [(RAGGED,)]
+    [(corrects, superseded, part)] = sent.rows(
+        "SELECT corrects, superseded, part FROM delivery WHERE format = 'feedback'"
+    )
+    assert corrects == [{"delivery_id": first, "sha256": sha256, "format": way, "scope": ""}]
+    assert (superseded, part) == ([first], "")
+    assert sent.landed() == []
+
+    rows = sent.rows(CURRENT)
+    rebuilt = repairs.rebuild(sent.settings, sent.catalog, "survey")
+    assert [one.verdict.value for one in rebuilt] == ["accepted_with_quarantine", "accepted"]
+    assert sent.rows(CURRENT) == rows
+    give_back(sent, path.name.replace(".xlsx", " (1).xlsx"), content)
+    [again] = intake.discover(sent.settings, sent.catalog, "r").unchanged
+    assert again.delivery_id == judged.delivery.delivery_id
+
+    assert written(sent) == {}
+    assert not path.exists(), "a workbook that nobody needs is removed"
+
+
+def test_what_is_not_touched_stays_as_it_was(sent: City) -> None:
+    """Ragged rows, too, though the workbook shows them aligned."""
+    path = written(sent)["a"]
+    judged = returned(sent, path, {})
+    assert judged.accounting is not None
+    assert (judged.accounting.accepted, judged.accounting.quarantined) == (1, 10)
+    reasons = "SELECT row_number, reasons FROM quarantine WHERE position = ? ORDER BY row_number"
+    assert sent.rows(reasons, 1) == sent.rows(reasons, 2)
+
+
+def test_a_return_of_a_return_is_laid_upon_it(sent: City) -> None:
+    path = written(sent)["a"]
+    some = {number: cells for number, cells in MENDED.items() if number < 8}
+    first = returned(sent, path, some)
+    assert first.accounting is not None
+    assert (first.accounting.accepted, first.accounting.quarantined) == (6, 5)
+    second = written(sent)
+    assert not path.exists()
+    assert [number for number, _ in table(opened(second["a"])["待更正数据"])] == [8, 9, 10, 11, 12]
+    rest = {number: cells for number, cells in MENDED.items() if number >= 8}
+    judged = returned(sent, second["a"], rest)
+    assert judged.verdict is Verdict.ACCEPTED
+    assert desks(sent) == LOADED
+    [origin] = sent.rows("SELECT delivery_id FROM delivery ORDER BY position LIMIT 1")
+    chain = [one.delivery_id for one in judged.delivery.corrects]
+    assert chain == [origin[0], first.delivery.delivery_id]
+    rows = sent.rows(CURRENT)
+    repairs.rebuild(sent.settings, sent.catalog, "survey")
+    assert sent.rows(CURRENT) == rows
+
+
+def test_the_first_workbook_may_be_mended_on_and_returned_again(sent: City) -> None:
+    path = written(sent)["a"]
+    kept = shutil.copy2(path, path.parents[3] / path.name)
+    returned(sent, path, {3: MENDED[3]})
+    judged = returned(sent, Path(kept), MENDED)
+    assert judged.verdict is Verdict.ACCEPTED
+    assert desks(sent) == LOADED
+
+
+def test_a_return_never_brings_old_data_back(city: City) -> None:
+    send(city, as_csv(EVERYTHING))
+    path = written(city)["a"]
+    content = mend(path, MENDED)
+    newer = send(city, as_csv([("00077", "甲局", TODAY, "5", "开", PHONE, "")]))
+    give_back(city, path.name, content)
+    [judged] = city.take()
+    assert judged.verdict is Verdict.REJECTED
+    assert judged.reasons[0].code == "outdated_return"
+    assert judged.reasons[0].value == newer.delivery.delivery_id
+    assert judged.accounting is not None
+    assert (judged.accounting.withheld, judged.accounting.ignored) == (10, 1)
+    assert desks(city) == {"00077"}
+    again = repairs.rebuild(city.settings, city.catalog, "survey")
+    assert [one.verdict for one in again][-1] is Verdict.REJECTED
+    assert desks(city) == {"00077"}
+    assert written(city) == {}
+
+    overruled = repairs.accept(city.settings, city.catalog, judged.delivery.delivery_id, "已核实")
+    assert overruled.verdict is Verdict.ACCEPTED
+    assert desks(city) == LOADED
+
+
+def test_it_is_outdated_too_when_both_come_together(city: City) -> None:
+    send(city, as_csv(EVERYTHING))
+    path = written(city)["a"]
+    content = mend(path, MENDED)
+    city.land(as_csv(GOOD), source="survey")
+    give_back(city, path.name, content)
+    assert [one.verdict for one in city.take()] == [Verdict.ACCEPTED, Verdict.REJECTED]
+    assert desks(city) == {"00001"}
+
+
+def test_what_came_and_could_not_be_read_replaces_nothing(city: City) -> None:
+    send(city, as_csv(EVERYTHING))
+    path = written(city)["a"]
+    content = mend(path, MENDED)
+    assert send(city, b"").verdict is Verdict.UNREADABLE
+    assert set(written(city)) == {"a"}, "what is in force is still to be mended"
+    give_back(city, path.name, content)
+    assert [one.verdict for one in city.take()] == [Verdict.ACCEPTED]
+    assert desks(city) == LOADED
+
+
+def test_a_full_file_and_rejected_deliveries_are_mended_alike(city: City) -> None:
+    city.source(SURVEY, max_quarantine=0.1)
+    assert send(city, as_csv(EVERYTHING)).verdict is Verdict.REJECTED
+    path = written(city)["a"]
+    told = {str(row[0].value): str(row[1].value) for row in opened(path)["说明"].iter_rows()}
+    assert told["检查结果"] == "未采集（整体退回）"
+    assert "超过允许的 10%" in told["整份报送"]
+    assert returned(city, path, MENDED).verdict is Verdict.ACCEPTED
+    assert desks(city) == LOADED
+
+
+def renamed(name: str, of: str, by: str) -> str:
+    assert of in name
+    return name.replace(of, by)
+
+
+@pytest.mark.parametrize(
+    ("of", "by"),
+    [
+        ("feedback-", "feedback-0000"),  # no id
+        (".a.", ".b."), ("2021-09-23", "2021-09-24"), (".a.", ".nobody."), (".xlsx", ".xls"),
+        ("2021-09-23", "bulk"), ("survey", "surveys"),
+    ],
+)  # fmt: skip
+def test_a_name_that_names_no_delivery_is_nobodys(city: City, of: str, by: str) -> None:
+    send(city, as_csv(EVERYTHING))
+    path = written(city)["a"]
+    give_back(city, renamed(path.name, of, by), mend(path, MENDED))
+    found = intake.discover(city.settings, city.catalog, "r")
+    assert found.pending == ()
+    [problem] = found.problems
+    assert problem.mend
+    assert problem.chinese
+    assert desks(city) == {"00001"}
+
+
+def test_a_stranger_of_the_right_form_is_told_of(city: City) -> None:
+    send(city, as_csv(EVERYTHING))
+    path = written(city)["a"]
+    [(known,)] = city.rows("SELECT delivery_id FROM delivery")
+    give_back(city, path.name.replace(known, "0123456789abcdef"), mend(path, MENDED))
+    found = intake.discover(city.settings, city.catalog, "r")
+    assert [one.message for one in found.problems] == [
+        "it mends no delivery that the ledger knows by this name"
+    ]
+    assert len(city.landed()) == 1
+    report = jobs.run(city.settings, city.catalog, DAY)
+    assert any("反馈文件名" in str(alert) for alert in report.alerts)
+
+
+def forged(content: bytes, change: Callable[[Any], None]) -> bytes:
+    book = openpyxl.load_workbook(io.BytesIO(content))
+    change(book)
+    stream = io.BytesIO()
+    book.save(stream)
+    return stream.getvalue()
+
+
+def _other_hash(book: Any) -> None:
+    for prop in book.custom_doc_props.props:
+        if prop.name == returns.SHA256:
+            prop.value = "0" * 64
+
+
+def _no_origin(book: Any) -> None:
+    book.custom_doc_props.props.clear()
+    del book["说明"]
+
+
+def _no_sheet(book: Any) -> None:
+    book["待更正数据"].title = "Sheet1"
+
+
+def _no_identity(book: Any) -> None:
+    book["待更正数据"].delete_cols(2)
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        (_other_hash, returns.SHA256), (_no_origin, returns.DELIVERY_ID),
+        (_no_sheet, "待更正数据"), (_no_identity, returns.ORIGIN_ROW),
+    ],
+)  # fmt: skip
+def test_a_workbook_that_is_not_as_it_was_is_unreadable(
+    city: City, change: Callable[[Any], None], named: str
+) -> None:
+    send(city, as_csv(EVERYTHING))
+    path = written(city)["a"]
+    give_back(city, path.name, forged(mend(path, MENDED), change))
+    [judged] = city.take()
+    assert judged.verdict is Verdict.UNREADABLE
+    [reason] = judged.reasons
+    assert reason.code == "return_layout"
+    assert named in reason.value
+    assert desks(city) == {"00001"}
+    # and does not stand in the way of a sound one
+    assert returned(city, path, MENDED).verdict is Verdict.ACCEPTED
+
+
+def test_properties_that_a_program_dropped_are_made_up_for_by_the_summary(city: City) -> None:
+    send(city, as_csv(EVERYTHING))
+    path = written(city)["a"]
+    bare = forged(mend(path, MENDED), lambda book: book.custom_doc_props.props.clear())
+    with zipfile.ZipFile(io.BytesIO(bare)) as package:
+        assert "docProps/custom.xml" not in package.namelist()
+    give_back(city, path.name, bare)
+    assert [one.verdict for one in city.take()] == [Verdict.ACCEPTED]
+
+
+def _strange(book: Any) -> None:
+    sheet = book["待更正数据"]
+    sheet["B2"] = "99"  # no row of the file
+    sheet["B3"] = "5"  # there twice
+    sheet["D5"] = "随便"
+    sheet["B6"] = None
+
+
+def test_rows_that_name_none_are_told_by_their_row(city: City) -> None:
+    send(city, as_csv(EVERYTHING))
+    path = written(city)["a"]
+    give_back(city, path.name, forged(mend(path, MENDED), _strange))
+    [judged] = city.take()
+    assert judged.verdict is Verdict.REJECTED
+    told = {reason.code: (reason.row, reason.count, reason.value) for reason in judged.reasons}
+    assert told == {
+        "return_unknown_row": (2, 2, "99"),
+        "return_repeated_row": (4, 1, "5"),
+        "return_action": (5, 1, "随便"),
+    }
+    assert judged.accounting is not None
+    assert judged.accounting.withheld == judged.accounting.rows_read == 11
+    assert all(reason.chinese().startswith("第 ") for reason in judged.reasons)
+
+
+def test_a_note_beside_the_table_is_not_lost_in_silence(city: City) -> None:
+    send(city, as_csv(EVERYTHING))
+    path = written(city)["a"]
+
+    def note(book: Any) -> None:
+        book["待更正数据"]["Z3"] = "请张科长核实"
+
+    give_back(city, path.name, forged(mend(path, MENDED), note))
+    [judged] = city.take()
+    assert judged.verdict is Verdict.REJECTED
+    assert [(reason.code, reason.row) for reason in judged.reasons] == [("cells", 3)]
+
+
+def test_numbers_and_dates_as_office_programs_type_them(city: City) -> None:
+    send(city, as_csv(EVERYTHING))
+    typed = {number: dict(cells) for number, cells in MENDED.items()}
+    typed[3]["办件量"] = 5.0
+    typed[11]["日期"] = date(2021, 9, 23)
+    assert returned(city, written(city)["a"], typed).verdict is Verdict.ACCEPTED
+    assert desks(city) == LOADED
+
+
+def test_personal_data_is_in_the_workbook_alone(city: City) -> None:
+    city.source(SURVEY)
+    judged = send(city, as_csv(EVERYTHING))
+    path = written(city)["a"]
+    cells = [row["联系电话"].value for _, row in table(opened(path)["待更正数据"])]
+    assert cells == [PHONE] * 10
+    returned(city, path, {3: MENDED[3]})
+    written(city)
+    outside = [
+        one for one in city.settings.data_dir.rglob("*")
+        if one.is_file() and not one.is_relative_to(city.settings.feedback)
+        and not one.is_relative_to(city.settings.archive)
+    ]  # fmt: skip
+    assert outside
+    assert not [one for one in outside if PHONE.encode() in one.read_bytes()]
+    with connect(city.settings) as connection:
+        text = connection.execute("SELECT string_agg(row_text) FROM quarantine").fetchall()[0][0]
+    assert "138****5678" in text
+    assert judged.reasons
+    assert not any(PHONE in reason.chinese() for reason in judged.reasons)
+
+
+def test_cells_that_no_workbook_holds(city: City, monkeypatch: pytest.MonkeyPatch) -> None:
+    long = "长" * 40_000
+    rows = [
+        ("00001", "甲局", TODAY, "一\x01二", "开", PHONE, "_x0041_ 前\x0b后"),
+        ("00002", "甲局", TODAY, "x", "开", PHONE, long),
+        ("00003", "甲局", TODAY, "x", "开", PHONE, '"两\r\n行"'),
+    ]
+    send(city, as_csv(rows))
+    path = written(city)["a"]
+    shown = dict(table(opened(path)["待更正数据"]))
+    assert shown[2]["办件量"].value == "一␁二"
+    assert shown[2]["备注"].value == "_x0041_ 前␋后"
+    assert shown[3]["备注"].value.endswith(returns.CUT)
+    assert len(shown[3]["备注"].value) <= 32_767
+    untouched = returned(city, path, {})
+    assert untouched.accounting is not None
+    assert untouched.accounting.quarantined == 3
+    refused = returned(city, written(city)["a"], {3: {"办件量": "5"}})
+    assert [(reason.code, reason.row) for reason in refused.reasons] == [("return_cut", 3)]
+    struck = {3: {returns.ACTION: returns.DELETE}, 2: {"办件量": "5"}, 4: {"办件量": "6"}}
+    assert returned(city, written(city)["a"], struck).verdict is Verdict.ACCEPTED
+    assert desks(city) == {"00001", "00003"}
+
+
+def test_the_same_state_gives_the_same_bytes_and_more_rows_take_more_sheets(
+    city: City, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    send(city, as_csv(EVERYTHING))
+    path = written(city)["a"]
+    before = path.read_bytes()
+    for _ in range(2):
+        assert written(city)["a"].read_bytes() == before
+    monkeypatch.setattr(workbooks, "SHEET_ROWS", 5)  # four rows and the header
+    path = written(city)["a"]
+    book = opened(path)
+    assert book.sheetnames == ["说明", "待更正数据", "待更正数据2", "待更正数据3"]
+    for name in book.sheetnames[1:]:
+        for number, cells in table(book[name]):
+            for header, value in MENDED[number].items():
+                cells[header].value = value
+    stream = io.BytesIO()
+    book.save(stream)
+    give_back(city, path.name, stream.getvalue())
+    assert [one.verdict for one in city.take()] == [Verdict.ACCEPTED]
+    assert desks(city) == LOADED
+
+
+BULK_ROWS = [
+    ("00001", "甲局", TODAY, "1", "开", PHONE, ""), ("00002", "甲局", TODAY, "x", "开", PHONE, ""),
+    ("00003", "乙局", TODAY, "x", "开", PHONE, ""),
+    ("00004", "无此局", TODAY, "4", "开", PHONE, ""),
+    ("00005", "乙局", "2021-09-24", "y", "开", PHONE, ""),
+]  # fmt: skip
+
+
+@pytest.fixture
+def bulk(city: City) -> City:
+    judged = send(city, as_csv(BULK_ROWS), department="all", day="bulk")
+    assert judged.accounting is not None
+    assert (judged.accounting.accepted, judged.accounting.quarantined) == (1, 4)
+    return city
+
+
+def numbers(path: Path) -> list[int]:
+    return [number for number, _ in table(opened(path)["待更正数据"])]
+
+
+def test_each_department_gets_its_own_rows_of_a_file_of_many(bulk: City) -> None:
+    found = written(bulk)
+    assert {whose: numbers(path) for whose, path in found.items()} == {
+        "a": [3], "b": [4, 6], "all": [5],
+    }  # fmt: skip
+    assert found["a"].name.startswith("survey.a.bulk.feedback-")
+    assert set(written(bulk, department="b")) == {"b"}
+    assert all(path.exists() for path in found.values()), "others' workbooks are still needed"
+
+
+def test_returns_of_one_file_by_several_departments_add_up(bulk: City) -> None:
+    found = written(bulk)
+    give_back(bulk, found["a"].name, mend(found["a"], {3: {"办件量": "2"}}))
+    give_back(bulk, found["b"].name, mend(found["b"], {4: {"办件量": "3"}, 6: {"办件量": "5"}}))
+    judged = bulk.take()
+    assert [one.accounting.quarantined for one in judged if one.accounting] == [3, 1]
+    give_back(bulk, found["all"].name, mend(found["all"], {5: {"单位": "丙局"}}))
+    [last] = bulk.take()
+    assert last.verdict is Verdict.ACCEPTED
+    assert len(last.delivery.corrects) == 3
+    query = "SELECT desk, department, business_date FROM survey ORDER BY ALL"
+    assert bulk.rows(query) == [
+        ("00001", "a", DAY), ("00002", "a", DAY), ("00003", "b", DAY), ("00004", "c", DAY),
+        ("00005", "b", date(2021, 9, 24)),
+    ]  # fmt: skip
+    rows = bulk.rows(CURRENT)
+    repairs.rebuild(bulk.settings, bulk.catalog, "survey")
+    assert bulk.rows(CURRENT) == rows
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"B2": "4"},  # b's row
+        {"B2": "2"},  # c's, which was accepted
+        {"F2": "乙局"},  # given to b
+        {"B2": "5", "F2": "甲局"},  # nobody's
+    ],
+)
+def test_a_forged_workbook_does_not_reach_others_rows(bulk: City, change: dict[str, str]) -> None:
+    if change == {"B2": "2"}:
+        rows = [("00001", "丙局", TODAY, "1", "开", PHONE, ""), *BULK_ROWS[1:]]
+        send(bulk, as_csv(rows), department="all", day="bulk")
+    path = written(bulk)["a"]
+    sound = {3: {"办件量": "2"}}
+
+    def forge(book: Any) -> None:
+        for place, text in change.items():
+            book["待更正数据"][place] = text
+
+    give_back(bulk, path.name, forged(mend(path, sound), forge))
+    give_back(bulk, written(bulk)["b"].name, mend(written(bulk)["b"], {4: {"办件量": "3"}}))
+    refused, taken = bulk.take()
+    assert refused.verdict is Verdict.REJECTED
+    assert [reason.code for reason in refused.reasons] == ["return_foreign_row"]
+    # which is laid upon it, and takes nothing of it
+    assert taken.verdict is Verdict.ACCEPTED_WITH_QUARANTINE
+    assert len(taken.delivery.corrects) == 2
+    assert taken.accounting is not None
+    assert (taken.accounting.accepted, taken.accounting.quarantined) == (2, 3)
+    assert [number for number, _ in table(opened(written(bulk)["a"])["待更正数据"])] == [3]
+
+
+def test_days_that_something_newer_provides_need_no_mending(bulk: City) -> None:
+    send(bulk, as_csv([("00003", "乙局", TODAY, "3", "开", PHONE, "")]), department="b")
+    assert numbers(written(bulk)["b"]) == [6]
+
+
+def test_bytes_that_a_return_is_laid_upon_are_kept(city: City) -> None:
+    first = send(city, as_csv(EVERYTHING))
+    path = written(city)["a"]
+    half = returned(city, path, {3: MENDED[3]})
+    last = returned(city, written(city)["a"], MENDED)
+    settings = city.settings.model_copy(update={"archive_days": 1, "compress_days": 0})
+    later = now().replace(year=now().year + 1)
+    current = written(city)
+    removed = housekeeping.clean(settings, later)
+    assert {one.kind for one in removed} <= {
+        "compressed",
+        "leftover",
+        "entries",
+        "log",
+        "generation",
+    }
+    for one in (first, half, last):
+        assert archive.find(settings.archive, one.delivery.sha256) is not None
+    rows = city.rows(CURRENT)
+    repairs.rebuild(city.settings, city.catalog, "survey")
+    assert city.rows(CURRENT) == rows
+    assert current == {}
+
+
+def test_feedback_that_is_current_is_not_cleared_away(city: City) -> None:
+    send(city, as_csv(EVERYTHING))
+    path = written(city)["a"]
+    unfinished = path.with_name(".cut-off.xlsx")
+    unfinished.write_bytes(b"x")
+    os.utime(unfinished, (0, 0))
+    removed = housekeeping.clean(city.settings, now().replace(year=now().year + 1))
+    assert path.exists()
+    assert "feedback/a/.cut-off.xlsx" in [one.what for one in removed]
+
+
+def test_a_purged_original_takes_its_returns_with_it(city: City) -> None:
+    from pipelines.errors import WorseError
+
+    send(city, as_csv(EVERYTHING))
+    path = written(city)["a"]
+    judged = returned(city, path, {3: MENDED[3]})
+    at = now()
+    housekeeping.clean(city.settings, at, purge_before=date(2021, 9, 24), reason="保存期满")
+    os_path = archive.archived(city.settings.archive, judged.delivery.sha256)
+    assert not os_path.exists()
+    with pytest.raises(WorseError, match="cannot be built again"):
+        repairs.rebuild(city.settings, city.catalog, "survey")
+    [lost] = feedback.write(city.settings, city.catalog) or [None]
+    assert lost is not None
+    assert lost.file is None
+    assert "the archive has lost" in lost.error
+
+
+def test_the_command(city: City, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("CITYBRAIN_CONFIG_DIR", str(city.config))
+    monkeypatch.setenv("CITYBRAIN_DATA_DIR", str(city.settings.data_dir))
+
+    def call(*words: str) -> Any:
+        return CliRunner().invoke(app, ["feedback", *words])
+
+    nothing = call()
+    assert nothing.exit_code == 1
+    assert "citybrain run" in nothing.output
+    send(city, as_csv(EVERYTHING))
+    jobs.publish(city.settings, city.catalog)
+    shown = call()
+    assert shown.exit_code == 0
+    assert "survey" in shown.output
+    [told] = json.loads(call("--json").stdout)
+    [(known,)] = city.rows("SELECT delivery_id FROM delivery")
+    assert told == {
+        "department": "a", "source": "survey", "business_date": "2021-09-23", "part": "",
+        "delivery_id": known, "rows": 10, "error": "",
+        "file": str(city.settings.feedback / "a" / f"survey.a.2021-09-23.feedback-{known}.xlsx"),
+    }  # fmt: skip
+    for words in (["-d", "b"], ["--date", "2021-09-22"], ["--delivery", "ffff"]):
+        empty = call(*words)
+        assert empty.exit_code == 0
+        assert "nothing to mend" in empty.output
+        assert json.loads(call(*words, "--json").stdout) == []
+    assert Path(told["file"]).exists()
+    elsewhere = call("--out", str(tmp_path / "out"), "--delivery", known[:6], "--json")
+    assert Path(json.loads(elsewhere.stdout)[0]["file"]).is_relative_to(tmp_path / "out")
+    assert call("-d", "nobody").exit_code == 2
+    assert call("-s", "nothing").exit_code == 2
+
+
+def of_sheets(second: tuple[str, ...], row: tuple[str, ...]) -> bytes:
+    """A workbook of two sheets, with a wrong row in each."""
+    book = openpyxl.Workbook()
+    book.active.title = "东区"
+    book.active.append(HEADER)
+    book.active.append(BAD[3][0])
+    sheet = book.create_sheet("西区")
+    sheet.append(second)
+    sheet.append(row)
+    stream = io.BytesIO()
+    book.save(stream)
+    return stream.getvalue()
+
+
+def with_sheets(city: City) -> City:
+    columns = [
+        {**one, "unit": ["件"]} if one["name"] == "cases" else one for one in SURVEY["columns"]
+    ]
+    return city.source(SURVEY, columns=columns, formats={"xlsx": {"sheets": "all"}})
+
+
+def test_rows_of_several_sheets_go_back_to_theirs(city: City) -> None:
+    turned = of_sheets(tuple(reversed(HEADER)), tuple(reversed(BAD[5][0])))
+    assert send(with_sheets(city), turned, suffix=".xlsx").accounting.quarantined == 2  # type: ignore[union-attr]
+    path = written(city)["a"]
+    shown = [
+        (cells[returns.ORIGIN_SHEET].value, number, cells["状态"].value)
+        for number, cells in table(opened(path)["待更正数据"])
+    ]
+    assert shown == [("东区", 2, "开"), ("西区", 2, "半开")]
+    judged = returned(city, path, {2: {"办件量": "8", "状态": "关"}})
+    assert judged.verdict is Verdict.ACCEPTED
+    rows = city.rows("SELECT sheet, desk, cases FROM survey ORDER BY ALL")
+    assert rows == [("东区", "00002", 8), ("西区", "00004", 8)]
+
+
+def test_sheets_that_count_otherwise_are_not_mixed_up(city: City) -> None:
+    """What is shown under one header and meant under another would come back as ten thousandth."""
+    header = tuple("办件量(万件)" if cell == "办件量" else cell for cell in HEADER)
+    assert send(with_sheets(city), of_sheets(header, BAD[5][0]), suffix=".xlsx").accounting
+    jobs.publish(city.settings, city.catalog)
+    [refused] = feedback.write(city.settings, city.catalog)
+    assert refused.file is None
+    assert "stands under other headers" in refused.error
