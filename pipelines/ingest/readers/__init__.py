@@ -6,17 +6,25 @@ One small table of formats; what every reader yields is said in layout.py.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pipelines.contracts.models import Source
 from pipelines.contracts.reasons import Reason
 from pipelines.errors import RejectedError, UnreadableError
+from pipelines.ingest.readers.calamine_books import read_ods, read_xlsb, read_xlsx
+from pipelines.ingest.readers.contents import WRAPPERS, Contents, DataFile
 from pipelines.ingest.readers.delimited import read_csv
+from pipelines.ingest.readers.html import read_html
+from pipelines.ingest.readers.json_array import read_json
 from pipelines.ingest.readers.jsonlines import read_jsonl
 from pipelines.ingest.readers.layout import Reading
+from pipelines.ingest.readers.markup import read_xml
+from pipelines.ingest.readers.packed import RATIO, Allowance
 from pipelines.ingest.readers.parquet import read_parquet
-from pipelines.ingest.readers.workbook import read_xlsx
+from pipelines.ingest.readers.sniffing import TEXT
+from pipelines.ingest.readers.together import together
+from pipelines.ingest.readers.xls import read_xls
 
 
 @dataclass(frozen=True)
@@ -29,37 +37,84 @@ class Format:
 
 FORMATS: dict[str, Format] = {
     "csv": Format((".csv", ".tsv", ".txt"), read_csv),
-    "xlsx": Format((".xlsx",), read_xlsx),
+    "xlsx": Format((".xlsx", ".xlsm"), read_xlsx),
+    "xls": Format((".xls", ".et"), read_xls),
+    "xlsb": Format((".xlsb",), read_xlsb),
+    "ods": Format((".ods",), read_ods),
+    "html": Format((".html", ".htm"), read_html),
+    "json": Format((".json",), read_json),
     "jsonl": Format((".jsonl", ".ndjson"), read_jsonl),
+    "xml": Format((".xml",), read_xml),
     "parquet": Format((".parquet",), read_parquet),
 }
 EXTENSIONS = tuple(extension for entry in FORMATS.values() for extension in entry.extensions)
+PACKED = tuple(f".{name}" for name in WRAPPERS)
+SENDABLE = f"{', '.join(EXTENSIONS)}, also inside {' or '.join(PACKED)}"
+
+
+def suffix_of(name: str) -> str:
+    """The end of a file's name that says its format, as `.csv.gz`; '' when we know none such."""
+    suffix = Path(name).suffix
+    if suffix.lower() in EXTENSIONS:
+        return suffix
+    if suffix.lower() in PACKED:
+        inside = suffix_of(name[: -len(suffix)])
+        if inside or suffix.lower() == ".zip":  # whose members have names of their own
+            return inside + suffix
+    return ""
 
 
 def format_of(path: Path) -> str | None:
-    """The format that a file's name claims, None when we know none such."""
-    suffix = path.suffix.lower()
-    return next((name for name, entry in FORMATS.items() if suffix in entry.extensions), None)
+    """The format that a file's name claims, packed ones as csv.gz; None when we know none such."""
+    steps = suffix_of(path.name).lower().split(".")[1:]
+    return ".".join(step if step in WRAPPERS else _called(f".{step}") for step in steps) or None
+
+
+def _called(extension: str) -> str:
+    return next(name for name, entry in FORMATS.items() if extension in entry.extensions)
 
 
 def open_delivery(
-    path: Path, format_name: str, source: Source, department: str | None, limit: int
+    path: Path,
+    format_name: str,
+    source: Source,
+    department: str | None,
+    limit: int,
+    scratch: Path,
+    ratio: int = RATIO,
 ) -> Reading:
-    """Open archived bytes as `format_name`.
+    """Open archived bytes whose name claims `format_name`.
 
-    `limit` is how many bytes an archive inside the file may unpack to. Raises UnreadableError
-    when the bytes are not what was declared and RejectedError when columns are missing; both may
-    also come while the batches are read.
+    `limit` is how many bytes an archive may unpack to, `ratio` how many times its own size,
+    `scratch` the folder into which it is unpacked; the caller removes it when the rows are read.
+    A file that is really of another declared format is read as such, with a warning. Raises
+    UnreadableError when the bytes are of no declared format and RejectedError when columns are
+    missing; both may also come while the batches are read.
     """
-    declared = source.formats.declared
-    if format_name not in declared:
-        expected = ", ".join(declared)
-        raise UnreadableError(Reason(code="format", value=format_name, expected=expected))
-    if path.stat().st_size == 0:
-        raise UnreadableError(Reason(code="empty_file"))
-    reading = FORMATS[format_name].read(path, source, department, limit)
-    faults = reading.header.faults(source)
-    if faults:
-        rows_read = sum(batch.num_rows for batch in reading.batches)
-        raise RejectedError(faults, rows_read)
-    return reading
+    contents = Contents(
+        source, scratch, lambda name: format_of(Path(name)),
+        Allowance(limit, path.stat().st_size, ratio),
+    )  # fmt: skip
+    files = contents.files(path, format_name)
+
+    def read(file: DataFile) -> Reading:
+        try:
+            reading = FORMATS[file.format].read(file.path, source, department, limit)
+        except UnreadableError as error:
+            if not file.is_unsigned or "it reads as" in error.reason.value:  # its headers show
+                raise
+        else:
+            if not file.is_unsigned or reading.header.positions:
+                return reading
+        expected = ", ".join(source.formats.declared)
+        raise UnreadableError(Reason(code="other_format", value=TEXT, expected=expected))
+
+    if source.formats.zip.members == "all" and files[0].member:
+        reading = together(files, source, read)
+    else:
+        reading = read(files[0])
+        faults = reading.header.faults(source)
+        if faults:
+            rows_read = sum(batch.num_rows for batch in reading.batches)
+            raise RejectedError((*contents.warnings, *faults), rows_read)
+    return replace(reading, warnings=(*contents.warnings, *reading.warnings))

@@ -1,14 +1,16 @@
 """The one layout in which every reader yields a file's rows.
 
 The contract's columns (text, null where the file lacks one), `first` (the row's first cell),
-`blank`, `sheet`, `row_number` (in the file as a person counts, from 1), and `fault`, `fault_value`,
-`fault_expected`: a Reason's code and fields when the row cannot be mapped to columns; its cells
-are then not kept.
+`noise` (declared noise: blank, hidden by contract, or the header again), `sheet`, `row_number`
+(in the file as a person counts, from 1), and `fault`, `fault_value`, `fault_expected`: a Reason's
+code and fields when the row cannot be mapped to columns; its cells are then in `torn` only, as a
+JSON list, which feedback reads from the archive and staging never stores.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
@@ -18,29 +20,33 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipelines.contracts.models import Source
+from pipelines.contracts.models import Column, Source
 from pipelines.contracts.reasons import Reason
 from pipelines.errors import UnreadableError
 from pipelines.ingest.headers import Header
 from pipelines.storage import is_machines
 
 BATCH_ROWS = 50_000
+JSON = json.JSONEncoder(ensure_ascii=False)
+SCALES = "十百千万亿"
+FIGURES = "[0-9０-９〇零一二三四五六七八九十百千万亿两]"
 
 
 @dataclass(frozen=True)
 class Reading:
-    """An opened delivery: its header, and its rows yet to be read."""
+    """An opened delivery: its header, its rows yet to be read, what people should know of it."""
 
     header: Header
     batches: Iterator[pa.RecordBatch]
+    warnings: tuple[Reason, ...] = ()
 
 
 def layout(source: Source) -> pa.Schema:
     """The columns that every reader yields for `source`."""
     lineage = [
-        ("first", pa.string()), ("blank", pa.bool_()), ("sheet", pa.string()),
+        ("first", pa.string()), ("noise", pa.bool_()), ("sheet", pa.string()),
         ("row_number", pa.int64()), ("fault", pa.string()), ("fault_value", pa.string()),
-        ("fault_expected", pa.string()),
+        ("fault_expected", pa.string()), ("torn", pa.string()),
     ]  # fmt: skip
     return pa.schema([(name, pa.string()) for name in source.column_names] + lineage)
 
@@ -51,55 +57,173 @@ def from_columns(
     columns: Sequence[pa.Array],
     numbers: np.ndarray,
     sheet: str = "",
+    hidden: np.ndarray | None = None,
 ) -> pa.RecordBatch:
-    """Physical columns (those beyond the header only count for blankness) as our layout."""
+    """Physical columns (those beyond the header only count for blankness) as our layout.
+
+    `hidden` says of each row whether it is left out by contract.
+    """
     count = len(numbers)
     nothing = pa.nulls(count, pa.string())
-    cells = [
-        columns[header.positions[name]] if name in header.positions else nothing
-        for name in source.column_names
-    ]
+    cells = [_given(column, header, columns, count, sheet) for column in source.columns]
     filled = [pc.fill_null(column, "") for column in columns] or [pa.array([""] * count)]
-    joined = pc.binary_join_element_wise(*filled, "") if len(filled) > 1 else filled[0]
-    blank = pc.equal(pc.utf8_trim_whitespace(joined), "")
-    beyond = [pc.utf8_length(column) for column in filled[header.width :]]
-    fault, fault_value, fault_expected = nothing, nothing, nothing
-    if beyond:  # cells to the right of the header belong to no column
-        over = pc.greater(pc.max_element_wise(*beyond), 0)
-        cells = [pc.if_else(over, nothing, column) for column in cells]
-        fault = pc.if_else(over, pa.scalar("cells"), nothing)
-        fault_value = pc.if_else(over, pa.scalar(str(len(filled))), nothing)
-        fault_expected = pc.if_else(over, pa.scalar(str(header.width)), nothing)
-    return pa.record_batch(
-        [*cells, filled[0], blank, pa.array([sheet] * count, pa.string()),
-         pa.array(numbers, pa.int64()), fault, fault_value, fault_expected],
+    noise = _noise(header, filled)
+    if hidden is not None:
+        noise = pc.or_(noise, pa.array(hidden))
+    batch = pa.record_batch(
+        [*cells, filled[0], noise, pa.array([sheet] * count, pa.string()),
+         pa.array(numbers, pa.int64()), nothing, nothing, nothing, nothing],
         schema=layout(source),
     )  # fmt: skip
+    beyond = filled[header.width :]
+    if not beyond or not header.positions:
+        return batch
+    over = pc.invert(_blank(beyond))  # cells to the right of the header belong to no column
+    if not over.true_count:
+        return batch
+    torn = torn_rows(filled, over)
+    sent = [str(len(cells)) for cells in torn]
+    return unmapped(source, batch, over, "cells", sent, str(header.width), torn)
+
+
+def _given(
+    column: Column, header: Header, columns: Sequence[pa.Array], count: int, sheet: str
+) -> pa.Array:
+    """What the file gives for a column of the contract."""
+    if column.from_sheet:
+        return pa.array([sheet or None] * count, pa.string())
+    if column.name not in header.positions:
+        return pa.nulls(count, pa.string())
+    cells = columns[header.positions[column.name]]
+    suffix = header.suffixes.get(column.name)
+    return _with_unit(column, cells, suffix) if suffix else cells
+
+
+def _with_unit(column: Column, cells: pa.Array, suffix: str) -> pa.Array:
+    """Figures with the unit that their header says, and which they leave away.
+
+    One that says a unit or a scale of its own contradicts it, unless it says the very same: such a
+    cell gets the header's in brackets, with which it is no number. (3亿5千 would become 3亿5千万.)
+    """
+    trimmed = pc.utf8_trim_whitespace(cells)
+    figures = pc.and_not(
+        pc.match_substring_regex(trimmed, FIGURES),
+        pc.or_(
+            pc.is_in(trimmed, pa.array(column.nulls, pa.string())), pc.ends_with(trimmed, suffix)
+        ),
+    )
+    own = re.escape(suffix.lstrip(SCALES))
+    scales = "万亿" if suffix[0] in "万亿" else SCALES  # 5百 of a 万 is 5百万
+    contrary = pc.match_substring_regex(trimmed, f"[{scales}]|{own}$" if own else f"[{scales}]")
+    end = pc.if_else(contrary, f"（{suffix}）", suffix)
+    return pc.if_else(figures, pc.binary_join_element_wise(trimmed, end, ""), cells)
+
+
+def _blank(columns: Sequence[pa.Array]) -> pa.Array:
+    """Whether a row has nothing in all of `columns`."""
+    joined = pc.binary_join_element_wise(*columns, "") if len(columns) > 1 else columns[0]
+    return pc.equal(pc.utf8_trim_whitespace(joined), "")
+
+
+def _noise(header: Header, columns: Sequence[pa.Array]) -> pa.Array:
+    """Rows without anything, and rows that are the header's again: of pages glued together."""
+    anchor = min(header.positions.values(), default=0)
+    trimmed = pc.utf8_trim_whitespace(columns[anchor])
+    noise = pc.equal(trimmed, "")
+    if noise.true_count:  # the others are looked at in these rows only
+        blank = _blank([column.filter(noise) for column in columns])
+        noise = pc.replace_with_mask(noise, noise, blank)
+    for row in header.rows:
+        wanted = {
+            position: row[position].strip() if position < len(row) else ""
+            for position in header.positions.values()
+        }
+        if not any(wanted.values()):
+            continue
+        again = pc.equal(trimmed, wanted[anchor])
+        for position, text in wanted.items():
+            if not again.true_count:
+                break
+            if position != anchor:
+                cells = pc.utf8_trim_whitespace(columns[position])
+                again = pc.and_(again, pc.equal(cells, text))
+        noise = pc.or_(noise, again)
+    return noise
+
+
+def torn_rows(columns: Sequence[pa.Array], torn: pa.Array) -> list[tuple[str, ...]]:
+    """The raw cells of the rows that `torn` flags, each as far as it is filled."""
+    rows = zip(*(column.filter(torn).to_pylist() for column in columns), strict=True)
+    return [as_far_as_filled(row) for row in rows]
+
+
+def as_far_as_filled(cells: Sequence[str]) -> tuple[str, ...]:
+    """The cells without the blank ones at the end."""
+    end = len(cells)
+    while end and not cells[end - 1].strip():
+        end -= 1
+    return tuple(cells[:end])
+
+
+def unmapped(
+    source: Source,
+    batch: pa.RecordBatch,
+    rows: pa.Array,
+    code: str,
+    values: Sequence[str],
+    expected: str,
+    torn: Sequence[tuple[str, ...]],
+) -> pa.RecordBatch:
+    """The batch with the rows that `rows` flags as faults; `values` and `torn` are theirs alone."""
+    told = {
+        "fault": pa.scalar(code),
+        "fault_value": pa.array(values, pa.string()),
+        "fault_expected": pa.scalar(expected),
+        "torn": pa.array([_written(cells) for cells in torn], pa.string()),
+    } | dict.fromkeys(source.column_names, pa.scalar(None, pa.string()))
+    return pa.record_batch(
+        [
+            pc.replace_with_mask(column, rows, told[name]) if name in told else column
+            for name, column in zip(batch.schema.names, batch.columns, strict=True)
+        ],
+        schema=batch.schema,
+    )
+
+
+def _written(cells: Sequence[str]) -> str:
+    return JSON.encode(cells)
 
 
 @dataclass(frozen=True)
 class Fault:
-    """A row that cannot be mapped: its number, what is wrong, what tells noise from data."""
+    """A row that cannot be mapped: its number, what is wrong, what tells noise from data.
+
+    `torn` are its raw cells.
+    """
 
     number: int
     value: str
     first: str = ""
-    blank: bool = False
+    noise: bool = False
+    torn: tuple[str, ...] = ()
 
 
-def faulty(source: Source, code: str, expected: str, rows: Sequence[Fault]) -> pa.RecordBatch:
-    """Rows that cannot be mapped, as our layout: coordinates only."""
+def faulty(
+    source: Source, code: str, expected: str, rows: Sequence[Fault], sheet: str = ""
+) -> pa.RecordBatch:
+    """Rows that cannot be mapped, as our layout: coordinates, and the raw cells in `torn`."""
     count = len(rows)
     return pa.record_batch(
         [
             *[pa.nulls(count, pa.string())] * len(source.columns),
             pa.array([row.first for row in rows], pa.string()),
-            pa.array([row.blank for row in rows]),
-            pa.array([""] * count, pa.string()),
+            pa.array([row.noise for row in rows]),
+            pa.array([sheet] * count, pa.string()),
             pa.array([row.number for row in rows], pa.int64()),
             pa.array([code] * count, pa.string()),
             pa.array([row.value for row in rows], pa.string()),
             pa.array([expected] * count, pa.string()),
+            pa.array([_written(row.torn) for row in rows], pa.string()),
         ],
         schema=layout(source),
     )

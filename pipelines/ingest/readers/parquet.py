@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -15,46 +16,138 @@ from pipelines.contracts.reasons import Reason
 from pipelines.errors import UnreadableError
 from pipelines.ingest.headers import Header, match
 from pipelines.ingest.readers.layout import BATCH_ROWS, Reading, cell_text, damaged, from_columns
+from pipelines.ingest.readers.records import MAX_COLUMNS, too_wide, wanted
+
+FOOTER_BYTES = 8 << 20  # unpacked it takes many times as much
+ENCRYPTED_FOOTER = b"PARE"  # Parquet Modular Encryption: instead of PAR1
+BATCH_BYTES = 64 << 20  # of text, once repeated values are written out
 
 
 def read_parquet(path: Path, source: Source, department: str | None, limit: int) -> Reading:
-    """Open a Parquet file that holds at most `limit` bytes of data."""
+    """Open a Parquet file that holds at most `limit` bytes of data.
+
+    Columns inside columns are called by their path, `contact/phone`.
+    """
+    _check_footer(path)
     try:
-        file = pyarrow.parquet.ParquetFile(path)
-    except (pa.ArrowInvalid, OSError) as error:
-        raise damaged(error) from None
+        file = _opened(path)
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        raise _fault(error) from None
+    if file.metadata.num_columns > MAX_COLUMNS:
+        raise too_wide()
     unpacked = sum(
         file.metadata.row_group(group).total_byte_size for group in range(file.num_row_groups)
     )
     if unpacked > limit:
-        raise UnreadableError(Reason(code="too_large", value=str(unpacked), expected=str(limit)))
-    header = match(source, file.schema_arrow.names)
+        raise _too_large(limit, str(unpacked))
+    is_wanted = wanted(source)
+    names = [name for field in file.schema_arrow for name in _names(field, "", is_wanted)]
+    header = match(source, names)
     return Reading(header, _parquet_batches(file, source, header, limit))
+
+
+def _check_footer(path: Path) -> None:
+    """Refuse an encrypted file, and one whose description alone would fill the memory."""
+    with path.open("rb") as file:
+        length = file.seek(0, os.SEEK_END)
+        file.seek(max(0, length - 8))
+        tail = file.read()
+    if tail[4:] == ENCRYPTED_FOOTER:
+        raise UnreadableError(Reason(code="encrypted_data"))
+    if int.from_bytes(tail[:4], "little") > FOOTER_BYTES and tail[4:] == b"PAR1":
+        raise too_wide()
+
+
+def _opened(path: Path) -> pyarrow.parquet.ParquetFile:
+    """The file; texts stay dictionaries, for a short file may repeat a long one without end."""
+    with pyarrow.parquet.ParquetFile(path) as file:
+        texts = [
+            field.name
+            for field in file.schema_arrow
+            if pa.types.is_string(field.type) or pa.types.is_binary(field.type)
+        ]
+    return pyarrow.parquet.ParquetFile(path, read_dictionary=texts)
+
+
+def _fault(error: Exception) -> Exception:
+    if "encrypted" in str(error).lower():
+        return UnreadableError(Reason(code="encrypted_data"))
+    return damaged(error)
+
+
+def _too_large(limit: int, found: str) -> UnreadableError:
+    return UnreadableError(Reason(code="too_large", value=found, expected=str(limit)))
+
+
+def _names(field: pa.Field, above: str, is_wanted: Callable[[str], bool]) -> Iterator[str]:
+    """The names of the columns that a field holds: its own, or those inside it."""
+    name = above + field.name
+    if not _is_opened(field.type, name, is_wanted):
+        yield name
+        return
+    for number in range(field.type.num_fields):
+        yield from _names(field.type.field(number), f"{name}/", is_wanted)
+
+
+def _is_opened(kind: pa.DataType, name: str, is_wanted: Callable[[str], bool]) -> bool:
+    return pa.types.is_struct(kind) and kind.num_fields > 0 and not is_wanted(name)
+
+
+def _columns(column: pa.Array, name: str, is_wanted: Callable[[str], bool]) -> Iterator[pa.Array]:
+    """The columns that a column holds, in the order of their names."""
+    if not _is_opened(column.type, name, is_wanted):
+        yield column
+        return
+    for field, inner in zip(column.type, column.flatten(), strict=True):
+        yield from _columns(inner, f"{name}/{field.name}", is_wanted)
 
 
 def _parquet_batches(
     file: pyarrow.parquet.ParquetFile, source: Source, header: Header, limit: int
 ) -> Iterator[pa.RecordBatch]:
     number, decoded = 1, 0
+    is_wanted = wanted(source)
     try:
         for batch in file.iter_batches(BATCH_ROWS):
-            decoded += batch.nbytes
+            physical = [
+                inner
+                for field, column in zip(batch.schema, batch.columns, strict=True)
+                for inner in _columns(column, field.name, is_wanted)
+            ]
+            size = sum(_bytes(column) for column in physical)
+            decoded += size
             if decoded > limit:  # what the file says of its own size may be a lie
-                reason = Reason(code="too_large", value=f"over {limit}", expected=str(limit))
-                raise UnreadableError(reason)
-            columns = [_as_text(column) for column in batch.columns]
-            numbers = np.arange(number, number + batch.num_rows)
-            number += batch.num_rows
-            yield from_columns(source, header, columns, numbers)
-    except (pa.ArrowInvalid, OSError) as error:
-        raise damaged(error) from None
+                raise _too_large(limit, f"over {limit}")
+            step = max(1, batch.num_rows * BATCH_BYTES // max(size, BATCH_BYTES))
+            for start in range(0, batch.num_rows, step):
+                columns = [_as_text(column.slice(start, step)) for column in physical]
+                numbers = np.arange(number, number + len(columns[0]))
+                number += len(numbers)
+                yield from_columns(source, header, columns, numbers)
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        raise _fault(error) from None
+
+
+def _bytes(column: pa.Array) -> int:
+    """How many bytes the column's values take, a repeated one counted as often."""
+    if not pa.types.is_dictionary(column.type):
+        return int(column.nbytes)
+    if not len(column.dictionary):
+        return 0
+    kind = column.type.value_type
+    if not (pa.types.is_string(kind) or pa.types.is_binary(kind)):
+        return int(column.nbytes)
+    lengths = pc.fill_null(pc.binary_length(column.dictionary), 0)
+    return int(pc.sum(pc.cast(lengths.take(column.indices), pa.int64())).as_py() or 0)
 
 
 def _as_text(column: pa.Array) -> pa.Array:
     """As text; floats and decimals without the exponents that Arrow would write."""
     if not (pa.types.is_floating(column.type) or pa.types.is_decimal(column.type)):
         try:
-            return pc.cast(column, pa.string())
+            text = pc.cast(column, pa.string())
+            text.validate(full=True)  # what is called text may be no UTF-8
+            return text
         except (pa.ArrowNotImplementedError, pa.ArrowInvalid):  # nested, binary
             pass
     return pa.array([cell_text(cell) for cell in column.to_pylist()], pa.string())

@@ -1,125 +1,291 @@
-"""XLSX workbooks, read for their values by calamine."""
+"""What all workbooks have in common: which sheets are read, their headers, their cells as text."""
 
 from __future__ import annotations
 
-import io
-import mmap
-import re
-import zipfile
-import zlib
-from collections.abc import Iterator
-from itertools import chain, islice
-from pathlib import Path
+from collections import defaultdict
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from itertools import chain, islice, zip_longest
 
 import numpy as np
 import pyarrow as pa
 
-from pipelines.contracts.models import Source
+from pipelines.contracts.models import Column, ColumnType, Source, WorkbookFormat
 from pipelines.contracts.reasons import Reason
-from pipelines.errors import UnreadableError
-from pipelines.ingest.headers import SEARCHED_ROWS, Header, locate
-from pipelines.ingest.readers.layout import BATCH_ROWS, Reading, cell_text, damaged, from_columns
+from pipelines.errors import RejectedError, UnreadableError
+from pipelines.ingest.headers import SEARCHED_ROWS, Header, Merged, locate
+from pipelines.ingest.readers.cells import Flaw
+from pipelines.ingest.readers.layout import (
+    BATCH_ROWS,
+    Fault,
+    Reading,
+    cell_text,
+    faulty,
+    from_columns,
+)
 
-GRID_CELLS = 50_000_000
-CELL = re.compile(rb'<(?:\w+:)?c\s(?:[^<>]*?\s)?r="([A-Z]{1,3})(\d{1,7})"')
-BROKEN = (  # what zipfile raises for what is no sound package
-    zipfile.BadZipFile, zlib.error, OSError, NotImplementedError, RuntimeError, EOFError,
-)  # fmt: skip
-OLE_MAGIC = bytes.fromhex("d0cf11e0a1b11ae1")  # [MS-CFB] 2.2: compound files, encrypted ones too
-
-
-def read_xlsx(path: Path, source: Source, department: str | None, limit: int) -> Reading:
-    """Open the declared sheet of a workbook that unpacks to at most `limit` bytes."""
-    from python_calamine import CalamineError, CalamineWorkbook
-
-    assert source.formats.xlsx is not None
-    _check_package(path, limit)
-    wanted = source.formats.xlsx.sheet
-    try:
-        # read by us: calamine tells of a disk that fails as it tells of a damaged workbook
-        book = CalamineWorkbook.from_filelike(io.BytesIO(path.read_bytes()))
-        names = book.sheet_names
-        known = wanted in names if isinstance(wanted, str) else wanted < len(names)
-        if not known:
-            raise UnreadableError(
-                Reason(code="missing_sheet", value="、".join(names)[:500], expected=str(wanted))
-            )
-        name = wanted if isinstance(wanted, str) else names[wanted]
-        rows = iter(book.get_sheet_by_name(name).iter_rows())
-    except (CalamineError, OSError, ValueError) as error:
-        raise damaged(error) from None
-    first = [[cell_text(cell) or "" for cell in row] for row in islice(rows, SEARCHED_ROWS)]
-    index, header = locate(source, first)
-    texts = ([cell_text(cell) or "" for cell in row] for row in rows)
-    below = chain(first[index + 1 :], texts)
-    return Reading(header, _grid_batches(source, header, name, index + 2, below))
+SHEETS = 1_000
+BATCH_CELLS = 2_000_000
+BATCH_TEXT = 64 << 20  # characters of one batch, beyond which it is not waited for more rows
+EXACT = 10**15  # Excel keeps fifteen digits of a number
+EPOCH_1904 = 1462  # days from 1900-01-00 to 1904-01-01, as Excel counts them
+DATES = (ColumnType.DATE, ColumnType.TIMESTAMP)
 
 
-def _check_package(path: Path, limit: int) -> None:
-    """Refuse what is no workbook, is encrypted or cut off, or unpacks beyond `limit` bytes."""
-    with path.open("rb") as stream:
-        head = stream.read(len(OLE_MAGIC))
-    if head == OLE_MAGIC:
-        with path.open("rb") as stream, mmap.mmap(stream.fileno(), 0, prot=mmap.PROT_READ) as file:
-            encrypted = file.find("EncryptedPackage".encode("utf-16-le")) >= 0
-        reason = (
-            Reason(code="encrypted")
-            if encrypted
-            else Reason(code="damaged", value="an old binary workbook named .xlsx")
-        )
-        raise UnreadableError(reason)
-    try:
-        with zipfile.ZipFile(path) as package:
-            unpacked = sum(entry.file_size for entry in package.infolist())
-            if unpacked > limit:
-                reason = Reason(code="too_large", value=str(unpacked), expected=str(limit))
-                raise UnreadableError(reason)
-            for name in package.namelist():
-                if name.startswith("xl/worksheets/") and name.endswith(".xml"):
-                    _check_extent(package, name)
-    except BROKEN as error:
-        raise damaged(error) from None
+@dataclass(frozen=True)
+class Sheet:
+    """One sheet: its rows from the first on, as values or Flaws.
 
-
-def _check_extent(package: zipfile.ZipFile, name: str) -> None:
-    """Refuse a sheet whose outermost cells span a grid that no memory holds.
-
-    calamine keeps the whole rectangle, so a stray cell in XFD1048576 would end the process;
-    what the sheet says of its own dimension may be a lie.
+    `merged` (complete once the first SEARCHED_ROWS rows are taken) and `hidden` count rows from 0,
+    columns as they stand in `rows`.
     """
-    rows = columns = 0
-    rest = b""
-    with package.open(name) as sheet:
-        while block := sheet.read(1 << 20):
-            block = rest + block
-            for letters, digits in CELL.findall(block):
-                rows = max(rows, int(digits))
-                columns = max(columns, _column_number(letters))
-            rest = block[-64:]
-            if rows * columns > GRID_CELLS:
-                reason = Reason(
-                    code="sparse", value=f"{rows} x {columns}", expected=str(GRID_CELLS)
-                )
-                raise UnreadableError(reason)
+
+    rows: Iterator[list[object]]
+    merged: Sequence[Merged] = ()
+    hidden: Container[int] = frozenset()
 
 
-def _column_number(letters: bytes) -> int:
-    """A = 1 … XFD = 16,384 (ECMA-376 18.18.62)."""
-    number = 0
-    for letter in letters:
-        number = number * 26 + letter - 64
-    return number
+@dataclass(frozen=True)
+class Book:
+    """A workbook's sheets by position; `others` are tabs without cells, such as charts."""
+
+    names: tuple[str, ...]
+    open: Callable[[int], Sheet]
+    hidden: frozenset[int] = frozenset()
+    others: frozenset[int] = frozenset()
+    is_1904: bool = False
 
 
-def _grid_batches(
-    source: Source, header: Header, sheet: str, start: int, rows: Iterator[list[str]]
+@dataclass
+class _Meter:
+    """How much text was read, of a workbook that may repeat one text in millions of cells."""
+
+    limit: int
+    read: int = 0
+
+    def count(self, characters: int) -> None:
+        self.read += characters
+        if self.read > self.limit:
+            raise UnreadableError(
+                Reason(code="repeated_text", value=str(self.read), expected=str(self.limit))
+            )
+
+
+@dataclass(frozen=True)
+class _Table:
+    """A sheet whose header was looked for: `start` is the index of its first row of data."""
+
+    name: str
+    header: Header
+    start: int
+    rows: Iterator[list[object]]
+    hidden: Container[int]
+    is_blank: bool
+    all_rows: Iterator[list[object]] = field(repr=False)
+
+
+def read_book(source: Source, options: WorkbookFormat, book: Book, limit: int) -> Reading:
+    """The declared sheets of a workbook as one delivery, of at most `limit` characters."""
+    positions = iter(_chosen(options, book))
+    table = _table(source, book, next(positions))
+    if options.sheets is not None:
+        for position in positions if table.is_blank else ():
+            table = _table(source, book, position)
+            if not table.is_blank:
+                break
+    return Reading(table.header, _rows(source, options, book, table, positions, limit))
+
+
+def _chosen(options: WorkbookFormat, book: Book) -> list[int]:
+    """The positions of the sheets that the contract asks for; positions count every tab."""
+    if len(book.names) > SHEETS:
+        raise UnreadableError(
+            Reason(code="sheets", value=str(len(book.names)), expected=str(SHEETS))
+        )
+    ignored = book.hidden if options.hidden_sheets == "ignore" else frozenset[int]()
+    if options.sheets in ("all", "continued"):
+        tables = [place for place in range(len(book.names)) if place not in book.others]
+        chosen = [place for place in tables if place not in ignored]
+        if not chosen:
+            names = "、".join(book.names)[:500]
+            raise UnreadableError(Reason(code="hidden_sheet", value=names))
+        return chosen
+    wanted = [options.sheet] if options.sheets is None else list(options.sheets)
+    return [_position(one, book, ignored) for one in wanted]
+
+
+def _position(wanted: int | str, book: Book, ignored: frozenset[int]) -> int:
+    known = wanted in book.names if isinstance(wanted, str) else -1 < wanted < len(book.names)
+    position = (book.names.index(wanted) if isinstance(wanted, str) else wanted) if known else -1
+    if not known or position in book.others:
+        names = "、".join(book.names)[:500]
+        raise UnreadableError(Reason(code="missing_sheet", value=names, expected=str(wanted)))
+    if position in ignored:
+        raise UnreadableError(Reason(code="hidden_sheet", value=book.names[position]))
+    return position
+
+
+def _table(source: Source, book: Book, position: int) -> _Table:
+    sheet = book.open(position)
+    head = list(islice(sheet.rows, SEARCHED_ROWS))
+    texts = [[_plain(cell) for cell in row] for row in head]
+    index, header = locate(source, texts, sheet.merged)
+    is_blank = len(head) < SEARCHED_ROWS and not any(text.strip() for row in texts for text in row)
+    return _Table(
+        book.names[position], header, index + 1, chain(head[index + 1 :], sheet.rows),
+        sheet.hidden, is_blank, chain(head, sheet.rows),
+    )  # fmt: skip
+
+
+def _rows(
+    source: Source,
+    options: WorkbookFormat,
+    book: Book,
+    first: _Table,
+    later: Iterator[int],
+    limit: int,
 ) -> Iterator[pa.RecordBatch]:
-    width = len(header.cells)
-    number = start
-    while block := list(islice(rows, BATCH_ROWS)):
-        wide = max(width, max(map(len, block)))
-        padded = [row + [""] * (wide - len(row)) for row in block]
-        columns = [pa.array(column, pa.string()) for column in zip(*padded, strict=True)]
-        numbers = np.arange(number, number + len(block))
-        number += len(block)
-        yield from_columns(source, header, columns, numbers, sheet)
+    """The rows of every sheet; an unsound header of one of several rejects all of them."""
+    meter = _Meter(limit)
+    read = 0
+    table, header, start = first, first.header, first.start
+    while True:
+        faults = header.faults(source)
+        if faults and options.sheets is not None:
+            rest = sum(1 for _ in table.rows)
+            rest += sum(_length(source, book, position) for position in later)
+            placed = [fault.model_copy(update={"place": table.name[:200]}) for fault in faults]
+            raise RejectedError(placed, read + rest)
+        rows = table.rows if header is table.header else table.all_rows
+        for batch in _batches(source, header, table, rows, start, book.is_1904, meter):
+            read += batch.num_rows
+            yield batch
+        for position in later:
+            table = _table(source, book, position)
+            if not table.is_blank:
+                break
+        else:
+            return
+        header, start = table.header, table.start
+        if options.sheets == "continued" and not header.positions:
+            header, start = first.header, 0
+
+
+def _length(source: Source, book: Book, position: int) -> int:
+    return sum(1 for _ in _table(source, book, position).rows)
+
+
+def _batches(
+    source: Source,
+    header: Header,
+    table: _Table,
+    rows: Iterator[list[object]],
+    start: int,
+    is_1904: bool,
+    meter: _Meter,
+) -> Iterator[pa.RecordBatch]:
+    ways = {
+        header.positions[column.name]: (column, _reading_of(column, is_1904))
+        for column in source.columns
+        if column.name in header.positions
+    }
+    for block in _blocks(rows, meter):
+        hidden = np.array([start + place in table.hidden for place in range(len(block))])
+        numbers = np.arange(start + 1, start + 1 + len(block))
+        yield from _batch(source, header, ways, table.name, block, numbers, hidden)
+        start += len(block)
+
+
+def _blocks(rows: Iterator[list[object]], meter: _Meter) -> Iterator[list[list[object]]]:
+    """Rows by the batch: few when they are wide or long."""
+    block: list[list[object]] = []
+    wide = characters = 0
+    for row in rows:
+        block.append(row)
+        wide = max(wide, len(row))
+        characters += sum([len(cell) for cell in row if type(cell) is str])
+        full = len(block) >= BATCH_ROWS or wide * len(block) >= BATCH_CELLS
+        if full or characters >= BATCH_TEXT:
+            meter.count(characters)
+            yield block
+            block, wide, characters = [], 0, 0
+    meter.count(characters)
+    if block:
+        yield block
+
+
+def _batch(
+    source: Source,
+    header: Header,
+    ways: Mapping[int, tuple[Column, Callable[[object], str | Flaw]]],
+    sheet: str,
+    block: list[list[object]],
+    numbers: np.ndarray,
+    hidden: np.ndarray,
+) -> Iterator[pa.RecordBatch]:
+    columns: list[list[str]] = []
+    flawed: dict[int, tuple[str, str, str]] = {}  # by place in the block: a fault's fields
+    for position, cells in enumerate(zip_longest(*block, fillvalue="")):
+        if position not in ways:
+            columns.append([_plain(cell) for cell in cells])
+            continue
+        column, read = ways[position]
+        texts = [cell if type(cell) is str else read(cell) for cell in cells]
+        for place, text in enumerate(texts):
+            if isinstance(text, Flaw):
+                flawed.setdefault(place, (text.code, text.text, source.titles[column.name]))
+                texts[place] = _plain(cells[place])
+        columns.append(texts)  # type: ignore[arg-type]  # flaws are texts by now
+    columns += [[""] * len(block)] * (len(header.cells) - len(columns))
+    arrays = [pa.array(column, pa.string()) for column in columns]
+    if flawed:
+        sound = np.ones(len(block), bool)
+        sound[list(flawed)] = False
+        by_reason = defaultdict(list)
+        for place, (code, value, title) in flawed.items():
+            torn = tuple(column[place] for column in columns)
+            fault = Fault(
+                int(numbers[place]), value, torn[0] if torn else "", bool(hidden[place]), torn
+            )
+            by_reason[code, title].append(fault)
+        for (code, title), faults in by_reason.items():
+            yield faulty(source, code, title, faults, sheet)
+        mask = pa.array(sound)
+        arrays = [array.filter(mask) for array in arrays]
+        numbers, hidden = numbers[sound], hidden[sound]
+    if len(numbers):
+        yield from_columns(source, header, arrays, numbers, sheet, hidden)
+
+
+def _plain(cell: object) -> str:
+    if type(cell) is str:
+        return cell
+    return cell.text if isinstance(cell, Flaw) else cell_text(cell) or ""
+
+
+def _reading_of(column: Column, is_1904: bool) -> Callable[[object], str | Flaw]:
+    """How a cell of `column` that is no text becomes one: its value, never its display."""
+
+    def number(cell: object) -> bool:
+        return isinstance(cell, int | float) and not isinstance(cell, bool)
+
+    def text(cell: object) -> str | Flaw:
+        if number(cell) and abs(cell) >= EXACT:  # type: ignore[arg-type]
+            return Flaw("lost_digits")
+        return plain(cell)
+
+    def share(cell: object) -> str | Flaw:
+        return f"{Decimal(repr(cell)) * 100:f}" if number(cell) else plain(cell)
+
+    def day(cell: object) -> str | Flaw:
+        return plain(cell + EPOCH_1904 if number(cell) else cell)  # type: ignore[operator]
+
+    def plain(cell: object) -> str | Flaw:
+        return cell if isinstance(cell, Flaw) else cell_text(cell) or ""
+
+    if column.share:
+        return share
+    if column.type is ColumnType.TEXT:
+        return text
+    return day if is_1904 and column.type in DATES else plain

@@ -41,6 +41,14 @@ def put(folder: Path, relative: str | bytes, data: bytes = b"x") -> Path:
         (f"{DAY}/all/records.parquet", "records", None, date(2021, 10, 1), "", "parquet"),
         ("bulk/gaj/records.csv", "records", "gaj", None, "", "csv"),
         ("bulk/all/records.2.csv", "records", None, None, "2", "csv"),
+        (f"{DAY}/gaj/records.csv.gz", "records", "gaj", date(2021, 10, 1), "", "csv.gz"),
+        (f"{DAY}/gaj/records.east.TSV.GZ", "records", "gaj", date(2021, 10, 1), "east", "csv.gz"),
+        (f"{DAY}/gaj/records.zip", "records", "gaj", date(2021, 10, 1), "", "zip"),
+        (f"{DAY}/gaj/records.2.zip", "records", "gaj", date(2021, 10, 1), "2", "zip"),
+        (f"{DAY}/gaj/records.json.zip", "records", "gaj", date(2021, 10, 1), "", "json.zip"),
+        (f"{DAY}/gaj/records.xml", "records", "gaj", date(2021, 10, 1), "", "xml"),
+        (f"{DAY}/gaj/records.et", "records", "gaj", date(2021, 10, 1), "", "xls"),
+        (f"{DAY}/gaj/records.xlsm", "records", "gaj", date(2021, 10, 1), "", "xlsx"),
         ("2024-02-29/wsj/cameras.ndjson", "cameras", "wsj", date(2024, 2, 29), "", "jsonl"),
     ],
 )
@@ -61,7 +69,10 @@ def test_a_name_that_makes_sense(folder, catalog, name, source, department, day,
         ("bulk/gaj/cameras.csv", "bulk is no date"),
         ("2021-02-29/gaj/records.csv", "2021-02-29 is no date"),
         ("2021.10.01/gaj/records.csv", "2021.10.01 is no date"),
-        (f"{DAY}/gaj/records.xls", "no format is called .xls"),
+        (f"{DAY}/gaj/records.doc", "no format is called .doc"),
+        (f"{DAY}/gaj/records.gz", "no format is called .gz"),
+        (f"{DAY}/gaj/records.tar.gz", "no format is called .gz"),
+        (f"{DAY}/gaj/records.east.west.csv.gz", "part 'east.west'"),
         (f"{DAY}/gaj/records", "no format is called nothing"),
         (f"{DAY}/gaj/records.a b.csv", "part 'a b'"),
         (f"{DAY}/gaj/records.a.b.csv", "part 'a.b'"),
@@ -336,6 +347,14 @@ def test_a_submitted_file_lands_where_look_finds_it(settings, catalog, export):
     assert (landed.path, landed.part) == (place, "a1")
     assert export.read_bytes() == place.read_bytes() == b"data"
     assert [one.name for one in place.parent.iterdir()] == [place.name]
+
+
+@pytest.mark.parametrize("end", [".csv.gz", ".ZIP", ".json.zip", ".et", ".xml"])
+def test_a_submitted_file_keeps_the_whole_end_of_its_name(settings, catalog, tmp_path, end):
+    file = tmp_path / f"导出.2021{end}"
+    file.write_bytes(b"data")
+    place = submit(file, settings, catalog, "records", "gaj", date(2021, 10, 1))
+    assert place.name == f"records{end.lower()}"
 
 
 def test_a_file_that_says_its_own_department_and_day_lands_in_bulk(settings, catalog, export):

@@ -1,0 +1,219 @@
+"""A table of an HTML page, such as systems write under a workbook's name."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+from pipelines.contracts.models import Source, WorkbookFormat
+from pipelines.contracts.reasons import Reason
+from pipelines.errors import UnreadableError
+from pipelines.ingest.headers import SEARCHED_ROWS, Merged
+from pipelines.ingest.readers.cells import check_extent, error_cell, is_error
+from pipelines.ingest.readers.decoding import HEAD_BYTES, other_encoding, strict_text
+from pipelines.ingest.readers.layout import Reading
+from pipelines.ingest.readers.workbook import Book, Sheet, read_book
+
+BLOCK = 1 << 16
+SPAN = 20_000  # columns or rows that one cell may cover; no sheet is wider
+CELL_CHARACTERS = 1 << 18
+MARKUP_CHARACTERS = 1 << 19  # of one tag or comment
+DEPTH = 100  # of tables inside tables
+UNSEEN = frozenset({"style", "script", "comment", "template", "title"})
+CHARSET = re.compile(rb"<meta\s[^>]*?charset\s*=\s*[\"']?\s*([A-Za-z][\w-]*)", re.IGNORECASE)
+ENCODINGS = {
+    "utf-8": "utf-8", "utf8": "utf-8", "gbk": "gb18030", "gb2312": "gb18030",
+    "gb18030": "gb18030", "x-gbk": "gb18030", "unicode": "utf-16", "utf-16": "utf-16",
+    "utf-16le": "utf-16",
+}  # fmt: skip
+BLANKS = re.compile(r"[ \t\r\n\f]+")
+BREAK = "\x00"  # stands for <br> until blanks are folded; no cell can hold it
+
+
+def read_html(path: Path, source: Source, department: str | None, limit: int) -> Reading:
+    """Open the declared table; a row's number is its place in the table, from 1.
+
+    A page may name another encoding than the contract: it is told where the contract's does not
+    find the header, and is a warning otherwise.
+    """
+    options = source.formats.html
+    assert options is not None
+    named = _named_encoding(path)
+    page = _Page(options.table)
+
+    def open_table(position: int) -> Sheet:
+        return Sheet(_rows(path, source, options.encoding, page), page.merged)
+
+    book = Book(names=("",), open=open_table)
+    reading = read_book(source, WorkbookFormat(), book, limit)
+    if named is None or named == options.encoding:
+        return reading
+    if reading.header.faults(source):
+        raise other_encoding(path, options.encoding, f"it says {named} of itself", source)
+    told = Reason(code="charset", value=named, expected=options.encoding)
+    return replace(reading, warnings=(*reading.warnings, told))
+
+
+def _named_encoding(path: Path) -> str | None:
+    """The encoding that a page names in its head, where it is one that contracts know."""
+    with path.open("rb") as stream:
+        head = stream.read(HEAD_BYTES).replace(b"\0", b"")
+    found = CHARSET.search(head)
+    return ENCODINGS.get(found[1].decode().lower()) if found else None
+
+
+def _rows(path: Path, source: Source, encoding: str, page: _Page) -> Iterator[list[object]]:
+    for text in strict_text(path, encoding, source):
+        for at in range(0, len(text), BLOCK):
+            page.feed(text[at : at + BLOCK])
+            yield from page.taken()
+            if page.is_done:
+                return
+            if len(page.rawdata) > MARKUP_CHARACTERS:
+                raise _too_long(page.number)
+    page.close()
+    page.end_table()
+    yield from page.taken()
+    if not page.is_found:
+        raise UnreadableError(
+            Reason(code="missing_table", value=str(page.tables), expected=str(page.wanted + 1))
+        )
+
+
+def _too_long(row: int) -> UnreadableError:
+    return UnreadableError(
+        Reason(code="cell_size", value=str(row + 1), expected=str(CELL_CHARACTERS))
+    )
+
+
+class _Page(HTMLParser):
+    """Collects the rows of one table among those that have cells; tables inside it are others."""
+
+    def __init__(self, wanted: int) -> None:
+        super().__init__(convert_charrefs=True)
+        self.wanted = wanted
+        self.tables = 0  # that have cells, so far
+        self.number = 0  # of the open row, from 0
+        self.merged: list[Merged] = []
+        self.is_found = self.is_done = False
+        self._open: list[int | None] = []  # the tables that are open, by their position
+        self._unseen = 0
+        self._row: list[object] | None = None
+        self._cell: list[str] | None = None
+        self._characters = 0
+        self._span = (1, 1)
+        self._spanned: dict[int, int] = {}  # by column: rows yet covered from above
+        self._width = 0
+        self._ready: list[list[object]] = []
+
+    def taken(self) -> list[list[object]]:
+        """The rows that are complete, once."""
+        ready, self._ready = self._ready, []
+        return ready
+
+    @property
+    def _is_ours(self) -> bool:
+        return bool(self._open) and self._open[-1] == self.wanted
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag in UNSEEN:
+            self._unseen += 1
+        elif tag == "table":
+            if len(self._open) == DEPTH:
+                raise UnreadableError(Reason(code="deep", value=str(self.number + 1)))
+            self._open.append(None)
+        elif tag in ("td", "th") and self._open:
+            if self._open[-1] is None:
+                self._open[-1] = self.tables
+                self.is_found = self.is_found or self.tables == self.wanted
+                self.tables += 1
+            if self._is_ours:
+                self._start_cell(dict(attrs))
+        elif tag == "tr" and self._is_ours:
+            self._end_row()
+        elif tag in ("br", "p", "div") and self._cell and self._is_ours:
+            self._cell.append(BREAK)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag not in UNSEEN:  # <title/> has nothing inside
+            self.handle_starttag(tag, attrs)
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag in UNSEEN:
+            self._unseen = max(0, self._unseen - 1)
+        elif tag == "table" and self._open:
+            if self._is_ours:
+                self.end_table()
+            self._open.pop()
+        elif self._is_ours and tag in ("td", "th"):
+            self._end_cell()
+        elif self._is_ours and tag == "tr":
+            self._end_row()
+
+    def handle_data(self, data: str) -> None:
+        if self._cell is None or self._unseen or not self._is_ours:
+            return
+        self._characters += len(data)
+        if self._characters > CELL_CHARACTERS:
+            raise _too_long(self.number)
+        self._cell.append(data.replace(BREAK, ""))
+
+    def end_table(self) -> None:
+        """The wanted table is over, or the page is."""
+        if self.is_found and not self.is_done:
+            self._end_row()
+            self.is_done = True
+
+    def _start_cell(self, attributes: dict[str, str | None]) -> None:
+        self._end_cell()
+        if self._row is None:
+            self._row = []
+        self._cover()
+        self._cell, self._characters = [], 0
+        self._span = (_span(attributes.get("rowspan")), _span(attributes.get("colspan")))
+
+    def _cover(self) -> None:
+        """Blanks for what cells of rows above cover at this place."""
+        assert self._row is not None
+        while self._spanned.get(len(self._row), 0):
+            self._row.append("")
+
+    def _end_cell(self) -> None:
+        if self._cell is None or self._row is None:
+            return
+        text = BLANKS.sub(" ", "".join(self._cell)).replace(" \x00", "\n").replace("\x00", "\n")
+        text = text.replace("\n ", "\n").strip(" \n")
+        rows, columns = self._span
+        top, left = self.number, len(self._row)
+        self._row.append(error_cell(text) if is_error(text) else text)
+        self._row.extend([""] * (columns - 1))
+        if rows > 1:
+            for column in range(left, left + columns):
+                self._spanned[column] = rows
+        if (rows > 1 or columns > 1) and top < SEARCHED_ROWS:
+            self.merged.append(((top, left), (top + rows - 1, left + columns - 1)))
+        self._width = max(self._width, len(self._row))
+        check_extent(self.number + 1, self._width)
+        self._cell = None
+
+    def _end_row(self) -> None:
+        self._end_cell()
+        if self._row is None:
+            return
+        self._cover()
+        self._ready.append(self._row)
+        self._row = None
+        self.number += 1
+        self._spanned = {column: left - 1 for column, left in self._spanned.items() if left > 1}
+
+
+def _span(text: str | None) -> int:
+    """How many rows or columns a cell covers; one whose attribute is no number covers one."""
+    found = re.match(r"\s*(\d{1,20})", text or "")
+    span = max(1, int(found[1])) if found else 1
+    if span > SPAN:
+        raise UnreadableError(Reason(code="sparse", value=str(span), expected=str(SPAN)))
+    return span

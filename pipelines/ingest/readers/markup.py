@@ -1,0 +1,188 @@
+"""XML: the elements at the contract's path are rows; no DTD, no entities, nothing fetched."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from xml.etree.ElementTree import ParseError
+
+from defusedxml import DefusedXmlException
+from defusedxml.ElementTree import DefusedXMLParser
+
+from pipelines.contracts.models import Source
+from pipelines.contracts.reasons import Reason
+from pipelines.errors import UnreadableError
+from pipelines.ingest.readers.decoding import other_encoding, strict_text
+from pipelines.ingest.readers.layout import Reading
+from pipelines.ingest.readers.records import (
+    MAX_COLUMNS,
+    MAX_NAME,
+    RECORD_CHARACTERS,
+    Record,
+    Records,
+    reading,
+    repeated,
+    too_long,
+    too_wide,
+    wanted,
+)
+
+DEPTH = 100
+PROLOG = re.compile(rb"<\?xml[^>]*?\sencoding\s*=\s*[\"']([A-Za-z][\w.-]*)[\"']")
+ENCODINGS = {
+    "utf-8": "utf-8", "utf8": "utf-8", "us-ascii": "utf-8", "gbk": "gb18030", "gb2312": "gb18030",
+    "gb18030": "gb18030", "utf-16": "utf-16", "utf-16le": "utf-16-le", "utf-16be": "utf-16-be",
+}  # fmt: skip
+ABOUT_THE_FILE = "{http://www.w3.org/2001/XMLSchema-instance}"  # xsi:nil, xsi:schemaLocation
+TRUNCATED = ("no element found", "unclosed token")  # what expat says of a text that ends early
+
+
+def read_xml(path: Path, source: Source, department: str | None, limit: int) -> Reading:
+    """Open an XML file; a row's number is its place among the row elements, from 1."""
+    assert source.formats.xml is not None
+    steps = source.formats.xml.record.strip("/").split("/")
+    return reading(source, partial(_rows, path, source, steps, _encoding(path, source)))
+
+
+def _encoding(path: Path, source: Source) -> str:
+    """What the file says of itself: XML 1.0, appendix F."""
+    with path.open("rb") as stream:
+        head = stream.read(1024)
+    if head.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return "utf-16"
+    if head.startswith(b"<\0?\0"):
+        return "utf-16-le"
+    if head.startswith(b"\0<\0?"):
+        return "utf-16-be"
+    declared = PROLOG.search(head)
+    if declared is None:
+        return "utf-8"
+    name = declared[1].decode().lower()
+    known = ENCODINGS.get(name)
+    if known is None or known.startswith("utf-16"):  # the prolog itself was not
+        raise other_encoding(path, "utf-8 / gb18030 / utf-16", f"encoding={name}", source)
+    return known
+
+
+def _rows(path: Path, source: Source, steps: list[str], encoding: str) -> Records:
+    elements = _Elements(steps, wanted(source))
+    parser = DefusedXMLParser(target=elements, forbid_dtd=True)
+    try:
+        for text in strict_text(path, encoding, source):
+            elements.unheard += len(text)
+            parser.feed(text)
+            if elements.unheard > RECORD_CHARACTERS:  # one tag, comment or the like so far
+                raise too_long(elements.number + 1)
+            yield from elements.taken()
+        parser.close()
+        yield from elements.taken()
+    except DefusedXmlException as error:
+        raise UnreadableError(Reason(code="unsafe_xml", value=type(error).__name__)) from None
+    except ParseError as error:
+        if str(error).startswith(TRUNCATED):
+            raise UnreadableError(Reason(code="damaged", value=str(error))) from None
+        number = str(elements.number + 1)
+        raise UnreadableError(Reason(code="malformed", value=number, expected="XML")) from None
+
+
+class _Elements:
+    """What the parser calls: keeps the open record only, and never a tree."""
+
+    def __init__(self, steps: list[str], is_wanted: Callable[[str], bool]) -> None:
+        self.number = 0
+        self.unheard = 0  # characters fed since the parser last told of anything
+        self._steps = steps
+        self._is_wanted = is_wanted
+        self._open: list[str] = []
+        self._texts: list[list[str]] = []  # of the record's open elements
+        self._has_children: list[bool] = []
+        self._cells: dict[str, str | None] = {}
+        self._repeated: str | None = None
+        self._size = 0
+        self._names: set[str] = set()
+        self._ready: list[tuple[int, Record]] = []
+
+    def taken(self) -> list[tuple[int, Record]]:
+        """The records that are complete, once."""
+        ready, self._ready = self._ready, []
+        return ready
+
+    def start(self, tag: str, attributes: Mapping[str, str]) -> None:
+        self.unheard = 0
+        self._remember(tag)
+        self._open.append(_local(tag))
+        if len(self._open) > DEPTH:
+            raise UnreadableError(Reason(code="deep", value=str(self.number + 1)))
+        if self._texts:
+            self._has_children[-1] = True
+        elif self._open == self._steps:
+            self.number += 1
+            self._cells, self._repeated, self._size = {}, None, 0
+        elif len(self._open) == 1 and self._open[0] != self._steps[0]:
+            found, sought = self._open[0][:100], "/".join(self._steps)
+            raise UnreadableError(Reason(code="no_records", value=found, expected=sought))
+        else:
+            return
+        self._texts.append([])
+        self._has_children.append(False)
+        self._grow(len(tag))
+        for name, value in attributes.items():
+            self._remember(name)
+            self._grow(len(name) + len(value))
+            if not name.startswith(ABOUT_THE_FILE):
+                self._keep(self._place(f"@{_local(name)}"), value)
+
+    def data(self, text: str) -> None:
+        self.unheard = 0
+        if self._texts:
+            self._grow(len(text))
+            self._texts[-1].append(text)
+
+    def end(self, tag: str) -> None:
+        self.unheard = 0
+        if self._texts:
+            text, has_children = "".join(self._texts.pop()).strip(), self._has_children.pop()
+            if text or not has_children:
+                self._keep(self._place(), text or None)
+            if not self._texts:
+                record = self._cells if self._repeated is None else repeated(self._repeated)
+                self._ready.append((self.number, record))
+        self._open.pop()
+
+    def start_ns(self, prefix: str, uri: str) -> None:
+        self._remember(prefix)
+
+    def close(self) -> None:
+        """The parser asks for what it has built: nothing."""
+
+    def _place(self, *below: str) -> str:
+        """The path of the open element inside its record."""
+        return "/".join([*self._open[len(self._steps) :], *below])
+
+    def _keep(self, name: str, value: str | None) -> None:
+        if not name:
+            name = "text()"  # the record's own, between its children
+            if value is None:
+                return
+        name = name[:MAX_NAME]
+        if name not in self._cells:
+            self._cells[name] = value
+        elif self._is_wanted(name):
+            self._repeated = name
+
+    def _remember(self, name: str) -> None:
+        """Refuse names without end: the parser remembers every one."""
+        self._names.add(name)
+        if len(self._names) > MAX_COLUMNS:
+            raise too_wide()
+
+    def _grow(self, characters: int) -> None:
+        self._size += characters
+        if self._size > RECORD_CHARACTERS:
+            raise too_long(self.number)
+
+
+def _local(name: str) -> str:
+    return name.rpartition("}")[2]

@@ -1,0 +1,141 @@
+"""Records: rows that name their own cells, as JSON's and XML's do.
+
+A cell's name is its path inside the record, `contact/phone`; the header is all names of the file,
+so the file is read once for it and once for the rows.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+import numpy as np
+import pyarrow as pa
+
+from pipelines.contracts.consistency import fold_header
+from pipelines.contracts.models import Source
+from pipelines.contracts.reasons import Reason
+from pipelines.errors import UnreadableError
+from pipelines.ingest.headers import LONG_NUMBER, Header, match
+from pipelines.ingest.readers.layout import BATCH_ROWS, Fault, Reading, faulty, from_columns
+
+RECORD_CHARACTERS = 8 << 20  # of one record; a CSV cell may have as many
+BATCH_CHARACTERS = 32 << 20
+MAX_COLUMNS = 2_000
+MAX_NAME = 500  # characters of a cell's name: what is longer is no header
+
+
+@dataclass(frozen=True)
+class Broken:
+    """A record that cannot be mapped to columns: a Reason's code and fields.
+
+    A `value` of None stands for the record's number.
+    """
+
+    code: str
+    expected: str = ""
+    value: str | None = None
+
+
+Record = dict[str, str | None] | Broken
+Records = Iterator[tuple[int, Record]]
+
+
+class RepeatedNameError(ValueError):
+    """A record names a cell twice; the argument is the name."""
+
+
+def repeated(name: str) -> Broken:
+    """What is said of a record that names a cell twice."""
+    return Broken("repeated_key", value=LONG_NUMBER.sub("…", name[:100]))
+
+
+def too_long(number: int) -> UnreadableError:
+    """What to raise about a record that is longer than memory should hold."""
+    limit = str(RECORD_CHARACTERS)
+    return UnreadableError(Reason(code="long_record", value=str(number), expected=limit))
+
+
+def too_wide() -> UnreadableError:
+    """What to raise about a file of more columns than any table has."""
+    return UnreadableError(Reason(code="wide", expected=str(MAX_COLUMNS)))
+
+
+def wanted(source: Source) -> Callable[[str], bool]:
+    """Whether a cell's name is a header of the contract's."""
+    spellings = {fold_header(header) for column in source.columns for header in column.header}
+
+    @lru_cache(maxsize=4 * MAX_COLUMNS)
+    def is_wanted(name: str) -> bool:
+        return fold_header(name) in spellings
+
+    return is_wanted
+
+
+def reading(source: Source, records: Callable[[], Records]) -> Reading:
+    """The delivery of what `records` yields each time it is called: (number, record)."""
+    names: dict[str, None] = {}
+    number = 0
+    for number, record in records():  # noqa: B007 - whether there was any
+        if isinstance(record, dict):
+            if not record.keys() <= names.keys():
+                names.update(dict.fromkeys(record))
+            if len(names) > MAX_COLUMNS:
+                raise too_wide()
+    if not number:  # nothing is wrong with the columns of no rows
+        names = dict.fromkeys(column.header[0] for column in source.columns if column.header)
+    header = match(source, list(names))
+    return Reading(header, _batches(source, header, records))
+
+
+def _batches(
+    source: Source, header: Header, records: Callable[[], Records]
+) -> Iterator[pa.RecordBatch]:
+    """Cells of no column only count for blankness, and share one."""
+    kept = sorted({*header.positions.values(), 0} if header.cells else set())
+    names = [header.cells[position] for position in kept]
+    compact = replace(
+        header,
+        cells=(*names, "others"),
+        positions={name: kept.index(position) for name, position in header.positions.items()},
+    )
+    for block in _blocks(records()):
+        sound = [(number, row) for number, row in block if isinstance(row, dict)]
+        columns = [pa.array([row.get(name) for _, row in sound], pa.string()) for name in names]
+        rest = ["x" if _is_only_other(row, names) else "" for _, row in sound]
+        columns.append(pa.array(rest, pa.string()))
+        numbers = np.array([number for number, _ in sound], dtype=np.int64)
+        if sound:
+            yield from_columns(source, compact, columns, numbers)
+        broken: dict[tuple[str, str], list[Fault]] = defaultdict(list)
+        for number, row in block:
+            if isinstance(row, Broken):
+                value = str(number) if row.value is None else row.value
+                broken[row.code, row.expected].append(Fault(number, value))
+        for (code, expected), faults in broken.items():
+            yield faulty(source, code, expected, faults)
+
+
+def _is_only_other(row: dict[str, str | None], names: list[str]) -> bool:
+    """Whether a row has something in other cells only: it is not blank."""
+    for name in names:
+        if row.get(name):
+            return False
+    return any(cell and cell.strip() for cell in row.values())
+
+
+def _blocks(records: Records) -> Iterator[list[tuple[int, Record]]]:
+    """Records in lists that memory holds, however long each is."""
+    block: list[tuple[int, Record]] = []
+    characters = 0
+    for number, record in records:
+        block.append((number, record))
+        if isinstance(record, dict):
+            characters += sum(len(cell) for cell in record.values() if cell)
+        if len(block) >= BATCH_ROWS or characters >= BATCH_CHARACTERS:
+            yield block
+            block, characters = [], 0
+    if block:
+        yield block

@@ -1,0 +1,88 @@
+"""Several files of data as one delivery: rows carry the file they stand in as their sheet."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import PurePosixPath
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipelines.contracts.models import Source
+from pipelines.contracts.reasons import Reason
+from pipelines.errors import RejectedError, UnreadableError
+from pipelines.ingest.readers.contents import DataFile, placed
+from pipelines.ingest.readers.layout import Reading
+
+Read = Callable[[DataFile], Reading]
+
+
+def together(files: Sequence[DataFile], source: Source, read: Read) -> Reading:
+    """The members of an archive as one delivery, each with a header of its own.
+
+    Every header is looked at before any row is taken: reasons name the member. Raises
+    RejectedError and UnreadableError as a single file would.
+    """
+    headers, faults, warnings = [], [], []
+    for file in files:
+        reading = _opened(file, read)
+        headers.append(reading.header)
+        faults += _placed(reading.header.faults(source), file)
+        warnings += _placed(reading.warnings, file)
+    if faults:
+        raise RejectedError(faults, sum(_rows(file, read) for file in files))
+    extra = dict.fromkeys(name for header in headers for name in header.extra)
+    header = replace(headers[0], extra=tuple(extra))
+    return Reading(header, _batches(files, source, read), tuple(warnings))
+
+
+def _opened(file: DataFile, read: Read) -> Reading:
+    try:
+        return read(file)
+    except UnreadableError as error:
+        raise placed(error, file.member) from None
+
+
+def _rows(file: DataFile, read: Read) -> int:
+    try:
+        return sum(batch.num_rows for batch in _opened(file, read).batches)
+    except RejectedError as error:
+        return error.rows_read
+
+
+def _batches(files: Sequence[DataFile], source: Source, read: Read) -> Iterator[pa.RecordBatch]:
+    for position, file in enumerate(files):
+        try:
+            for batch in _opened(file, read).batches:
+                yield _of_member(batch, file.member, source)
+        except UnreadableError as error:
+            raise placed(error, file.member) from None
+        except RejectedError as error:  # found among the rows, such as on a later sheet
+            others = [*files[:position], *files[position + 1 :]]
+            rows = error.rows_read + sum(_rows(other, read) for other in others)
+            raise RejectedError(_placed(error.reasons, file), rows) from None
+
+
+def _placed(reasons: Sequence[Reason], file: DataFile) -> list[Reason]:
+    return [
+        reason.model_copy(
+            update={"place": f"{file.member}/{reason.place}" if reason.place else file.member}
+        )
+        for reason in reasons
+    ]
+
+
+def _of_member(batch: pa.RecordBatch, member: str, source: Source) -> pa.RecordBatch:
+    """The batch with the member in `sheet`, and in columns that take the sheet's name."""
+    sheet = batch.column("sheet")
+    has_none = pc.equal(sheet, "")
+    inside = pc.binary_join_element_wise(member, sheet, "/")
+    columns = dict(zip(batch.schema.names, batch.columns, strict=True))
+    columns["sheet"] = pc.if_else(has_none, pa.scalar(member), inside)
+    bare = pc.and_(has_none, pc.is_null(batch.column("fault")))
+    for column in source.columns:
+        if column.from_sheet:
+            stem = pa.scalar(PurePosixPath(member).stem)
+            columns[column.name] = pc.if_else(bare, stem, columns[column.name])
+    return pa.record_batch(list(columns.values()), schema=batch.schema)

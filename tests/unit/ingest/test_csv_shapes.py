@@ -1,0 +1,636 @@
+"""CSV as departments' systems and clerks write it; headers in several rows and with units."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from pipelines.contracts.models import Source
+from pipelines.errors import UnreadableError
+from pipelines.ingest.headers import MAX_COLUMNS, locate, match
+from pipelines.ingest.readers import delimited
+from pipelines.ingest.readers.delimited import read_csv
+from pipelines.ingest.readers.delimited_rows import unwrapped
+from pipelines.ingest.readers.layout import from_columns, layout
+
+HEADER = "编号,单位,数量"
+SECRET = "13812345678"
+
+
+def contract(columns=None, csv=None, **options):
+    return Source.model_validate(
+        {
+            "name": "cases", "title": "t", "owner": "o", "content": "snapshot", "grain": "g",
+            "key": [], "formats": {"csv": csv or {}},
+            "columns": columns or [
+                {"name": "number", "header": "编号", "type": "text", "required": True},
+                {"name": "office", "header": "单位", "type": "text"},
+                {"name": "amount", "header": "数量", "type": "integer", "unit": "条"},
+            ],
+        } | options
+    )  # fmt: skip
+
+
+PLAIN = contract()
+
+
+@pytest.fixture
+def opened(tmp_path):
+    """Bytes or text as a file, opened by the reader."""
+
+    def open_file(data, source=PLAIN):
+        path = tmp_path / "export.csv"
+        path.write_bytes(data.encode() if isinstance(data, str) else data)
+        return read_csv(path, source, None, 1 << 30)
+
+    return open_file
+
+
+@pytest.fixture
+def read(opened):
+    """Rows of a file whose header is sound, in file order."""
+
+    def reader(data, source=PLAIN):
+        reading = opened(data, source)
+        assert reading.header.faults(source) == ()
+        return rows_of(reading, source)
+
+    return reader
+
+
+def rows_of(reading, source=PLAIN):
+    rows = []
+    for batch in reading.batches:
+        assert batch.schema == layout(source)
+        rows += batch.to_pylist()
+    return sorted(rows, key=lambda row: row["row_number"])
+
+
+def data_of(rows):
+    return [
+        (row["number"], row["office"], row["amount"])
+        for row in rows
+        if not row["noise"] and row["fault"] is None
+    ]
+
+
+def fates(rows):
+    return ["noise" if row["noise"] else row["fault"] or "data" for row in rows]
+
+
+def refused(opened, data, source=PLAIN):
+    with pytest.raises(UnreadableError) as caught:
+        list(opened(data, source).batches)
+    assert caught.value.reason.english()
+    assert caught.value.reason.chinese()
+    return caught.value.reason
+
+
+# --- a whole export -----------------------------------------------------------------------------
+
+
+def test_an_export_of_pages_glued_together_with_titles_notes_and_blank_lines(read):
+    page = f"\ufeff数据归集情况表,,\n填报日期：2021年10月1日,,单位：条\n\n{HEADER}\n1,公安局,5\n"
+    rows = read(f"{page}\n{HEADER},\n2,卫健委,6,\n 编号 ,单位,数量\n\n注：以上为初步数,,\n")
+    assert [row["row_number"] for row in rows] == list(range(5, 12))
+    assert fates(rows) == ["data", "noise", "noise", "data", "noise", "noise", "data"]
+    assert data_of(rows)[:2] == [("1", "公安局", "5"), ("2", "卫健委", "6")]
+    assert rows[-1]["first"].startswith("注：")  # the contract's footer, if it has one
+
+
+def test_a_row_that_only_begins_like_the_header_is_data(read):
+    assert fates(read(f"{HEADER}\n编号,单位,5\n编号,x,数量\n")) == ["data", "data"]
+
+
+# --- cells --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("cell", "text"),
+    [
+        ('="00123"', "00123"), ('"=""00123"""', "00123"), ('"=""a""""b"""', 'a"b'), ('=""', ""),
+        ('="1"&"2"', '="1"&"2"'), ("=1+1", "=1+1"), ('x="1"', 'x="1"'),
+    ],
+)  # fmt: skip
+def test_text_wrapped_as_a_formula_is_that_text(read, cell, text):
+    (row,) = read(f"{HEADER}\n7,{cell},\n")
+    assert row["office"] == text
+
+
+def test_headers_and_rows_of_other_widths_are_unwrapped_too(read):
+    rows = read('="编号","=""单位""",数量\n="01",a,\n="02",b,,\n')
+    assert data_of(rows) == [("01", "a", ""), ("02", "b", "")]
+
+
+def test_a_formula_wrapped_across_two_blocks_is_noticed(read):
+    before = f"{HEADER}\n" + "1,a,b\n" * 200_000
+    filler = "x" * (-len(before.encode()) % (1 << 20) - 4)
+    rows = read(f'{before}{filler},a,="07"\n')
+    assert rows[-1]["amount"] == "07"
+
+
+def test_rows_with_nul_bytes_are_told_by_cell_and_the_others_taken(read):
+    rows = read(f"{HEADER}\n1,a,2\n2,{SECRET},5\0\n\0,,\n3,b,4\n")
+    assert fates(rows) == ["data", "nul", "nul", "data"]
+    assert [row["fault_value"] for row in rows] == [None, "3", "1", None]
+    assert json.loads(rows[1]["torn"]) == ["2", SECRET, "5\0"]
+    assert rows[1]["office"] is None
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-16"])
+def test_utf_16_that_was_declared_as_something_else_is_no_file_of_nuls(opened, encoding):
+    data = f"{HEADER}\n1,abc,2\n".encode(encoding)
+    for declared in ("utf-8", "gb18030"):
+        reason = refused(opened, data, contract(csv={"encoding": declared}))
+        assert (reason.code, reason.expected) == ("encoding", declared)
+        assert f"it reads as {encoding}" in reason.value
+
+
+@pytest.mark.parametrize("order", ["utf-16-le", "utf-16-be"])
+def test_utf_16_needs_its_byte_order_mark(opened, order):
+    source = contract(csv={"encoding": "utf-16"})
+    reason = refused(opened, f"{HEADER}\n1,a,2\n".encode(order), source)
+    assert reason.value.endswith(f"it reads as {order}")
+    assert "缺少 UTF-16 字节序标记" in reason.chinese()
+    rows = rows_of(opened(f"\ufeff{HEADER}\n1,a,2\n".encode(order), source), source)
+    assert data_of(rows) == [("1", "a", "2")]
+
+
+@pytest.mark.parametrize(
+    ("declared", "sent", "named"),
+    [("gb18030", "utf-8-sig", "utf-8"), ("utf-8", "gbk", "gb18030"),
+     ("utf-8", "gb18030", "gb18030"), ("gb18030", "utf-8", "utf-8"),
+     ("utf-16", "gbk", "gb18030"), ("utf-16", "utf-8", "utf-8")],
+)  # fmt: skip
+def test_the_encoding_that_would_have_read_the_file_is_named(opened, declared, sent, named):
+    data = f"{HEADER}\n1,公安局,2\n".encode(sent)
+    reason = refused(opened, data, contract(csv={"encoding": declared}))
+    assert f"it reads as {named}" in reason.value
+
+
+# --- rows ---------------------------------------------------------------------------------------
+
+
+def test_rows_end_at_every_line_end_however_mixed(read):
+    rows = read(f'{HEADER}\r\n1,a,1\n2,b,2\r3,c,3\r\n\r4,d,4\n\n5,e\rf,5\n"6\r","g\r\nh",6\r')
+    assert [row["row_number"] for row in rows] == list(range(2, 11))
+    assert fates(rows) == ["data"] * 3 + ["noise", "data", "noise", "cells", "cells", "data"]
+    assert data_of(rows)[-1] == ("6\r", "g\r\nh", "6")
+
+
+@pytest.mark.parametrize("every", [1, 2, 3, 7])
+@pytest.mark.parametrize("tail", [",", ",,", ", ,　,"])
+def test_rows_may_end_in_separators_all_or_some(read, every, tail):
+    lines = [f"{n},a,{n}" + (tail if n % every == 0 else "") for n in range(500)]
+    rows = read("\n".join([HEADER, *lines]))
+    assert fates(rows) == ["data"] * 500
+    assert [row["row_number"] for row in rows] == list(range(2, 502))
+    assert all(row["number"] == row["amount"] == str(row["row_number"] - 2) for row in rows)
+
+
+@pytest.mark.parametrize("usual", [",", "", ",,,"])
+def test_cells_beyond_the_header_keep_the_row_out_with_its_raw_cells(read, usual):
+    line = f"1,a,2{usual}\n"
+    rows = read(f"{HEADER}\n{line * 3}2,{SECRET},3,,x,\n{line}")
+    assert fates(rows) == ["data"] * 3 + ["cells", "data"]
+    assert (rows[3]["fault_value"], rows[3]["fault_expected"]) == ("5", "3")
+    assert json.loads(rows[3]["torn"]) == ["2", SECRET, "3", "", "x"]
+    assert rows[3]["number"] is None
+    assert {row["torn"] for row in rows if row["fault"] is None} == {None}
+
+
+@pytest.mark.parametrize("usual", [0, 100])
+def test_short_rows_are_kept_out_or_padded_as_the_contract_says(read, usual):
+    """Whether most rows are short or few."""
+    text = f"{HEADER}\n" + "0,z,0\n" * usual + "1,a\n,\n2\n3,c,5\n" + "4,d\n" * 60
+    rows = read(text)[usual:]
+    assert fates(rows) == ["cells", "noise", "cells", "data"] + ["cells"] * 60
+    assert [row["fault_value"] for row in rows[:5]] == ["2", None, "1", None, "2"]
+    assert json.loads(rows[0]["torn"]) == ["1", "a"]
+    rows = read(text, contract(csv={"short_rows": "pad"}))[usual:]
+    assert fates(rows) == ["data", "noise", "data", "data"] + ["data"] * 60
+    assert [row["amount"] or None for row in rows[:5]] == [None, None, None, "5", None]
+    assert data_of(rows)[1][0] == "2"
+
+
+@pytest.mark.parametrize(
+    ("swallowing", "lines"),
+    [
+        ('1,"a\n2,b,3\n3,c",4', 3), ('"1,a,2\n2",b,3', 2), ('1,"a,2\r2,b",3', 2),
+        ('1,a,"2\r\n2,b,3\r\n3,c,4\r\n4,d,5"', 4), ('1,a,"2\n2,b,3\n",', 3),
+    ],
+)  # fmt: skip
+def test_a_pair_of_stray_quotes_does_not_make_one_row_of_several(read, swallowing, lines):
+    rows = read(f"{HEADER}\n0,z,1\n{swallowing}\n9,x,2\n")
+    assert fates(rows) == ["data", "swallowed", "data"]
+    assert rows[1]["fault_value"] == str(lines)
+    assert rows[1]["first"] == ""  # were it 合计, the rows would go with the footer
+    assert [row["row_number"] for row in rows] == [2, 3, 4]
+
+
+def test_a_cell_of_several_lines_is_a_cell(read):
+    rows = read(f'{HEADER}\n1,"一楼, 东\n二楼",2\n2,"a\nb\n\nc",3\n')
+    assert fates(rows) == ["data", "data"]
+
+
+@pytest.mark.parametrize(
+    ("delimiter", "quote"), [("\t", '"'), (";", '"'), ("|", "'"), (",", "'"), ("^", "~")]
+)
+def test_delimiters_and_quotes_are_the_contracts(read, delimiter, quote):
+    def line(*cells):
+        return delimiter.join(cells) + "\n"
+
+    def quoted(text):
+        return f"{quote}{text}{quote}"
+
+    text = (
+        line("编号", "单位", "数量")
+        + line("1", quoted(f"a{delimiter}{quote}{quote}b"), "2")
+        + line("2", quoted("c\nd"), "3", "")
+        + line("3", "e")
+    )
+    rows = read(text, contract(csv={"delimiter": delimiter, "quote": quote}))
+    assert data_of(rows) == [("1", f"a{delimiter}{quote}b", "2"), ("2", "c\nd", "3")]
+    assert fates(rows)[-1] == "cells"
+
+
+# --- sizes --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("above", [0, 1, 60, 5_000])
+@pytest.mark.parametrize("cell", ["{}", '"{}"', '"{}\n"'])
+def test_a_row_longer_than_memory_should_hold_is_named(opened, monkeypatch, above, cell):
+    monkeypatch.setattr(delimited, "CSV_BLOCK", 1 << 19)
+    row = "1," + cell.format("x" * (1 << 20)) + ",2\n"
+    ragged = "1,2\n" if above else ""
+    text = f"{HEADER}\n" + "1,a,2\n" * above + ragged + row + "1,a,2\n" * 10
+    reason = refused(opened, text)
+    assert reason.code == "long_row"
+    assert reason.value == str(2 + above + bool(above))
+
+
+def test_an_open_quote_in_a_file_of_one_line_is_found_in_bounded_memory(opened, monkeypatch):
+    monkeypatch.setattr(delimited, "CSV_BLOCK", 1 << 12)
+    reason = refused(opened, f"{HEADER}\n1,a,2\n" + '"' + "x" * (1 << 16))
+    assert (reason.code, reason.value) == ("open_quote", "3")
+
+
+@pytest.mark.parametrize("cells", [MAX_COLUMNS + 1, 1_000_000])
+def test_a_header_of_a_million_columns_is_refused(opened, cells):
+    reason = refused(opened, HEADER + ",x" * (cells - 3) + "\n1,a,2\n")
+    assert reason.code == "too_wide"
+    assert int(reason.value) > MAX_COLUMNS
+
+
+def test_a_header_longer_than_the_first_look_is_read(read):
+    """Its columns are 400 KB, and the agreed ones come last."""
+    extra = ",".join(f"{'其他' * 20}{n}" for n in range(3_000))
+    rows = read(f"标题\n{extra},{HEADER}\n" + "," * 3_000 + "1,a,2\n")
+    assert data_of(rows) == [("1", "a", "2")]
+
+
+def test_a_row_of_a_million_cells_keeps_its_place_only(read):
+    rows = read(
+        f"{HEADER}\n" + "1,a,2\n" * 60 + "x," * 1_000_000 + "\n" + "," * 999_999 + "\n2,b,3"
+    )
+    assert fates(rows) == ["data"] * 60 + ["cells", "noise", "data"]
+    assert rows[60]["fault_value"] == "1000001"
+
+
+# --- the law ------------------------------------------------------------------------------------
+
+CELL = st.text(st.sampled_from("ab1;,|\"'\n\r 　上\t\0="), max_size=4)
+FULL = st.lists(CELL, min_size=3, max_size=3)
+MESS = st.one_of(
+    FULL, FULL, FULL,
+    FULL.map(lambda row: [*row, ""]), FULL.map(lambda row: [*row, " ", ""]),
+    st.lists(CELL, min_size=1, max_size=6), st.just([]), st.just(["", "", ""]),
+    st.just(HEADER.split(",")), st.just([*HEADER.split(","), ""]),
+    st.just(["合计", "", "9"]), st.just(["注：初步数"]), st.just(["x"] * 40),
+)  # fmt: skip
+
+
+def fate(sent, short_rows, delimiter):
+    """What a record of cells is to become: the second definition of the reader's rules."""
+    sent = [unwrapped(cell) for cell in sent]
+    padded = sent[:3] + [""] * (3 - len(sent))
+    if not "".join(sent).strip() or [cell.strip() for cell in padded] == HEADER.split(","):
+        return "cells or noise" if "".join(sent[3:]).strip() else "noise"
+    if "".join(sent[3:]).strip() or (len(sent) < 3 and short_rows == "quarantine"):
+        return "cells"
+    if "\0" in "".join(padded):
+        return "nul"
+    if any(cell.count(delimiter) > 1 and set(cell) & {"\n", "\r"} for cell in padded):
+        return "swallowed"
+    return tuple(padded)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    encoding=st.sampled_from(["utf-8", "gb18030", "utf-16"]),
+    delimiter=st.sampled_from([",", "\t", ";", "|"]),
+    quote=st.sampled_from(['"', "'"]),
+    short_rows=st.sampled_from(["quarantine", "pad"]),
+    newline=st.sampled_from(["\n", "\r\n", "\r"]),
+    quoting=st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL]),
+    block=st.sampled_from([512, 700, 1 << 20]),
+    titles=st.lists(st.sampled_from([["标题"], [""], ["两\n行", "", ""]]), max_size=3),
+    mess=st.lists(MESS, max_size=60),
+)
+def test_every_record_is_accounted_for_once_under_its_number(
+    encoding, delimiter, quote, short_rows, newline, quoting, block, titles, mess
+):
+    options = {"delimiter": delimiter, "quotechar": quote}
+    out = io.StringIO()
+    csv.writer(out, lineterminator=newline, quoting=quoting, **options).writerows(
+        [*titles, HEADER.split(","), *mess]
+    )
+    records = list(csv.reader(io.StringIO(out.getvalue(), newline=""), **options))
+    at = records.index(HEADER.split(","))
+    below = records[at + 1 :]
+    dialect = {"encoding": encoding, "delimiter": delimiter, "quote": quote}
+    source = contract(csv=dialect | {"short_rows": short_rows})
+    with TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(delimited, "CSV_BLOCK", block)
+        path = Path(folder, "export.csv")
+        path.write_bytes(out.getvalue().encode(encoding))
+        rows = rows_of(read_csv(path, source, None, 1 << 30), source)
+
+    first = at + 2
+    assert [row["row_number"] for row in rows] == list(range(first, first + len(below)))
+    for row, sent in zip(rows, below, strict=True):
+        wanted = fate(sent, short_rows, delimiter)
+        if isinstance(wanted, tuple):
+            assert fates([row]) == ["data"]
+            assert data_of([row]) == [wanted]
+        else:
+            assert fates([row])[0] in wanted
+        if row["fault"] is not None and not row["noise"]:
+            torn = json.loads(row["torn"])
+            assert len(torn) <= len(sent)
+            assert [unwrapped(cell) for cell in sent[: len(torn)]] == torn
+
+
+# --- headers: several rows ----------------------------------------------------------------------
+
+CASES = contract(
+    columns=[
+        {"name": "number", "header": "序号", "type": "text", "required": True},
+        {"name": "office", "header": "单位", "type": "text", "required": True},
+        {
+            "name": "online",
+            "header": "办件量|网上",
+            "type": "integer",
+            "unit": "件",
+            "required": True,
+        },
+        {"name": "counter", "header": "办件量 | 窗口", "type": "integer", "unit": "件"},
+        {"name": "note", "header": "备注", "type": "text"},
+    ],
+    header_rows=2,
+)
+UPPER = ["序号", "单位", "办件量", "", "备注"]
+LOWER = ["", "", "网上", "窗口", ""]
+PLACES = {"number": 0, "office": 1, "online": 2, "counter": 3, "note": 4}
+
+
+@pytest.mark.parametrize(
+    "merged",
+    [
+        (),
+        (((2, 2), (2, 3)),),
+        (((2, 0), (3, 0)), ((2, 1), (3, 1)), ((2, 2), (2, 3)), ((2, 4), (3, 4)), ((0, 0), (0, 4))),
+    ],
+)
+def test_a_header_in_two_rows_is_found_below_titles_with_and_without_ranges(merged):
+    rows = [["办件情况表", "", "", "", ""], [], UPPER, LOWER, ["1", "a", "2", "3", ""]]
+    index, header = locate(CASES, rows, merged)
+    assert index == 3
+    assert header.positions == PLACES
+    assert header.cells[:4] == ("序号", "单位", "办件量|网上", "办件量|窗口")
+    assert header.faults(CASES) == ()
+    assert header.extra == ()
+
+
+def test_a_header_merged_over_both_rows_and_columns_stands_once():
+    ranges = (((0, 2), (0, 3)), ((0, 4), (1, 5)))
+    _, header = locate(CASES, [[*UPPER, ""], [*LOWER, ""]], ranges)
+    assert header.positions == PLACES
+    assert header.faults(CASES) == ()
+
+
+def test_an_upper_header_does_not_spread_past_its_neighbour_or_over_nothing():
+    source = contract(
+        columns=[
+            {"name": name, "header": header, "type": "text"}
+            for name, header in (("a", "甲|上|左"), ("b", "甲|上|右"), ("c", "甲|下"),
+                                 ("d", "乙|下"), ("e", "丙"), ("f", "右"))
+        ],
+        header_rows=3,
+    )  # fmt: skip
+    grid = [
+        ["甲", "", "", "乙", "丙", ""],
+        ["上", "", "下", "下", "", ""],
+        ["左", "右", "", "", "", "右"],
+    ]
+    _, header = locate(source, grid)
+    assert header.positions == {"a": 0, "b": 1, "c": 2, "d": 3, "e": 4, "f": 5}
+
+
+def test_a_row_above_that_matches_as_much_as_is_required_does_not_win():
+    rows = [["", "", "", "", ""], UPPER, LOWER]
+    source = contract(columns=[c.model_dump() | {"required": c.name == "number"}
+                               for c in CASES.columns], header_rows=2)  # fmt: skip
+    index, header = locate(source, rows)
+    assert (index, header.positions) == (2, PLACES)
+
+
+def test_a_csv_of_two_header_rows_and_units_read_again_on_each_page(read):
+    source = CASES.model_copy(update={"unit_row": True})
+    page = "序号,单位,办件量,,备注\n,,网上,窗口,\n,,（件）,（千件）,\n"
+    rows = read(f"表一\n{page}1,a,2,3,\n{page}2,b,4,5,x\n,,网上,9,\n", source)
+    assert fates(rows) == ["data", "noise", "noise", "noise", "data", "data"]
+    assert [row["row_number"] for row in rows] == list(range(5, 11))
+    assert [(row["online"], row["counter"]) for row in rows if not row["noise"]] == [
+        ("2", "3千件"), ("4", "5千件"), ("网上", "9千件"),
+    ]  # fmt: skip
+
+
+# --- headers: units -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("header", "suffix"),
+    [
+        ("数量", None), ("数量（条）", ""), ("数量(单位：条)", ""), ("数量/条", ""),
+        ("数量（万条）", "万条"), ("数量(单位:万条)", "万条"), ("数量/万条", "万条"),
+        ("数量 （ 万 ）", "万"), ("数量【亿条】", "亿条"), ("数量，单位：百万条", "百万条"),
+        ("数量（计量单位：千条）", "千条"),
+    ],
+)  # fmt: skip
+def test_the_unit_of_a_header_is_the_contracts_or_goes_with_the_figures(header, suffix):
+    found = match(PLAIN, ["编号", header])
+    assert found.positions == {"number": 0, "amount": 1}
+    assert found.suffixes == ({} if suffix is None else {"amount": suffix})
+    assert found.faults(PLAIN) == ()
+
+
+@pytest.mark.parametrize("header", ["数量（万元）", "数量/个", "数量(单位:GB)", "数量（万件）"])
+def test_a_header_in_another_unit_is_refused_with_what_is_agreed(header):
+    (fault,) = match(PLAIN, ["编号", header]).faults(PLAIN)
+    assert (fault.code, fault.column, fault.expected) == ("header_unit", "amount", "条")
+    assert header in fault.english()
+    assert header in fault.chinese(PLAIN.titles)
+    assert match(PLAIN, ["编号", "数量", header]).faults(PLAIN) == ()  # that is another column
+    assert match(PLAIN, ["编号", "数量", header]).extra == (header,)
+
+
+def test_a_unit_is_for_numbers_and_a_path_may_say_it_anywhere():
+    assert match(PLAIN, ["编号", "单位（条）"]).positions == {"number": 0}
+    for upper, lower in (("办件量（万件）", "网上"), ("办件量", "网上(万件)")):
+        rows = [["序号", "单位", upper, ""], ["", "", lower, "窗口"]]
+        _, header = locate(CASES, rows)
+        assert header.suffixes["online"] == "万件"
+
+
+def test_a_column_counted_in_myriads_does_not_take_a_bare_scale_for_another():
+    columns = [{"name": "amount", "header": "数量", "type": "decimal", "unit": "万条"}]
+    source = contract(columns=columns)
+    assert match(source, ["数量（万）"]).suffixes == {"amount": ""}
+    assert match(source, ["数量（亿）"]).faults(source)[0].code == "header_unit"
+    assert match(source, ["数量（条）"]).faults(source)[0].code == "header_unit"
+
+
+UNIT_ROW = contract(unit_row=True)
+GRID = [["编号", "单位", "数量"]]
+
+
+@pytest.mark.parametrize(
+    ("row", "suffixes"),
+    [
+        (["", "", "（条）"], {"amount": ""}), (["", "", "万条"], {"amount": "万条"}),
+        (["", "", "单位：万条"], {"amount": "万条"}), (["单位：万条", "", ""], {"amount": "万条"}),
+        (["-", "名称", "(单位:亿)"], {"amount": "亿"}),
+    ],
+)  # fmt: skip
+def test_a_row_of_units_belongs_to_the_header(row, suffixes):
+    index, header = locate(UNIT_ROW, [["标题"], *GRID, row, ["1", "a", "2"]])
+    assert index == 2
+    assert header.suffixes == suffixes
+    assert header.faults(UNIT_ROW) == ()
+
+
+@pytest.mark.parametrize("row", [["", "", "万元"], ["", "", "（个）"], ["单位：万元", "", ""]])
+def test_a_row_of_other_units_is_refused(row):
+    _, header = locate(UNIT_ROW, [*GRID, row])
+    assert [fault.code for fault in header.faults(UNIT_ROW)] == ["header_unit"]
+
+
+@pytest.mark.parametrize(
+    "row",
+    [["1", "a", "2"], ["1", "a", "三万"], ["1", "a", ""], ["1", "a", "—"], ["1", "a", "约5条"]],
+)
+def test_where_the_row_of_units_is_missing_data_is_data(row):
+    assert locate(UNIT_ROW, [*GRID, row]) == (0, locate(UNIT_ROW, GRID)[1])
+
+
+def test_a_row_of_units_that_contradicts_its_header_is_refused():
+    _, header = locate(UNIT_ROW, [["编号", "单位", "数量（条）"], ["", "", "万条"]])
+    assert [fault.code for fault in header.faults(UNIT_ROW)] == ["header_unit"]
+
+
+@pytest.mark.parametrize(
+    ("title", "suffix"),
+    [("单位：万条", "万条"), ("（单位：亿条）", "亿条"),
+     ("填报日期：2021-10-01  单位：万条", "万条"),
+     ("填报单位：市公安局", None), ("单位：条", None)],
+)  # fmt: skip
+def test_the_unit_of_a_whole_table_stands_above_it(title, suffix):
+    _, header = locate(PLAIN, [["归集情况", "", title], ["编号", "单位", "数量"]])
+    assert header.suffixes.get("amount") == suffix
+    _, header = locate(PLAIN, [[title], ["编号", "单位", "数量（条）"]])
+    assert header.suffixes == {"amount": ""}  # what a header says itself goes first
+
+
+@pytest.mark.parametrize(
+    ("cell", "text"),
+    [
+        ("3.5", "3.5万条"), (" 12 ", "12万条"), ("１２", "１２万条"), ("约5", "约5万条"),
+        ("-3", "-3万条"), ("一百二十", "一百二十万条"), ("3.5万条", "3.5万条"),
+        ("3.5万", "3.5万（万条）"), ("5条", "5条（万条）"),
+        ("", ""), ("—", "—"), ("待定", "待定"), ("-999", "-999"),
+    ],
+)  # fmt: skip
+def test_figures_get_the_unit_that_their_header_says(read, cell, text):
+    column = {"name": "amount", "header": "数量", "type": "decimal", "unit": "条", "nulls": "-999"}
+    columns = [{"name": "number", "header": "编号", "type": "text", "required": True}, column]
+    (row,) = read(f"编号,数量（万条）\n1,{cell}\n", contract(columns=columns))
+    assert (row["number"], row["amount"]) == ("1", text)
+
+
+# --- headers: what is told, and columns without one ---------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("cell", "closest"),
+    [("新增数据", "新增数据"), ("新增数据量13812345678", "新增数据量…"), ("电话", "")],
+)
+def test_a_missing_column_is_told_with_the_header_most_like_it(cell, closest):
+    columns = [
+        {"name": "number", "header": "编号", "type": "text", "required": True},
+        {
+            "name": "fresh",
+            "header": ["新增数据量", "当日新增"],
+            "type": "integer",
+            "required": True,
+        },
+    ]
+    source = contract(columns=columns)
+    (fault,) = match(source, ["编号", cell]).faults(source)
+    assert ("closest" in fault.english()) == bool(closest)
+    if closest:
+        assert f"closest: {closest}" in fault.english()
+        assert f"最接近的是“{closest}”" in fault.chinese(source.titles)
+    assert SECRET not in fault.english()
+
+
+def test_a_row_that_may_be_data_is_not_searched_for_the_closest():
+    (fault,) = match(PLAIN, ["编 号1", "张三", "李四"]).faults(PLAIN)
+    assert "编" not in fault.value
+    assert "（无表头）" in fault.chinese()
+
+
+def test_columns_without_a_header_are_filled_by_the_sheet_and_never_missed():
+    columns = [
+        {"name": "number", "header": "编号", "type": "text", "required": True},
+        {"name": "district", "from_sheet": True, "type": "text", "required": True},
+        {"name": "amount", "header": "数量", "type": "decimal", "required": True},
+        {"name": "about", "qualifier_of": "amount", "type": "text"},
+    ]
+    source = contract(columns=columns)
+    _, header = locate(source, [["编号", "数量"]])
+    assert header.faults(source) == ()
+    assert header.positions == {"number": 0, "amount": 1}
+    cells = [pa.array(["1"]), pa.array(["约2"])]
+    (row,) = from_columns(source, header, cells, np.array([2]), "城东区").to_pylist()
+    assert (row["number"], row["district"], row["amount"]) == ("1", "城东区", "约2")
+    assert row["about"] is None
+    (row,) = from_columns(source, header, cells, np.array([2])).to_pylist()
+    assert row["district"] is None
+
+
+def test_hidden_rows_are_noise():
+    _, header = locate(PLAIN, [["编号", "单位", "数量"]])
+    columns = [pa.array(["1", "2"]), pa.array(["a", "b"]), pa.array(["3", "4"])]
+    hidden = np.array([False, True])
+    rows = from_columns(PLAIN, header, columns, np.array([2, 3]), "", hidden).to_pylist()
+    assert fates(rows) == ["data", "noise"]

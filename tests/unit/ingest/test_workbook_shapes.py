@@ -1,0 +1,922 @@
+"""Workbooks and pages in every shape that departments send, and hostile ones."""
+
+from __future__ import annotations
+
+import io
+import struct
+import time
+import zipfile
+from datetime import datetime
+
+import pytest
+import xlsxwriter
+
+from pipelines.contracts.models import Source
+from pipelines.errors import RejectedError, UnreadableError
+from pipelines.ingest.readers import cells as cells_module
+from pipelines.ingest.readers import open_delivery
+from pipelines.ingest.readers.layout import layout
+
+LIMIT = 1 << 30
+HEADER = ["编号", "数量", "占比", "日期"]
+
+
+def contract(header_rows=1, **formats):
+    workbooks = {name: {} for name in ("xlsx", "xls", "xlsb", "ods", "html", "csv")}
+    return Source.model_validate(
+        {
+            "name": "counts", "title": "t", "owner": "o", "content": "snapshot", "grain": "g",
+            "key": [], "formats": workbooks | formats, "header_rows": header_rows,
+            "columns": [
+                {"name": "code", "header": ["编号"], "type": "text", "required": True},
+                {"name": "amount", "header": ["数量", "办件量|网上"], "type": "integer"},
+                {"name": "share", "header": ["占比", "办件量|窗口"], "type": "decimal", "unit": "%",
+                 "share": True},
+                {"name": "day", "header": "日期", "type": "date"},
+                {"name": "district", "from_sheet": True, "type": "text"},
+            ],
+        }
+    )  # fmt: skip
+
+
+@pytest.fixture
+def opened(tmp_path):
+    def reader(data, format_name="xlsx", limit=LIMIT, header_rows=1, **options):
+        source = contract(header_rows, **({format_name: options} if options else {}))
+        path = tmp_path / "export"
+        path.write_bytes(data)
+        return open_delivery(path, format_name, source, None, limit, tmp_path), source
+
+    return reader
+
+
+@pytest.fixture
+def read(opened):
+    """The rows of bytes read as a format, by sheet in order of reading and by number."""
+
+    def reader(*given, **options):
+        reading, source = opened(*given, **options)
+        rows = []
+        for batch in reading.batches:
+            assert batch.schema == layout(source)
+            rows += batch.to_pylist()
+        sheets = list(dict.fromkeys(row["sheet"] for row in rows))
+        return sorted(rows, key=lambda row: (sheets.index(row["sheet"]), row["row_number"]))
+
+    return reader
+
+
+@pytest.fixture
+def refused(read):
+    def reason_of(*given, **options):
+        with pytest.raises(UnreadableError) as caught:
+            read(*given, **options)
+        assert caught.value.reason.english()
+        assert caught.value.reason.chinese()
+        return caught.value.reason
+
+    return reason_of
+
+
+def told(rows, *names):
+    return [tuple(row[name] for name in names) for row in rows]
+
+
+def codes(rows):
+    return [row["code"] for row in rows]
+
+
+def workbook(*fills, options=None):
+    """A workbook with a sheet for each (name, rows or a function that fills it)."""
+    out = io.BytesIO()
+    book = xlsxwriter.Workbook(out, {"in_memory": True} | (options or {}))
+    for name, fill in fills:
+        sheet = book.add_worksheet(name)
+        if callable(fill):
+            fill(sheet, book)
+            continue
+        for number, row in enumerate(fill):
+            sheet.write_row(number, 0, row)
+    book.close()
+    return out.getvalue()
+
+
+def one(*rows):
+    return workbook(("Sheet1", [HEADER, *rows]))
+
+
+# --- parts written by hand ----------------------------------------------------------------------
+
+MAIN = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
+OFFICE = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
+PACKAGE = "http://schemas.openxmlformats.org/package/2006"
+HEAD = (
+    '<row r="1"><c r="A1" t="inlineStr"><is><t>编号</t></is></c>'
+    '<c r="B1" t="inlineStr"><is><t>数量</t></is></c></row>'
+)
+
+
+def package(rows=HEAD, parts=None, before="", target="worksheets/sheet1.xml", strings=""):
+    """An .xlsx of one sheet with this XML inside its sheetData, the last parts given winning."""
+    sheet = f'<worksheet xmlns="{MAIN}">{before}<sheetData>{rows}</sheetData></worksheet>'
+    relation = f"{OFFICE}/worksheet"
+    members = {
+        "[Content_Types].xml": f'<Types xmlns="{PACKAGE}/content-types"/>',
+        "_rels/.rels": f'<Relationships xmlns="{PACKAGE}/relationships"><Relationship Id="rId1" '
+        f'Type="{OFFICE}/officeDocument" Target="xl/workbook.xml"/></Relationships>',
+        "xl/workbook.xml": f'<workbook xmlns="{MAIN}" xmlns:r="{OFFICE}"><sheets>'
+        '<sheet name="S" sheetId="1" r:id="rId7"/></sheets></workbook>',
+        "xl/_rels/workbook.xml.rels": f'<Relationships xmlns="{PACKAGE}/relationships">'
+        f'<Relationship Id="rId7" Type="{relation}" Target="{target}"/></Relationships>',
+        "xl/sharedStrings.xml": f'<sst xmlns="{MAIN}">{strings}</sst>',
+        f"xl/{target}".replace("xl//", ""): sheet,
+    } | (parts or {})
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as file:
+        for name, content in members.items():
+            file.writestr(name, content)
+    return out.getvalue()
+
+
+def record(kind, data=b""):
+    head = bytes([kind]) if kind < 128 else bytes([kind & 127 | 128, kind >> 7])
+    size = len(data)
+    sized = b""
+    while size > 127:
+        sized, size = sized + bytes([size & 127 | 128]), size >> 7
+    return head + sized + bytes([size]) + data
+
+
+def wide(text):
+    return struct.pack("<I", len(text)) + text.encode("utf-16-le")
+
+
+def xlsb(rows, hidden=(), is_1904=False, merged=(), strings=()):
+    """A minimal .xlsb ([MS-XLSB]): texts, numbers, and #errors as bytes of their code."""
+    body = record(129) + record(148, struct.pack("<4I", 0, 9, 0, 9)) + record(145)
+    for number, row in rows.items():
+        flags = 0x1000 if number in hidden else 0
+        body += record(0, struct.pack("<IIHHBI", number, 0, 300, flags, 0, 0))
+        for column, value in enumerate(row):
+            cell = struct.pack("<II", column, 0)
+            if isinstance(value, str):
+                body += record(6, cell + wide(value))
+            elif isinstance(value, bytes):
+                body += record(3, cell + value)
+            elif isinstance(value, tuple):
+                body += record(7, cell + struct.pack("<I", *value))
+            elif value is not None:
+                body += record(5, cell + struct.pack("<d", value))
+    body += record(146)
+    if merged:
+        body += record(177, struct.pack("<I", len(merged)))
+        body += b"".join(record(176, struct.pack("<4I", *one)) for one in merged) + record(178)
+    book = record(131) + record(153, struct.pack("<III", is_1904, 0, 0)) + record(143)
+    book += record(156, struct.pack("<II", 0, 1) + wide("rId1") + wide("S"))
+    book += record(144) + record(132)
+    items = b"".join(record(19, b"\0" + wide(text)) for text in strings)
+    count = struct.pack("<II", len(strings), len(strings))
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr(
+            "[Content_Types].xml", f'<Types xmlns="{PACKAGE}/content-types">'
+            '<Default Extension="rels" ContentType="application/vnd.openxmlformats-package.'
+            'relationships+xml"/><Override PartName="/xl/workbook.bin" ContentType="application/'
+            'vnd.ms-excel.sheet.binary.macroEnabled.main"/></Types>',
+        )  # fmt: skip
+        for name, kind, target in (
+            ("_rels/.rels", "officeDocument", "xl/workbook.bin"),
+            ("xl/_rels/workbook.bin.rels", "worksheet", "worksheets/sheet1.bin"),
+        ):
+            file.writestr(
+                name, f'<Relationships xmlns="{PACKAGE}/relationships"><Relationship Id="rId1" '
+                f'Type="{OFFICE}/{kind}" Target="{target}"/></Relationships>',
+            )  # fmt: skip
+        file.writestr("xl/workbook.bin", book)
+        if strings:
+            file.writestr("xl/sharedStrings.bin", record(159, count) + items + record(160))
+        file.writestr("xl/worksheets/sheet1.bin", body + record(130))
+    return out.getvalue()
+
+
+# --- sheets -------------------------------------------------------------------------------------
+
+DISTRICTS = workbook(
+    ("东区", [HEADER, ["1", 5], ["2", 6]]),
+    ("空", []),
+    ("西区", [["西区填报表"], ["数量", "编号"], [7, "3"]]),
+)
+
+
+def test_all_sheets_are_one_delivery_each_row_with_its_place(read):
+    rows = read(DISTRICTS, sheets="all")
+    assert told(rows, "sheet", "row_number", "code", "amount", "district") == [
+        ("东区", 2, "1", "5", "东区"), ("东区", 3, "2", "6", "东区"), ("西区", 3, "3", "7", "西区"),
+    ]  # fmt: skip
+
+
+def test_named_sheets_are_read_and_no_others(read, refused):
+    assert codes(read(DISTRICTS, sheets=["西区"])) == ["3"]
+    assert codes(read(DISTRICTS, sheets=["西区", "东区"])) == ["3", "1", "2"]
+    reason = refused(DISTRICTS, sheets=["东区", "南区"])
+    assert (reason.code, reason.expected) == ("missing_sheet", "南区")
+
+
+@pytest.mark.parametrize("unsound", [0, 1, 2])
+def test_a_sheet_without_the_header_rejects_all_of_them_by_name(read, unsound):
+    fills = [(f"表{n}", [HEADER, [str(n), n]]) for n in range(3)]
+    fills[unsound] = (f"表{unsound}", [["编码", "数量"], ["9", 9], ["8", 8]])
+    with pytest.raises(RejectedError) as caught:
+        read(workbook(*fills), sheets="all")
+    (reason,) = caught.value.reasons
+    assert (reason.code, reason.column, reason.place) == ("missing_column", "code", f"表{unsound}")
+    assert caught.value.rows_read == 4
+
+
+def test_rows_go_on_in_the_next_sheets_with_or_without_the_header(read):
+    data = workbook(
+        ("1", [["标题"], HEADER, ["1", 5]]), ("2", [["2", 6], ["3", 7]]), ("3", []),
+        ("4", [["数量", "编号"], [8, "4"]]),
+    )  # fmt: skip
+    rows = read(data, sheets="continued")
+    assert told(rows, "sheet", "row_number", "code", "amount") == [
+        ("1", 3, "1", "5"), ("2", 1, "2", "6"), ("2", 2, "3", "7"), ("4", 2, "4", "8"),
+    ]  # fmt: skip
+    assert codes(read(data)) == ["1"]
+
+
+def test_a_continued_sheet_with_half_a_header_is_not_guessed_at(read):
+    data = workbook(("1", [HEADER, ["1", 5]]), ("2", [["编码", "数量"], ["2", 6]]))
+    with pytest.raises(RejectedError) as caught:
+        read(data, sheets="continued")
+    assert caught.value.reasons[0].place == "2"
+
+
+def hidden_sheet(sheet, book):
+    sheet.write_row(0, 0, HEADER)
+    sheet.write_row(1, 0, ["9"])
+    sheet.hide()
+
+
+HIDING = workbook(("甲", [HEADER, ["1"]]), ("乙", hidden_sheet), ("丙", [HEADER, ["2"]]))
+
+
+def test_hidden_sheets_are_taken_or_ignored_as_the_contract_says(read, refused):
+    assert codes(read(HIDING, sheets="all")) == ["1", "9", "2"]
+    assert codes(read(HIDING, sheets="all", hidden_sheets="ignore")) == ["1", "2"]
+    assert codes(read(HIDING, sheet=2, hidden_sheets="ignore")) == ["2"]  # it counts every tab
+    for asked in ({"sheet": 1}, {"sheet": "乙"}, {"sheets": ["甲", "乙"]}):
+        reason = refused(HIDING, hidden_sheets="ignore", **asked)
+        assert (reason.code, reason.value) == ("hidden_sheet", "乙")
+
+
+def test_charts_are_no_sheets_of_rows(read, refused):
+    out = io.BytesIO()
+    book = xlsxwriter.Workbook(out, {"in_memory": True})
+    for name, code in (("甲", "1"), ("丙", "2")):
+        sheet = book.add_worksheet(name)
+        sheet.write_row(0, 0, HEADER)
+        sheet.write_row(1, 0, [code, 5])
+        if name == "甲":
+            chart = book.add_chart({"type": "line"})
+            chart.add_series({"values": "=甲!$B$2:$B$2"})
+            book.add_chartsheet("图").set_chart(chart)
+    book.close()
+    assert codes(read(out.getvalue(), sheets="all")) == ["1", "2"]
+    assert codes(read(out.getvalue(), sheet=2)) == ["2"]
+    assert refused(out.getvalue(), sheet=1).code == "missing_sheet"
+
+
+def test_a_workbook_of_a_thousand_sheets_is_refused(refused):
+    reason = refused(workbook(*((str(n), []) for n in range(1001))), sheets="all")
+    assert (reason.code, reason.value) == ("sheets", "1001")
+
+
+# --- hidden rows --------------------------------------------------------------------------------
+
+
+def filtered(sheet, book):
+    for number, row in enumerate([HEADER, ["1"], ["2"], ["3"]]):
+        sheet.write_row(number, 0, row)
+    sheet.set_row(2, options={"hidden": True})
+
+
+@pytest.mark.parametrize(
+    ("format_name", "data"),
+    [
+        ("xlsx", workbook(("S", filtered))),
+        ("xlsb", xlsb({0: HEADER, 1: ["1"], 2: ["2"], 3: ["3"]}, hidden={2})),
+    ],
+)
+def test_hidden_rows_are_taken_unless_the_contract_ignores_them(read, format_name, data):
+    noise = [row["noise"] for row in read(data, format_name)]
+    assert noise == [False, False, False]
+    noise = [row["noise"] for row in read(data, format_name, hidden_rows="ignore")]
+    assert noise == [False, True, False]
+
+
+# --- cells --------------------------------------------------------------------------------------
+
+
+def test_an_error_cell_keeps_its_row_out_whatever_the_columns_type(read):
+    def fill(sheet, book):
+        sheet.write_row(0, 0, [*HEADER, "", "备注"])
+        sheet.write_row(1, 0, ["1", 5])
+        sheet.write_formula("A3", "=B9", value="#REF!")
+        sheet.write_row("A4", ["3"])
+        sheet.write_formula("B4", "=1/0", value="#DIV/0!")
+        sheet.write_row("A5", ["4", 6])
+        sheet.write_formula("F5", "=NA()", value="#N/A")  # no column of ours
+
+    rows = read(workbook(("S", fill)))
+    assert told(rows, "fault", "fault_value", "fault_expected") == [
+        (None, None, None), ("error_cell", "#REF!", "编号"), ("error_cell", "#DIV/0!", "数量"),
+        (None, None, None),
+    ]  # fmt: skip
+    assert rows[2]["torn"].startswith('["3", "#DIV/0!"')
+    assert rows[1]["code"] is None
+
+
+def test_errors_left_of_and_below_all_values_are_found(read):
+    sheet = HEAD.replace("A1", "B1").replace(
+        '"B1" t="inlineStr"><is><t>数量', '"C1" t="inlineStr"><is><t>数量'
+    )
+    rows = (
+        '<row r="2"><c r="A2" t="e"><v>#N/A</v></c><c r="B2" t="inlineStr"><is><t>1</t></is></c>'
+        '</row><row r="4"><c r="B4" t="e"><v>#REF!</v></c></row>'
+    )
+    found = read(package(sheet + rows))
+    assert told(found, "row_number", "code", "fault") == [
+        (2, "1", None), (3, "", None), (4, None, "error_cell"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("error", ["#SPILL!", "#CALC!", "#BUSY!", "#GETTING_DATA"])
+def test_errors_of_newer_programs_are_told(read, error):
+    rows = f'<row r="2"><c r="A2" t="e"><v>{error}</v></c><c r="B2"><v>5</v></c></row>'
+    (row,) = read(package(HEAD + rows))
+    assert told([row], "fault", "fault_value") == [("error_cell", error)]
+
+
+def test_what_is_no_error_is_refused_without_repeating_it(refused):
+    rows = '<row r="2"><c r="A2" t="e"><v>13812345678</v></c></row>'
+    reason = refused(package(HEAD + rows))
+    assert (reason.code, "13812345678" in reason.english()) == ("damaged", False)
+
+
+def test_errors_of_binary_workbooks_are_told(read):
+    data = xlsb({0: HEADER, 1: ["1", b"\x07"], 2: [b"\x2a", 5.0], 3: ["3", 6.0]})
+    rows = read(data, "xlsb")
+    assert told(rows, "fault", "fault_value") == [
+        ("error_cell", "#DIV/0!"), ("error_cell", "#N/A"), (None, None),
+    ]  # fmt: skip
+    assert rows[2]["amount"] == "6"
+
+
+def test_a_sheet_of_nothing_but_errors_is_refused(refused, monkeypatch):
+    monkeypatch.setattr(cells_module, "FLAWS", 2)
+    rows = "".join(f'<row r="{n}"><c r="A{n}" t="e"><v>#N/A</v></c></row>' for n in range(2, 5))
+    assert refused(package(HEAD + rows)).code == "error_cells"
+
+
+@pytest.mark.parametrize(
+    ("cell", "fault", "amount"),
+    [
+        ("<f>1+1</f><v>2</v>", None, "2"),
+        ("<f>1+1</f>", "uncalculated", None),
+        ("<f>1+1</f><v></v>", "uncalculated", None),
+        ("<f>1+1</f><v/>", "uncalculated", None),
+        ('<f t="shared" si="0"/>', "uncalculated", None),
+        ('<f t="shared" si="0"/><v>3</v>', None, "3"),
+        ("", None, ""),
+    ],
+)
+def test_a_formula_counts_by_its_last_result(read, cell, fault, amount):
+    (row,) = read(
+        package(
+            HEAD + '<row r="2"><c r="A2" t="inlineStr"><is><t>1</t></is></c>'
+            f'<c r="B2">{cell}</c></row>'
+        )
+    )
+    assert (row["fault"], row["amount"]) == (fault, amount)
+
+
+def test_a_formula_whose_result_is_an_empty_text_is_an_empty_cell(read):
+    cell = '<c r="B2" t="str"><f>IF(A2=1,2,"")</f><v></v></c>'
+    rows = f'<row r="2"><c r="A2" t="inlineStr"><is><t>1</t></is></c>{cell}</row>'
+    (row,) = read(package(HEAD + rows))
+    assert (row["fault"], row["amount"]) == (None, "")
+
+
+@pytest.mark.parametrize("is_1904", [False, True])
+def test_dates_of_both_epochs_as_dates_numbers_and_texts(read, is_1904):
+    serial = 44447 - 1462 * is_1904
+
+    def fill(sheet, book):
+        sheet.write_row(0, 0, HEADER)
+        sheet.write_datetime("D2", datetime(2021, 9, 8), book.add_format({"num_format": "m/d/yy"}))
+        sheet.write_number("D3", serial)
+        sheet.write_string("D4", "2021年9月8日")
+        sheet.write_number("B5", serial)
+
+    rows = read(workbook(("S", fill), options={"date_1904": is_1904}))
+    days = ["2021-09-08", "44447", "2021年9月8日", ""]
+    assert [row["day"] for row in rows] == days
+    assert rows[3]["amount"] == str(serial)  # no date column: a number like others
+
+
+@pytest.mark.parametrize("is_1904", [False, True])
+def test_numbers_of_date_columns_of_binary_workbooks_count_from_their_epoch(read, is_1904):
+    data = xlsb({0: HEADER, 1: ["1", 7.0, 0.5, 44447.0 - 1462 * is_1904]}, is_1904=is_1904)
+    (row,) = read(data, "xlsb")
+    assert (row["amount"], row["share"], row["day"]) == ("7", "50.0", "44447")
+
+
+def test_shares_are_percent_and_the_display_never_counts(read):
+    def fill(sheet, book):
+        percent = book.add_format({"num_format": "0%"})
+        ten_thousands = book.add_format({"num_format": '0!.0,"万"'})
+        sheet.write_row(0, 0, HEADER)
+        for number, share in enumerate([0.97, 0.1 + 0.2, 1, 0.055, "97%", "3.5"], start=1):
+            sheet.write(number, 0, str(number))
+            sheet.write(number, 1, 265_000_000, ten_thousands)
+            sheet.write(number, 2, share, percent)
+
+    rows = read(workbook(("S", fill)))
+    assert {row["amount"] for row in rows} == {"265000000"}
+    assert [row["share"] for row in rows] == [
+        "97.00", "30.0", "100.0", "5.500", "97%", "3.5",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("cell", "code"),
+    [
+        ("34010000001310000001", "34010000001310000001"), (34010000001310000001, None),
+        (1234567890123456, None), (123456789012345, "123456789012345"), (-1e15, None),
+        ("007", "007"), (7, "7"),
+    ],
+)  # fmt: skip
+def test_a_number_that_lost_digits_is_no_text(read, cell, code):
+    def fill(sheet, book):
+        sheet.write_row(0, 0, HEADER)
+        write = sheet.write_string if isinstance(cell, str) else sheet.write_number
+        write(1, 0, cell)
+        sheet.write_number(1, 1, 2e15)  # a number column takes it as it is
+
+    (row,) = read(workbook(("S", fill)))
+    assert row["code"] == code
+    assert row["fault"] == (None if code else "lost_digits")
+    assert not row["fault_value"]  # it may be a person's number
+
+
+# --- merged cells -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("column", [0, 2])
+def test_a_header_of_two_rows_is_read_by_its_paths(read, column):
+    def fill(sheet, book):
+        sheet.merge_range(1, column, 2, column, "编号")
+        sheet.merge_range(1, column + 1, 1, column + 2, "办件量")
+        sheet.write_row(2, column + 1, ["网上", "窗口"])
+        sheet.write_row(3, column, ["1", 5, 0.5])
+        sheet.write(0, column, "标题")
+
+    (row,) = read(workbook(("S", fill)), header_rows=2)
+    assert told([row], "row_number", "code", "amount", "share") == [(4, "1", "5", "50.0")]
+
+
+def test_a_header_of_two_rows_in_a_binary_workbook(read):
+    data = xlsb(
+        {0: ["编号", "办件量"], 1: [None, "网上", "窗口"], 2: ["1", 5.0, 0.5]},
+        merged=[(0, 1, 0, 0), (0, 0, 1, 2)],
+    )
+    (row,) = read(data, "xlsb", header_rows=2)
+    assert told([row], "row_number", "code", "amount", "share") == [(3, "1", "5", "50.0")]
+
+
+def test_cells_merged_over_rows_of_data_are_not_filled_in(read):
+    def fill(sheet, book):
+        sheet.write_row(0, 0, HEADER)
+        sheet.merge_range("A2:A4", "1")
+        for number in range(1, 4):
+            sheet.write(number, 1, number)
+
+    rows = read(workbook(("S", fill)))
+    assert told(rows, "code", "amount") == [("1", "1"), ("", "2"), ("", "3")]
+
+
+# --- parts as programs write them ---------------------------------------------------------------
+
+SHEET_ROWS = (
+    '<row r="2"><c r="A2" t="inlineStr"><is><t>1</t></is></c><c r="B2"><v>5</v></c></row>'
+    '<row r="3"><c r="A3" t="inlineStr"><is><t>2</t></is></c><c r="B3"><v>6</v></c></row>'
+)
+
+
+@pytest.mark.parametrize(
+    "before", ["", '<dimension ref="A1"/>', '<dimension ref="A1:XFD1048576"/>']
+)
+def test_what_a_sheet_says_of_its_dimension_does_not_count(read, before):
+    rows = read(package(HEAD + SHEET_ROWS, before=before))
+    assert told(rows, "code", "amount") == [("1", "5"), ("2", "6")]
+
+
+def test_rows_and_cells_that_do_not_say_where_they_stand(read):
+    plain = (HEAD + SHEET_ROWS).replace(' r="', ' x="')
+    rows = read(package(plain))
+    assert told(rows, "row_number", "code", "amount") == [(2, "1", "5"), (3, "2", "6")]
+    mended = (
+        plain.replace("<v>6</v>", "<f>1/0</f>")
+        .replace("<v>5</v>", "<v>#N/A</v>")
+        .replace('<c x="B2">', '<c t="e">')
+    )
+    rows = read(package(mended), hidden_rows="ignore")
+    assert told(rows, "row_number", "fault") == [(2, "error_cell"), (3, "uncalculated")]
+
+
+@pytest.mark.parametrize(
+    "target",
+    ["worksheets/Blatt7.xml", "/xl/tabellen/x.xml", "other/deep/er.xml", "worksheets/表.xml"],
+)
+def test_the_relations_say_which_part_is_a_sheet(read, target):
+    decoy = {"xl/worksheets/sheet1.xml": "<worksheet/>"}
+    rows = HEAD + SHEET_ROWS.replace("<v>6</v>", "<v>#REF!</v>").replace('"B3"', '"B3" t="e"')
+    found = read(package(rows, decoy, target=target))
+    assert told(found, "amount", "fault") == [("5", None), (None, "error_cell")]
+
+
+STRINGS = (
+    "<si><r><rPr><b/></rPr><t>富</t></r><r><t>文本</t></r></si>"
+    "<si><t>漢字</t><rPh sb='0' eb='2'><t>カンジ</t></rPh><phoneticPr fontId='1'/></si>"
+    "<si><t xml:space='preserve'> 两边 </t></si><si><t>a_x000D_\nb</t></si>"
+    "<si><t>_x005F_x000D_</t></si><si><t/></si>"
+)
+
+
+def test_strings_shared_rich_phonetic_escaped_and_blank(read):
+    rows = "".join(f'<row r="{n + 2}"><c r="A{n + 2}" t="s"><v>{n}</v></c></row>' for n in range(6))
+    found = codes(read(package(HEAD + rows, strings=STRINGS)))
+    assert found == ["富文本", "漢字", " 两边 ", "a\r\nb", "_x000D_", ""]
+
+
+def test_numbers_with_blanks_around_them_are_numbers(read):
+    """As R's openxlsx writes them: Excel reads it."""
+    padded = SHEET_ROWS.replace("<v>5</v>", "<v> 5</v>").replace("<v>6</v>", "<v>\n6.5 </v>")
+    assert [row["amount"] for row in read(package(HEAD + padded))] == ["5", "6.5"]
+
+
+def test_prefixes_and_strict_names_are_read_like_others(read):
+    sheet = (
+        f'<x:worksheet xmlns:x="{MAIN}"><x:sheetData><x:row r="1"><x:c r="A1" t="inlineStr"><x:is>'
+        '<x:t>编号</x:t></x:is></x:c></x:row><x:row r="2" hidden="1"><x:c r="A2" t="e"><x:v>#REF!'
+        '</x:v></x:c></x:row></x:sheetData></x:worksheet>'
+    )  # fmt: skip
+    (row,) = read(package(parts={"xl/worksheets/sheet1.xml": sheet}), hidden_rows="ignore")
+    assert (row["fault"], row["noise"]) == ("error_cell", True)
+
+
+# --- hostile packages ---------------------------------------------------------------------------
+
+FAR = "</c></row><row r='9'><c r='XFD1048576'><v>1</v></c></row>"
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        '<row r="1048576"><c r="XFD1048576"><v>1</v></c></row>',
+        "<row r = '1048576'><c r = 'XFD1048576'><v>1</v></c></row>",
+        '<row r="1048576"><c><v>1</v></c></row><row><c r="XFD1"><v>1</v></c></row>',
+        f'<row {"a" * 300}="" r="1048576"><c r="XFD1048576"><v>1</v></c></row>',
+        '<row r="1"><c r="ZZZZZZZ1"><v>1</v></c></row><row r="99999999999"/>',
+        "<row/>" * 4000 + "<row>" + "<c><v>1</v></c>" * 15_000 + "</row>",
+    ],
+)
+def test_a_stray_cell_far_outside_is_refused_however_it_is_written(refused, rows):
+    started = time.perf_counter()
+    assert refused(package(HEAD + rows)).code in ("sparse", "damaged")
+    assert time.perf_counter() - started < 5
+
+
+@pytest.mark.parametrize("cell", ['<c r="AMJ1048576" s="1"/>', '<c r="AMJ1048576"></c>'])
+def test_a_format_far_outside_is_no_cell(read, cell):
+    """As LibreOffice writes sheets whose columns are formatted whole."""
+    rows = read(package(HEAD + SHEET_ROWS + f'<row r="1048576">{cell}</row>'))
+    assert codes(rows) == ["1", "2"]
+
+
+def test_the_part_that_is_read_is_the_part_that_is_scanned(refused):
+    far = '<row r="1048576"><c r="XFD1048576"><v>1</v></c></row>'
+    assert refused(package(HEAD + far, target="elsewhere/x.xml")).code == "sparse"
+    sheet = f'<worksheet xmlns="{MAIN}"><sheetData>{HEAD}{far}</sheetData></worksheet>'
+    for twin in ("xl/worksheets/SHEET1.xml", "xl/x/../worksheets/sheet1.xml", "xl\\a.xml"):
+        assert refused(package(parts={twin: sheet})).code == "damaged"
+    two = {"worksheets/sheet1.xml": sheet}  # /worksheets/sheet1.xml or /xl/worksheets/sheet1.xml
+    assert refused(package(parts=two)).code == "damaged"
+
+
+@pytest.mark.parametrize(
+    "name", ["xl/workbook.xml", "xl/_rels/workbook.xml.rels", "xl/worksheets/sheet1.xml"]
+)
+def test_entities_are_refused_in_every_part_that_is_parsed(refused, name):
+    laughs = (
+        '<!DOCTYPE x [<!ENTITY a "ha"><!ENTITY b "&a;&a;">]>'
+        f'<worksheet xmlns="{MAIN}"><sheetData>{HEAD}</sheetData>&b;</worksheet>'
+    )
+    assert refused(package(parts={name: laughs}), hidden_rows="ignore").code == "unsafe_xml"
+
+
+def test_one_long_string_in_many_cells_is_refused(refused):
+    rows = "".join(f'<row r="{n}"><c r="A{n}" t="s"><v>0</v></c></row>' for n in range(2, 5000))
+    data = package(HEAD + rows, strings=f"<si><t>{'长' * 30_000}</t></si>")
+    assert refused(data, limit=10 << 20).code == "repeated_text"
+    many = {0: HEADER} | {n: [(0,)] for n in range(1, 5000)}
+    data = xlsb(many, strings=["长" * 30_000])
+    assert refused(data, "xlsb", limit=10 << 20).code == "repeated_text"
+
+
+def test_a_tag_without_an_end_is_refused(refused):
+    assert refused(package(HEAD + "<row " + "a" * 5_000_000)).code == "damaged"
+
+
+def test_a_binary_workbook_with_a_stray_cell_or_cut_off_is_refused(refused):
+    far = xlsb({0: HEADER, 1_048_575: [None] * 100 + [1.0]})
+    assert refused(far, "xlsb").code == "sparse"
+    sound = xlsb({0: HEADER, 1: ["1", 5.0]})
+    parts = {name: zipfile.ZipFile(io.BytesIO(sound)).read(name)
+             for name in zipfile.ZipFile(io.BytesIO(sound)).namelist()}  # fmt: skip
+    for cut in range(1, len(parts["xl/worksheets/sheet1.bin"]), 7):
+        broken = parts | {"xl/worksheets/sheet1.bin": parts["xl/worksheets/sheet1.bin"][:cut]}
+        out = io.BytesIO()
+        with zipfile.ZipFile(out, "w") as file:
+            for name, content in broken.items():
+                file.writestr(name, content)
+        with pytest.raises(AssertionError):  # cells or nothing, and never another error
+            assert refused(out.getvalue(), "xlsb").code != "damaged"
+
+
+def with_part(data, name, change):
+    out = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(data)) as old, zipfile.ZipFile(out, "w") as new:
+        for one in old.namelist():
+            new.writestr(one, change(old.read(one)) if one == name else old.read(one))
+    return out.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("part", "change"),
+    [
+        # what fuzzing found: a panic in calamine, and a record shorter than it should be
+        ("xl/workbook.bin", lambda data: data.replace(wide("rId1"), wide("rId9"))),
+        ("xl/worksheets/sheet1.bin", lambda data: data + record(176, b"1234")),
+    ],
+)
+def test_a_binary_workbook_whose_parts_contradict_each_other_is_damaged(refused, part, change):
+    data = with_part(xlsb({0: HEADER, 1: ["1", 5.0]}), part, change)
+    assert refused(data, "xlsb").code == "damaged"
+
+
+# --- OpenDocument -------------------------------------------------------------------------------
+
+
+def ods(*tables, doctype=""):
+    spaces = " ".join(
+        f'xmlns:{name}="urn:oasis:names:tc:opendocument:xmlns:{name}:1.0"'
+        for name in ("office", "table", "text", "style")
+    )
+    calc = "urn:org:documentfoundation:names:experimental:calc:xmlns:calcext:1.0"
+    body = "".join(
+        f'<table:table table:name="{name}">{rows}</table:table>' for name, rows in tables
+    )
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("mimetype", "application/vnd.oasis.opendocument.spreadsheet")
+        file.writestr(
+            "content.xml", f'{doctype}<office:document-content {spaces} xmlns:calcext="{calc}">'
+            f"<office:body><office:spreadsheet>{body}</office:spreadsheet></office:body>"
+            "</office:document-content>",
+        )  # fmt: skip
+        file.writestr("META-INF/manifest.xml", "<manifest/>")
+    return out.getvalue()
+
+
+def text_cell(text, extra=""):
+    return (
+        f'<table:table-cell office:value-type="string"{extra}><text:p>{text}</text:p>'
+        "</table:table-cell>"
+    )
+
+
+def row(*cells, extra=""):
+    return f"<table:table-row{extra}>{''.join(cells)}</table:table-row>"
+
+
+ODS_HEADER = row(*(text_cell(name) for name in HEADER))
+NUMBER = (
+    '<table:table-cell office:value-type="float" office:value="5"><text:p>5</text:p>'
+    "</table:table-cell>"
+)
+ERROR = (
+    '<table:table-cell table:formula="of:=1/0" office:value-type="string" office:string-value="" '
+    'calcext:value-type="error"><text:p>#DIV/0!</text:p></table:table-cell>'
+)
+OLD_ERROR = (
+    '<table:table-cell table:formula="oooc:=1/0" office:value-type="float" office:value="0">'
+    "<text:p>Err:502</text:p></table:table-cell>"
+)
+OPEN = '<table:table-cell table:formula="of:=1+1"/>'
+
+
+def test_opendocument_rows_repeated_hidden_and_flawed(read):
+    data = ods(
+        (
+            "S",
+            ODS_HEADER
+            + row(text_cell("1"), NUMBER, extra=' table:number-rows-repeated="2"')
+            + row(text_cell("2"), ERROR)
+            + row(text_cell("3"), OLD_ERROR)
+            + row(text_cell("4"), OPEN)
+            + row(text_cell("5"), NUMBER, extra=' table:visibility="filter"')
+            + row('<table:table-cell table:number-columns-repeated="16384"/>',
+                  extra=' table:number-rows-repeated="1048568"'),
+        )
+    )  # fmt: skip
+    rows = read(data, "ods", hidden_rows="ignore")
+    assert told(rows, "row_number", "code", "amount", "fault_value", "noise") == [
+        (2, "1", "5", None, False), (3, "1", "5", None, False), (4, None, None, "#DIV/0!", False),
+        (5, None, None, "Err:502", False), (6, None, None, "", False), (7, "5", "5", None, True),
+    ]  # fmt: skip
+    assert rows[4]["fault"] == "uncalculated"
+    assert not any(one["noise"] for one in read(data, "ods"))
+
+
+def test_opendocument_headers_of_two_rows(read):
+    covered = "<table:covered-table-cell/>"
+    data = ods(
+        (
+            "S",
+            row(text_cell("编号", ' table:number-rows-spanned="2"'),
+                text_cell("办件量", ' table:number-columns-spanned="2"'), covered)
+            + row(covered, text_cell("网上"), text_cell("窗口"))
+            + row(text_cell("1"), NUMBER, text_cell("50%")),
+        )
+    )  # fmt: skip
+    (found,) = read(data, "ods", header_rows=2)
+    assert told([found], "code", "amount", "share") == [("1", "5", "50%")]
+
+
+@pytest.mark.parametrize(
+    "bomb",
+    [
+        row(NUMBER, extra=' table:number-rows-repeated="1000000000"'),
+        row(NUMBER.replace("office:value-type", 'table:number-columns-repeated="99999999" '
+                           "office:value-type")),
+        row(NUMBER, extra=' table:number-rows-repeated="60000000"'),
+        row('<table:table-cell table:number-columns-repeated="2000000000"/>', NUMBER),
+    ],
+)  # fmt: skip
+def test_opendocument_cells_repeated_without_end_are_refused(refused, bomb):
+    started = time.perf_counter()
+    assert refused(ods(("S", ODS_HEADER + bomb)), "ods").code == "sparse"
+    assert refused(ods(("S", ODS_HEADER), ("T", bomb)), "ods").code == "sparse"
+    assert time.perf_counter() - started < 5
+
+
+def test_opendocument_entities_and_passwords_are_refused(refused):
+    laughs = '<!DOCTYPE x [<!ENTITY a "ha">]>'
+    assert refused(ods(("S", ODS_HEADER), doctype=laughs), "ods").code == "unsafe_xml"
+    locked = io.BytesIO(ods(("S", ODS_HEADER)))
+    with zipfile.ZipFile(locked, "a") as file:
+        file.writestr("x", b"")
+    data = locked.getvalue()
+    with zipfile.ZipFile(io.BytesIO(data)) as old:
+        out = io.BytesIO()
+        with zipfile.ZipFile(out, "w") as new:
+            for name in old.namelist():
+                is_list = name == "META-INF/manifest.xml"
+                new.writestr(name, b"<manifest:encryption-data/>" if is_list else old.read(name))
+    assert refused(out.getvalue(), "ods").code == "encrypted"
+
+
+# --- old workbooks ------------------------------------------------------------------------------
+
+OLE = bytes.fromhex("d0cf11e0a1b11ae1")
+
+
+@pytest.mark.parametrize("data", [OLE, OLE + b"\0" * 5000, OLE + b"\xff" * 5000])
+def test_a_damaged_old_workbook_is_damaged(refused, data):
+    assert refused(data, "xls").code == "damaged"
+
+
+def test_an_old_workbook_beyond_the_limit_is_not_opened(refused):
+    reason = refused(OLE + b"\0" * 5000, "xls", limit=5000)
+    assert (reason.code, reason.value) == ("too_large", "5008")
+
+
+@pytest.mark.parametrize(
+    ("data", "kind"),
+    [
+        (b'<?xml version="1.0"?>\n<?mso-application progid="Excel.Sheet"?>\n<Workbook '
+         b'xmlns="urn:schemas-microsoft-com:office:spreadsheet"></Workbook>', "SpreadsheetML 2003"),
+        (b"MIME-Version: 1.0\nContent-Type: multipart/related\n\n<html>", "MHTML"),
+    ],
+)  # fmt: skip
+def test_other_formats_under_an_old_workbooks_name_are_named(refused, data, kind):
+    reason = refused(data, "xls")
+    assert (reason.code, reason.value) == ("other_format", kind)
+
+
+# --- pages --------------------------------------------------------------------------------------
+
+
+def page(*rows, head="", table="<table border=1>"):
+    return f"<html><head>{head}</head><body>{table}{''.join(rows)}</table></body></html>"
+
+
+def table_row(*cells, tag="td"):
+    return "<tr>" + "".join(f"<{tag}>{cell}</{tag}>" for cell in cells) + "</tr>"
+
+
+TABLE_HEADER = table_row(*HEADER, tag="th")
+
+
+def test_a_page_as_systems_write_it(read):
+    sent = page(
+        "<thead>", TABLE_HEADER, "</thead><tbody>",
+        '<TR><TD style=\'mso-number-format:"\\@"\' x:str>00123<TD>1,234<td>97%<td>2021年9月8日',
+        "<tr><td>&#65;&amp;B&nbsp;<br>C<td>5<td><td></tr>",
+        table_row("<font><b>4</b></font><script>var a='<td>x</td>'</script>", "  6\n ", "", ""),
+        head="<style>td{}</style><title>t</title>",
+    )  # fmt: skip
+    rows = read(b"\xef\xbb\xbf" + sent.encode(), "html")
+    assert told(rows, "row_number", "code", "amount", "share", "day", "sheet") == [
+        (2, "00123", "1,234", "97%", "2021年9月8日", ""), (3, "A&B\xa0\nC", "5", "", "", ""),
+        (4, "4", "6", "", "", ""),
+    ]  # fmt: skip
+
+
+def test_spans_are_merged_cells_above_and_blanks_below(read):
+    sent = page(
+        "<tr><td colspan=3>标题</td></tr>",
+        "<tr><th rowspan=2>编号<th colspan=2>办件量</tr><tr><th>网上<th>窗口</tr>",
+        "<tr><td rowspan=2>1<td>5<td>50%</tr><tr><td>6<td>60%</tr>" + table_row("2", "7", "70%"),
+    )
+    rows = read(sent.encode(), "html", header_rows=2)
+    assert told(rows, "row_number", "code", "amount", "share") == [
+        (4, "1", "5", "50%"), (5, "", "6", "60%"), (6, "2", "7", "70%"),
+    ]  # fmt: skip
+
+
+def test_tables_in_tables_are_tables_of_their_own(read, refused):
+    inner = f"<table>{TABLE_HEADER}{table_row('1', '5', '', '')}</table>"
+    sent = page(table_row(f"菜单{inner}更多"), table_row("页脚"), "<table></table>").encode()
+    assert codes(read(sent, "html", table=1)) == ["1"]
+    with pytest.raises(RejectedError):
+        read(sent, "html", table=0)
+    reason = refused(sent, "html", table=2)
+    assert (reason.code, reason.value, reason.expected) == ("missing_table", "2", "3")
+
+
+@pytest.mark.parametrize("declared", ["utf-8", "gb18030", "utf-16"])
+@pytest.mark.parametrize("meta", ["utf-8", "gb2312", None])
+def test_the_declared_encoding_counts_and_another_named_is_told(opened, declared, meta):
+    head = f'<meta http-equiv="Content-Type" content="text/html; charset={meta}">' if meta else ""
+    sent = page(TABLE_HEADER, table_row("一", "5", "", ""), head=head).encode(declared)
+    reading, _ = opened(sent, "html", encoding=declared)
+    assert [code for batch in reading.batches for code in batch["code"].to_pylist()] == ["一"]
+    same = {"utf-8": "utf-8", "gb2312": "gb18030"}.get(meta, declared) == declared
+    assert [one.code for one in reading.warnings] == ([] if same else ["charset"])
+
+
+@pytest.mark.parametrize(("sent", "declared"), [("utf-8", "gb18030"), ("gb18030", "utf-8")])
+def test_a_page_of_another_encoding_is_told_by_what_it_says(refused, sent, declared):
+    data = page(TABLE_HEADER, head=f"<meta charset={sent}>").encode(sent)
+    reason = refused(data, "html", encoding=declared)
+    assert (reason.code, reason.expected) == ("encoding", declared)
+    assert f"it reads as {sent}" in reason.value
+
+
+def test_errors_on_pages_are_errors(read):
+    rows = read(page(TABLE_HEADER, table_row("1", "#DIV/0!", "", "")).encode(), "html")
+    assert told(rows, "fault", "fault_value") == [("error_cell", "#DIV/0!")]
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        (f"<tr>{'<td colspan=20000>x' * 200_000}", "sparse"), ("<tr><td colspan=1000000000>x",
+                                                                "sparse"),
+        ("<tr><td rowspan=1000000000>x", "sparse"), (f"<tr><td>{'x' * 2_000_000}", "cell_size"),
+        (f"<tr><td a='{'x' * 3_000_000}'>", "cell_size"), (f"<!--{'x' * 3_000_000}", "cell_size"),
+        ("<table><tr><td>" * 200, "deep"), (f"<tr><td>{'&#' * 1_500_000}", "cell_size"),
+        (f"<tr><td>{'<' * 3_000_000}", "cell_size"), (f"<tr><td>{'<!' * 1_500_000}", None),
+        (f"<tr><td>{'<a ' * 1_000_000}", "cell_size"),
+    ],
+)  # fmt: skip
+def test_pages_made_to_hurt_are_refused_in_time(read, text, code):
+    started = time.perf_counter()
+    with pytest.raises((UnreadableError, RejectedError)) as caught:
+        read(page(TABLE_HEADER.replace("编号", "编码"), text).encode(), "html")
+    assert time.perf_counter() - started < 20
+    if code is not None:
+        assert caught.value.reason.code == code
