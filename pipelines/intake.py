@@ -22,7 +22,7 @@ from pipelines.contracts.delivery import Delivery, Judgement, StagedChunk
 from pipelines.errors import IncompatibleTableError, StorageError, UsageError
 from pipelines.settings import Settings
 from pipelines.steps import Progress, silent, step
-from pipelines.warehouse import ledger, load
+from pipelines.warehouse import ledger, load, returns
 from pipelines.warehouse.connection import open_warehouse
 
 if TYPE_CHECKING:
@@ -94,8 +94,10 @@ def discover(
         if received:
             os.sync()  # landing is cleared on the archive's word
         errors += [str(storage.explained(settings, "archive", error)) for error in unkept[:1]]
-        received.sort(key=lambda one: one.order)
         with open_warehouse(settings, f"run {run_id}, discover") as connection:
+            received.sort(key=lambda one: one.order)
+            received, strays = returns.resolve(connection, received)
+            problems += [landing.stray_return(one.path, settings.landing) for one in strays]
             done = ledger.recorded(connection, received)
             # two names of one receipt are one receipt
             news = {one.receipt: one for one in received if one.receipt not in done}

@@ -28,7 +28,7 @@ from pipelines.tracking.alerts import (
     target_alerts,
 )
 from pipelines.tracking.pace import Pace, Status
-from pipelines.warehouse import ledger
+from pipelines.warehouse import ledger, returns
 from pipelines.warehouse import pace as pace_store
 from pipelines.warehouse import publish as publishing
 from pipelines.warehouse.connection import open_warehouse
@@ -177,7 +177,11 @@ def raise_alerts(settings: Settings, catalog: Catalog, as_of: date, run_id: str)
             refused = pace_store.refused_deliveries(connection, as_of)
             paces = pace_store.pace_of_run(connection, run_id)
             overdue = pace_store.overdue_feeds(connection, catalog, as_of)
-        problems = landing.look(settings.landing, catalog).problems
+            seen = landing.look(settings.landing, catalog)
+            strays = returns.strays(connection, [one.path for one in seen.landed])
+        problems = [
+            *seen.problems, *(landing.stray_return(path, settings.landing) for path in strays)
+        ]  # fmt: skip
         alerts = [
             *target_alerts(paces, catalog.targets, catalog.metrics, catalog.departments),
             *delivery_alerts(refused, catalog.departments, catalog.sources),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pipelines import intake, steps
@@ -11,7 +12,7 @@ from pipelines.contracts.catalog import Catalog
 from pipelines.contracts.delivery import Judgement, StagedChunk, Verdict
 from pipelines.errors import UsageError, WorseError
 from pipelines.settings import Settings
-from pipelines.warehouse import ledger, load, purges
+from pipelines.warehouse import ledger, load, purges, returns
 from pipelines.warehouse.connection import open_warehouse
 
 if TYPE_CHECKING:
@@ -51,10 +52,13 @@ def rebuild(
                         if row.delivery_id not in purged
                     }
                     if receipts.keys() <= known:  # nothing came while this was staged
-                        if not force:
-                            _refuse_losses(ledger.in_force(connection, name), staged)
-                        gone = ledger.withdrawals(connection, name)
-                        judgements = load.reload(connection, staged, source, metrics, run_id, gone)
+                        in_force = {} if force else ledger.in_force(connection, name)
+                        _refuse_losses(in_force, (j for chunk in staged for j in chunk.judgements))
+                        judgements = load.reload(
+                            connection, staged, source, metrics, run_id,
+                            ledger.withdrawals(connection, name),
+                            partial(_refuse_held, in_force),
+                        )  # fmt: skip
                         intake.apply_configuration(connection, catalog)
                         told.deliveries = len(judgements)
                         return judgements
@@ -66,21 +70,28 @@ def rebuild(
 
 
 def _purged(settings: Settings, connection: sa.Connection, name: str) -> dict[str, sa.Row[Any]]:
-    """A source's deliveries whose bytes were purged and have not been received again since."""
+    """A source's deliveries whose bytes were purged and have not been received again since.
+
+    A return goes with what it is laid upon.
+    """
     from pipelines.ingest import archive
 
-    return {
+    gone = {
         row.delivery_id: row
         for row in purges.purged(connection, name)
         if archive.find(settings.archive, row.sha256) is None
     }
+    for delivery_id, upon in returns.foundations(connection, name) if gone else ():
+        if upon in gone:
+            gone.setdefault(delivery_id, gone[upon])
+    return gone
 
 
 def _refuse_without_bytes(provided: Mapping[str, int], purged: Mapping[str, sa.Row[Any]]) -> None:
     """Rows whose raw bytes are gone cannot be built again: they are not thrown away unasked."""
     lost = [row for name, row in purged.items() if name in provided]
     if lost:
-        rows = sum(provided[row.delivery_id] for row in lost)
+        rows = sum(provided[name] for name in purged if name in provided)
         raise WorseError(
             f"{len(lost)} deliveries with {rows} rows that are in force cannot be built again: "
             f"their bytes were purged, such as those of {lost[0].delivery_id} on "
@@ -109,12 +120,11 @@ def _stage_anew(
         done += len(chunk)
 
 
-def _refuse_losses(in_force: Mapping[str, int], staged: Iterable[StagedChunk]) -> None:
+def _refuse_losses(in_force: Mapping[str, int], judgements: Iterable[Judgement]) -> None:
     """Worse never displaces better: not even when a contract was changed for the worse."""
     lost = [
         judgement
-        for chunk in staged
-        for judgement in chunk.judgements
+        for judgement in judgements
         if judgement.delivery.delivery_id in in_force and not judgement.verdict.loads
     ]
     if lost:
@@ -125,6 +135,12 @@ def _refuse_losses(in_force: Mapping[str, int], staged: Iterable[StagedChunk]) -
             f"{len(lost)} deliveries with {rows} rows that are in force would no longer be taken, "
             f"such as {first.delivery}: {why}; correct the contract, or say --force"
         )
+
+
+def _refuse_held(in_force: Mapping[str, int], final: Iterable[Judgement]) -> None:
+    """As above, of what only history finds: deliveries whose last judgement holds them."""
+    latest = {judgement.delivery.delivery_id: judgement for judgement in final}
+    _refuse_losses(in_force, (one for one in latest.values() if one.verdict is Verdict.HELD))
 
 
 def accept(settings: Settings, catalog: Catalog, prefix: str, reason: str) -> Judgement:

@@ -29,7 +29,10 @@ class Settings(BaseSettings):
     lock_seconds: float = Field(600, ge=0, description="how long a writer waits for another")
     chunk_deliveries: int = Field(500, ge=1, description="deliveries staged and judged together")
     chunk_bytes: int = Field(64 << 20, ge=1, description="bytes staged and judged together")
-    max_uncompressed_bytes: int = Field(2 << 30, ge=1, description="limit of one opened workbook")
+    max_uncompressed_bytes: int = Field(2 << 30, ge=1, description="limit of one unpacked file")
+    max_archive_ratio: int = Field(
+        200, ge=1, description="how many times its size an archive above 10 MB may unpack to"
+    )
     settle_seconds: float = Field(
         60, ge=0, description="how long a file must have been still before a DAG takes it"
     )
@@ -74,6 +77,11 @@ class Settings(BaseSettings):
     def published(self) -> Path:
         """Folder of the read-only generations; readers open `citybrain.duckdb` in it."""
         return self.data_dir / "published"
+
+    @cached_property
+    def feedback(self) -> Path:
+        """Workbooks for departments to mend; a folder a department. They hold personal data."""
+        return self.data_dir / "feedback"
 
     @cached_property
     def operations_url(self) -> str:

@@ -16,6 +16,7 @@ from pipelines.contracts.models import (
     Source,
     Suite,
     Target,
+    Totals,
 )
 from pipelines.errors import Problem
 
@@ -32,10 +33,11 @@ RESERVED_COLUMNS = frozenset(
         "sheet",
         "row_number",
         "first",
-        "blank",
+        "noise",
         "fault",
         "fault_value",
         "fault_expected",
+        "torn",
         "content",
     }
 )
@@ -44,7 +46,8 @@ RESERVED_TABLES = frozenset(
         "configuration", "decision", "delivery", "delivery_partition", "metric_daily", "pace",
         "quarantine", "run", "alembic_version", "department", "departments", "generation",
         "candidate", "given", "incoming", "replaced", "clash", "judged", "touched", "computed",
-        "known", "outdated", "paces",
+        "known", "outdated", "paces", "profile", "looked", "near_day", "stated", "observed",
+        "neighbour", "total_entry", "total_break",
     }
 )  # fmt: skip
 
@@ -117,6 +120,12 @@ def _check_source(source: Source, catalog: Catalog, file: str) -> Iterator[Probl
     for header, count in headers.items():
         if not header:
             yield Problem(file, "columns", "a header is blank", "write what the file has")
+        elif header.count("|") >= source.header_rows:
+            rows = header.count("|") + 1
+            yield Problem(
+                file, "columns", f"header {header} takes {rows} rows, and a header has "
+                f"{source.header_rows}", f"say `header_rows: {rows}`",
+            )  # fmt: skip
         elif count > 1:
             yield Problem(
                 file, "columns", f"header {header} stands for {count} columns", "keep one"
@@ -137,6 +146,11 @@ def _check_source(source: Source, catalog: Catalog, file: str) -> Iterator[Probl
                 "use a key that is not personal",
             )  # fmt: skip
     yield from _check_partition(source, file)
+    yield from _check_totals(source, file)
+    yield from _check_drift(source, file)
+    for column in source.columns:
+        yield from _check_references(column, source, file)
+        yield from _check_code(column, file)
     for key, pattern in _patterns(source):
         yield from _check_regex(pattern, file, key)
     for pattern in source.file_patterns:
@@ -154,7 +168,7 @@ def _check_source(source: Source, catalog: Catalog, file: str) -> Iterator[Probl
             )  # fmt: skip
     if not source.formats.declared:
         yield Problem(
-            file, "formats", "no format is declared", "declare csv, xlsx, jsonl or parquet"
+            file, "formats", "no format is declared", "declare csv, xlsx, json or another"
         )
     owing = catalog.due_departments(source)
     coded = source.formats.csv.departments if source.formats.csv else {}
@@ -187,6 +201,124 @@ def _check_partition(source: Source, file: str) -> Iterator[Problem]:
             yield Problem(
                 file, f"partition.{role}", f"{name} must be a plain {column_type} column",
                 "correct the column",
+            )  # fmt: skip
+
+
+def _check_references(column: Column, source: Source, file: str) -> Iterator[Problem]:
+    """A column says the unit of a number, or takes its qualifier."""
+    if column.unit_from is not None:
+        key = f"columns.{column.name}.unit_from"
+        if not column.unit:
+            yield Problem(
+                file, key, f"{column.name} has no `unit` to hold it against", "say its `unit`"
+            )
+        if column.unit_from not in source.column_names:
+            yield Problem(file, key, f"{column.unit_from} is no column", "declare it")
+        else:
+            unit = source.column(column.unit_from)
+            if unit.type is not ColumnType.TEXT or unit.pii or unit.qualifier_of:
+                yield Problem(
+                    file, key, f"{unit.name} must be a text column that is not personal",
+                    "correct the column",
+                )  # fmt: skip
+    if column.qualifier_of is not None:
+        key = f"columns.{column.name}.qualifier_of"
+        if column.qualifier_of not in source.column_names:
+            yield Problem(file, key, f"{column.qualifier_of} is no column", "declare it")
+        elif source.column(column.qualifier_of).type not in NUMBERS:
+            yield Problem(file, key, f"{column.qualifier_of} is no number", "name a number column")
+        for other in ("pattern", "values", "pii", "code", "nulls"):
+            if getattr(column, other):
+                yield Problem(
+                    file, key, f"`{other}` is for what a file holds, and this is found in "
+                    f"{column.qualifier_of}", "remove it",
+                )  # fmt: skip
+
+
+def _check_code(column: Column, file: str) -> Iterator[Problem]:
+    key = f"columns.{column.name}.code"
+    if column.code is None:
+        return
+    if column.pattern is not None or column.values is not None:
+        yield Problem(
+            file, key, f"{column.code} says what the cells look like already",
+            "remove `pattern` and `values`",
+        )  # fmt: skip
+    if column.code == "id_number" and column.pii != "id_number":
+        yield Problem(file, key, "an identity number is personal", "say `pii: id_number`")
+
+
+def _check_totals(source: Source, file: str) -> Iterator[Problem]:
+    """Totals are of numbers, and one row of a department and day says each."""
+    names = source.column_names
+    for position, totals in enumerate(source.totals):
+        key = f"totals[{position}]"
+        figures = {
+            role: getattr(totals, role) for role in ("cumulative", "increment", "correction")
+        }
+        for role, name in figures.items():
+            if name is None:
+                continue
+            if name not in names:
+                yield Problem(
+                    file, f"{key}.{role}", f"{name} is no column", f"use one of {', '.join(names)}"
+                )
+            elif source.column(name).type not in NUMBERS:
+                yield Problem(file, f"{key}.{role}", f"{name} is no number", "name a number column")
+        for name, count in Counter(filter(None, figures.values())).items():
+            if count > 1:
+                yield Problem(file, key, f"{name} is there {count} times", "name another column")
+        if not source.key:
+            yield Problem(
+                file, key, "without a key, several rows may say one total", "name the source's key"
+            )
+        yield from _check_by(source, totals, file, f"{key}.by")
+
+
+def _check_by(source: Source, totals: Totals, file: str, key: str) -> Iterator[Problem]:
+    partition = (source.partition.department, source.partition.business_date)
+    for name in totals.by:
+        if name not in source.column_names:
+            yield Problem(
+                file, key, f"{name} is no column", f"use one of {', '.join(source.column_names)}"
+            )
+        elif source.column(name).pii:
+            yield Problem(
+                file, key, f"{name} is masked, and messages name it",
+                "use a column that is not personal",
+            )  # fmt: skip
+        elif not source.column(name).required:
+            yield Problem(file, key, f"{name} is not required", "say `required: true`")
+        elif name == source.partition.business_date:
+            yield Problem(file, key, f"{name} is another every day", "leave it out")
+    missing = [name for name in source.key if name not in (*source.by_of(totals), *partition)]
+    if missing:
+        yield Problem(
+            file, key, f"several rows of a day may say one total: {', '.join(missing)} of the key "
+            "is left out", "name the whole key",
+        )  # fmt: skip
+
+
+def _check_drift(source: Source, file: str) -> Iterator[Problem]:
+    if source.drift is None:
+        return
+    if source.drift.minimum > source.drift.history:
+        yield Problem(
+            file, "drift.minimum", f"{source.drift.minimum} is more than `history`, "
+            f"{source.drift.history}: nothing would ever be told", "lower it",
+        )  # fmt: skip
+    for name in source.drift.categories:
+        if name not in source.column_names:
+            yield Problem(
+                file, "drift.categories", f"{name} is no column",
+                f"use one of {', '.join(source.column_names)}",
+            )  # fmt: skip
+        elif source.column(name).type is not ColumnType.TEXT:
+            yield Problem(file, "drift.categories", f"{name} is no text", "name a text column")
+        elif source.column(name).pii:
+            yield Problem(
+                file, "drift.categories", f"{name} is personal, and its values would be kept",
+                "use a column that is not personal",
             )  # fmt: skip
 
 

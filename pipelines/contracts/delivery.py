@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from datetime import date, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict
 
 from pipelines.contracts.reasons import Reason
+from pipelines.contracts.returns import FORMAT, scope
 from pipelines.errors import AccountingError
 
 
@@ -37,12 +39,31 @@ def slot_day(business_date: date | None) -> str:
     return business_date.isoformat() if business_date else "bulk"
 
 
+def delivery_id(slot: tuple[str, str, str, str], format_name: str, sha256: str) -> str:
+    """Identifies these bytes in this place."""
+    identity = "|".join((*slot, format_name, sha256))
+    return hashlib.sha256(identity.encode()).hexdigest()[:16]
+
+
+class Origin(_Record):
+    """A delivery that another one corrects: what identifies it, its bytes, how to read them.
+
+    `scope` is whose rows it may replace when it is itself a return: a department, or `all`.
+    """
+
+    delivery_id: str
+    sha256: str
+    format: str
+    scope: str = ""
+
+
 class Delivery(_Record):
     """One file. `department` and `business_date` are None when its own columns say them.
 
     `delivery_id` identifies these bytes in this place; `received_at` (UTC) tells their receipts
     apart, so that a run that was killed between loading and clearing the landing folder recognises
-    what it has done. `defect`: our own code failed on it, and it is not read again.
+    what it has done. `defect`: our own code failed on it, and it is not read again. `corrects`: what
+    a returned feedback workbook is laid upon, from the whole file to the last return.
     """
 
     delivery_id: str
@@ -58,11 +79,20 @@ class Delivery(_Record):
     contract_hash: str
     defect: Reason | None = None
     overruled: str | None = None
+    corrects: tuple[Origin, ...] = ()
 
     @property
     def slot(self) -> tuple[str, str, str, str]:
         """The place it fills: source, department, business date, part."""
         return self.source, self.department or "all", slot_day(self.business_date), self.part
+
+    @property
+    def origin(self) -> Origin:
+        """It, as what a return is laid upon."""
+        whose = scope(self.path.name) if self.format == FORMAT else ""
+        return Origin(
+            delivery_id=self.delivery_id, sha256=self.sha256, format=self.format, scope=whose
+        )
 
     @property
     def receipt(self) -> tuple[str, datetime]:
@@ -107,6 +137,22 @@ class PartitionRows(_Record):
     rows: int
 
 
+class Profile(_Record):
+    """What a delivery looked like, to be held against its department's past.
+
+    `rows` are its data rows, good and quarantined; `nulls` counts the empty cells of its
+    `good_rows` by column. `columns` are the contract's that its header has, `extra_columns` the
+    others; `categories` the values of the drift's columns, without those of too many values.
+    """
+
+    rows: int
+    good_rows: int
+    columns: tuple[str, ...]
+    extra_columns: tuple[str, ...]
+    nulls: dict[str, int]
+    categories: dict[str, tuple[str, ...]]
+
+
 class Judgement(_Record):
     """Staging's word on a delivery. `accounting` is None exactly when it was unreadable."""
 
@@ -117,6 +163,7 @@ class Judgement(_Record):
     reasons: tuple[Reason, ...] = ()
     warnings: tuple[Reason, ...] = ()
     seconds: float = 0.0
+    profile: Profile | None = None
 
 
 class StagedChunk(_Record):

@@ -98,8 +98,8 @@ class Column(Declared):
 
     @model_validator(mode="after")
     def _keys_fit_the_type(self) -> Self:
-        if self.name.endswith(("__refused", "__text")):
-            raise ValueError("a name may not end with __refused or __text")
+        if self.name.endswith(("__refused", "__text", "__cause")):
+            raise ValueError("a name may not end with __refused, __text or __cause")
         if self.values is not None and "" in self.values.values():
             raise ValueError("`values` may not store an empty text: it would pass for a total")
         numeric = self.type in (ColumnType.INTEGER, ColumnType.DECIMAL)
@@ -222,7 +222,10 @@ class HtmlFormat(Declared):
 
 
 class JsonFormat(Declared):
-    """Where the array of records is: keys from the outermost on, dotted; empty for the top."""
+    """Where the array of records is: keys from the outermost on, dotted; empty for the top.
+
+    Headers are a record's keys, `contact/phone` for those of an object inside it (so in jsonl).
+    """
 
     records: str = ""
 
@@ -347,6 +350,11 @@ class Source(Declared):
     def column(self, name: str) -> Column:
         """The column called `name`; KeyError when there is none."""
         return next(column for column in self.columns if column.name == name)
+
+    def by_of(self, totals: Totals) -> tuple[str, ...]:
+        """The columns that tell the totals of one department and day apart."""
+        partition = (self.partition.department, self.partition.business_date)
+        return totals.by or tuple(name for name in self.key if name not in partition)
 
     @property
     def titles(self) -> dict[str, str]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,20 +13,24 @@ import pyarrow as pa
 import sqlalchemy as sa
 
 from pipelines import logs
-from pipelines.contracts.delivery import Delivery, PartitionRows, StagedChunk
-from pipelines.contracts.models import Department, Source, Suite
+from pipelines.contracts.delivery import Delivery, PartitionRows, Profile, StagedChunk
+from pipelines.contracts.models import Department, Drift, Source, Suite
 from pipelines.contracts.reasons import Reason
 from pipelines.engine import quoted, sql
-from pipelines.errors import RejectedError, UnreadableError, UsageError
-from pipelines.ingest.archive import archived, find, raw_bytes
+from pipelines.errors import RejectedError, UnreadableError
 from pipelines.ingest.checks import ChecksFailedError, Judge, Rule, rules, within
 from pipelines.ingest.normalise import REFUSED, ignored, typed_rows
-from pipelines.ingest.readers import open_delivery
+from pipelines.ingest.opening import brought, open_brought
+from pipelines.ingest.owners import department_names, owners
 from pipelines.ingest.readers.layout import layout
+from pipelines.ingest.returned import Bench, Chain
 from pipelines.ingest.verdicts import Outcome
 from pipelines.settings import Settings
 
 FLUSH_ROWS = 200_000  # raw rows held in memory before they are typed into the file
+FLUSH_BYTES = 256 << 20  # or fewer, when they are long
+CATEGORY_VALUES = 200  # a column of more values is no category
+CATEGORY_TEXT = 100  # of a value, as much as is kept
 DEFECT = "defect"  # the reason of a delivery that our own code fails on
 RUST_PANIC = "PanicException"  # how a panic in calamine arrives: an exception that is no Exception
 Progress = Callable[[Delivery], None]
@@ -66,20 +70,22 @@ class Chunk:
         """Fill `staged` and `faulted` with every delivery's rows, in bounded memory."""
         self._create(outcomes)
         pending: list[pa.Table] = []
-        waiting = 0
+        waiting = held = 0
         for number, outcome in enumerate(outcomes):
             started = time.perf_counter()
             for table in self._tables(number, outcome):
                 pending.append(table)
                 waiting += table.num_rows
-                if waiting >= FLUSH_ROWS:
+                held += table.nbytes
+                if waiting >= FLUSH_ROWS or held >= FLUSH_BYTES:
                     self._flush(pending, outcomes)
-                    pending, waiting = [], 0
+                    pending, waiting, held = [], 0, 0
             outcome.seconds = time.perf_counter() - started
             progress(outcome.delivery)
         self._flush(pending, outcomes)
         for number, outcome in enumerate(outcomes):
-            if outcome.unreadable is not None:  # found out after some of its rows were staged
+            if outcome.unreadable is not None or outcome.unsplit:  # after some rows were staged
+                outcome.ignored = 0
                 for table in ("staged", "faulted"):
                     self._run(f"DELETE FROM {table} WHERE _delivery = {number}")
 
@@ -96,7 +102,7 @@ class Chunk:
             }
         )
         self._keep("landed", landed)
-        self._keep("department_name", _department_names(self.departments))
+        self._keep("department_name", department_names(self.departments))
         self.duckdb.register("raw", self._raw_schema().empty_table())
         self._run(f"CREATE TABLE staged AS {typed_rows(self.source)}")
         self._run(sql("staging/tables.sql"))
@@ -121,24 +127,18 @@ class Chunk:
             if department is None or not department.valid_on(delivery.business_date):
                 label = department.label if department else delivery.department
                 outcome.warnings.append(Reason(code="outside_validity", value=label))
-        archive = self.settings.archive
-        if find(archive, delivery.sha256) is None:  # what the department sent is our loss
-            file = archived(archive, delivery.sha256)
-            raise UsageError(f"{delivery}: the archive has lost {file.name}; restore it, {file}")
-        with raw_bytes(archive, delivery.sha256, self.folder) as file:
-            yield from self._batches(number, outcome, file)
+        with brought(delivery, self.settings, self.folder) as (chain, bench):
+            yield from self._batches(number, outcome, chain, bench)
 
-    def _batches(self, number: int, outcome: Outcome, file: Path) -> Iterator[pa.Table]:
+    def _batches(
+        self, number: int, outcome: Outcome, chain: Chain, bench: Bench
+    ) -> Iterator[pa.Table]:
         delivery = outcome.delivery
         try:
-            reading = open_delivery(
-                file,
-                delivery.format,
-                self.source,
-                delivery.department,
-                self.settings.max_uncompressed_bytes,
-            )
-            outcome.warnings.extend(reading.header.warnings)
+            reading = open_brought(chain, bench, self.source, partial(owners, self.duckdb))
+            outcome.warnings.extend([*reading.warnings, *reading.header.warnings])
+            outcome.columns = tuple(sorted(reading.header.positions))
+            outcome.extra_columns = tuple(sorted(reading.header.extra))
             for batch in reading.batches:
                 outcome.rows_read += batch.num_rows
                 yield self._numbered(number, batch)
@@ -339,6 +339,38 @@ class Chunk:
             )
             kept = outcomes[number].row_reasons if critical else outcomes[number].warnings
             kept.append(reason)
+        if self.source.drift is not None:
+            self._profile(outcomes, self.source.drift)
+
+    def _profile(self, outcomes: Sequence[Outcome], drift: Drift) -> None:
+        """Note what each delivery looks like, in one pass over the good rows."""
+        names, categories = self.source.column_names, drift.categories
+        query = sql(
+            "staging/profiles.sql",
+            nulls=", ".join(f"count(*) - count(staged.{quoted(name)})" for name in names),
+            values=", ".join(
+                f"list(DISTINCT left(staged.{quoted(name)}, {CATEGORY_TEXT})) "
+                f"FILTER (staged.{quoted(name)} IS NOT NULL)"
+                for name in categories
+            ),
+        )
+        told = {number: (nulls, values) for number, nulls, values in self._all(query)}
+        nothing: tuple[list[int], list[list[str] | None]] = ([0] * len(names), [])
+        for number, outcome in enumerate(outcomes):
+            nulls, values = told.get(number, nothing)
+            found = dict(zip(categories, values or [], strict=False))
+            outcome.profile = Profile(
+                rows=outcome.good + outcome.quarantined,
+                good_rows=outcome.good,
+                columns=outcome.columns,
+                extra_columns=outcome.extra_columns[:CATEGORY_VALUES],
+                nulls=dict(zip(names, nulls, strict=True)),
+                categories={
+                    name: tuple(sorted(some or ()))
+                    for name, some in found.items()
+                    if len(some or ()) <= CATEGORY_VALUES
+                },
+            )
 
     def write(self, chunk: StagedChunk) -> None:
         """Write the rows beside the judgements."""
@@ -389,24 +421,3 @@ def _lineage_rules(source: Source) -> list[Rule]:
         Reason(code="key_conflict", expected=", ".join(source.key)),
     ]
     return [Rule({}, reason, critical=True, column=reason.column) for reason in reasons]
-
-
-def _department_names(departments: Mapping[str, Department]) -> pa.Table:
-    """Every way a row may name a department: (name, code, own); predecessors' names are not own."""
-    names: dict[str, dict[str, bool]] = defaultdict(dict)
-    for department in departments.values():
-        code: str | None = department.code
-        own = True
-        while code is not None:
-            for name in {department.code, department.name, department.short_name} - {""}:
-                names[name].setdefault(code, own)
-            code, own = departments[code].successor, False
-    rows = [(name, code, own) for name, codes in names.items() for code, own in codes.items()]
-    columns = list(zip(*rows, strict=True)) or [(), (), ()]
-    return pa.table(
-        {
-            "name": pa.array(columns[0], pa.string()),
-            "code": pa.array(columns[1], pa.string()),
-            "own": pa.array(columns[2], pa.bool_()),
-        }
-    )

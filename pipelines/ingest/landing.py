@@ -20,7 +20,8 @@ from typing import NamedTuple
 
 from pipelines.contracts.catalog import Catalog
 from pipelines.contracts.models import Source
-from pipelines.ingest.readers import EXTENSIONS, format_of
+from pipelines.contracts.returns import FORMAT, Named, named
+from pipelines.ingest.readers import SENDABLE, format_of, suffix_of
 
 BULK = "bulk"  # stands where the business date would: the file's own column says it
 ALL = "all"  # stands where the department would
@@ -146,16 +147,19 @@ def _identify(
     path: Path, status: os.stat_result, landing: Path, catalog: Catalog
 ) -> Landed | LandingProblem:
     shown = printable(path, landing)
-    suffix = Path(shown).suffix
     if not stat.S_ISREG(status.st_mode):
         return LandingProblem(
             shown, "not a regular file", "send the file itself", "不是普通文件，请直接报送文件"
         )
+    told = named(path.name)
+    if told is not None:
+        return _identify_return(path, shown, catalog, told)
     kind = format_of(path)
     if kind is None:
+        suffix = Path(shown).suffix
         return LandingProblem(
             shown, f"no format is called {suffix or 'nothing'}",
-            f"send one of {', '.join(EXTENSIONS)}", f"不支持的文件类型“{suffix}”",
+            f"send one of {SENDABLE}", f"不支持的文件类型“{suffix}”",
         )  # fmt: skip
     matched = _match_patterns(shown, catalog)
     if matched is not None:
@@ -168,9 +172,30 @@ def _identify(
                 "move it there, or use `citybrain submit`", "文件未按“业务日期/单位/数据源”存放",
             )  # fmt: skip
         day, department, name = steps
-        source, dot, part = name[: -len(suffix)].partition(".")
+        source, dot, part = name[: -len(suffix_of(name))].partition(".")
         part = part or dot  # `records..csv` has a part, and a bad one
     return _resolve(path, shown, catalog, source, day, department, part, kind)
+
+
+def _identify_return(
+    path: Path, shown: str, catalog: Catalog, told: Named
+) -> Landed | LandingProblem:
+    """A feedback workbook that came back, wherever it lies: its name says all."""
+    if told.suffix.lower() != ".xlsx":
+        return LandingProblem(
+            shown, f"a feedback workbook that comes back is .xlsx, and this is {told.suffix}",
+            "save it as .xlsx under its own name", "回传的反馈文件须另存为 .xlsx 格式",
+        )  # fmt: skip
+    return _resolve(path, shown, catalog, told.source, told.day, told.department, told.part, FORMAT)
+
+
+def stray_return(path: Path, landing: Path) -> LandingProblem:
+    """A feedback workbook of a delivery that was never received, or that is another's."""
+    return LandingProblem(
+        printable(path, landing), "it mends no delivery that the ledger knows by this name",
+        "give it the name back that `citybrain feedback` gave it, or send the whole file",
+        "反馈文件名与台账不符，请恢复原文件名后回传，或重新报送完整文件",
+    )  # fmt: skip
 
 
 def _escaped(character: re.Match[str]) -> str:

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from pipelines.contracts.catalog import Catalog
-from pipelines.contracts.delivery import Delivery, slot_day
+from pipelines.contracts.delivery import Delivery, delivery_id, slot_day
 from pipelines.errors import UsageError
 from pipelines.ingest.archive import archived, compressed
 from pipelines.ingest.landing import ALL, DONE, Landed, is_settled, marker_of
@@ -49,12 +49,9 @@ def receive(
         after = landed.path.stat()
     if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
         raise UsageError(f"{landed.path} is still being written; it is taken by the next run")
-    day = slot_day(landed.business_date)
-    identity = "|".join(
-        (landed.source, landed.department or ALL, day, landed.part, landed.format, sha256)
-    )
+    slot = (landed.source, landed.department or ALL, slot_day(landed.business_date), landed.part)
     return Delivery(
-        delivery_id=hashlib.sha256(identity.encode()).hexdigest()[:16],
+        delivery_id=delivery_id(slot, landed.format, sha256),
         source=landed.source,
         department=landed.department,
         business_date=landed.business_date,

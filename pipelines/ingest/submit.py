@@ -9,9 +9,10 @@ from datetime import date
 from pathlib import Path
 
 from pipelines.contracts.catalog import Catalog
+from pipelines.contracts.returns import named
 from pipelines.errors import UsageError
 from pipelines.ingest.landing import ALL, BULK, PART
-from pipelines.ingest.readers import EXTENSIONS, format_of
+from pipelines.ingest.readers import SENDABLE, format_of, suffix_of
 from pipelines.settings import Settings
 from pipelines.storage import at
 
@@ -36,7 +37,9 @@ def submit(
     folder = settings.landing / day / (department or ALL)
     folder.mkdir(parents=True, exist_ok=True)
     stem = f"{source}.{part}" if part else source
-    place = folder / f"{stem}{file.suffix.lower()}"
+    # a feedback workbook says by its name what it mends
+    name = file.name if named(file.name) else f"{stem}{suffix_of(file.name).lower()}"
+    place = folder / name
     if place.exists() and not replace:
         raise UsageError(f"{place} waits to be taken in: run first, or say --replace")
     handle, unfinished = tempfile.mkstemp(dir=folder, suffix=".part")
@@ -72,4 +75,4 @@ def _check_arguments(
     if not file.is_file():
         raise UsageError(f"{file} is no file")
     if format_of(file) is None:
-        raise UsageError(f"{file.name} is of no known format; send {', '.join(EXTENSIONS)}")
+        raise UsageError(f"{file.name} is of no known format; send {SENDABLE}")

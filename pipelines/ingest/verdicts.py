@@ -9,6 +9,7 @@ from pipelines.contracts.delivery import (
     Delivery,
     Judgement,
     PartitionRows,
+    Profile,
     Verdict,
 )
 from pipelines.contracts.models import Source
@@ -34,6 +35,9 @@ class Outcome:
     row_reasons: list[Reason] = field(default_factory=list)
     warnings: list[Reason] = field(default_factory=list)
     partitions: list[PartitionRows] = field(default_factory=list)
+    columns: tuple[str, ...] = ()  # of the contract, as far as the header has them
+    extra_columns: tuple[str, ...] = ()
+    profile: Profile | None = None
 
 
 def judge_delivery(outcome: Outcome, source: Source) -> Judgement:
@@ -73,6 +77,7 @@ def judge_delivery(outcome: Outcome, source: Source) -> Judgement:
         reasons=(*reasons, *outcome.row_reasons),
         warnings=tuple(warnings),
         seconds=outcome.seconds,
+        profile=None if outcome.unsplit else outcome.profile,
     )
 
 

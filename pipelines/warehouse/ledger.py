@@ -14,7 +14,14 @@ import sqlalchemy as sa
 
 from pipelines import clock
 from pipelines.contracts.catalog import Catalog
-from pipelines.contracts.delivery import Accounting, Delivery, Judgement, Verdict, slot_day
+from pipelines.contracts.delivery import (
+    Accounting,
+    Delivery,
+    Judgement,
+    Origin,
+    Verdict,
+    slot_day,
+)
 from pipelines.contracts.reasons import Reason
 from pipelines.engine import sql
 from pipelines.errors import UsageError
@@ -109,6 +116,7 @@ def delivery_of(row: sa.Row[Any], contract_hash: str, overruled: str | None = No
         received_at=row.received_at,
         contract_hash=contract_hash,
         overruled=overruled,
+        corrects=tuple(Origin(**origin) for origin in row.corrects or ()),
     )
 
 

@@ -6,7 +6,7 @@ is recorded, in the order in which they were received.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
@@ -15,11 +15,20 @@ import pyarrow as pa
 import sqlalchemy as sa
 
 from pipelines import clock, logs
-from pipelines.contracts.delivery import Accounting, Delivery, Judgement, StagedChunk, Verdict
+from pipelines.contracts.delivery import (
+    Accounting,
+    Delivery,
+    Judgement,
+    Origin,
+    StagedChunk,
+    Verdict,
+)
 from pipelines.contracts.models import Metric, Source
 from pipelines.contracts.reasons import Reason
 from pipelines.engine import quoted
 from pipelines.errors import UsageError
+from pipelines.warehouse import returns
+from pipelines.warehouse.drift import tell_drift
 from pipelines.warehouse.ledger import (
     decide,
     forget_partitions,
@@ -38,8 +47,10 @@ from pipelines.warehouse.parts import (
 )
 from pipelines.warehouse.statements import file_literal, keep, rows, run, run_file, transaction
 from pipelines.warehouse.tables import drop_table, ensure_table, standby_table
+from pipelines.warehouse.totals import judge_totals
 
 Place = tuple[str, date]
+ORIGINS = pa.list_(pa.struct([(name, pa.string()) for name in Origin.model_fields]))
 
 
 def load_chunk(
@@ -91,10 +102,12 @@ def reload(
     metrics: Sequence[Metric],
     run_id: str,
     withdrawals: Iterable[tuple[datetime, str]] = (),
+    refuse: Callable[[Sequence[Judgement]], None] = lambda final: None,
 ) -> list[Judgement]:
     """Replace the source's table by what `chunks` (its whole archive, judged anew) say.
 
-    One transaction: the old table stays until the new one is whole. Knowledge is appended: only
+    One transaction: the old table stays until the new one is whole, and for good when `refuse`,
+    which is asked about what came of it, raises. Knowledge is appended: only
     values of metric_daily that came out otherwise get a successor. What happened is replayed in the
     order of receipt, `withdrawals` (when, delivery id) between.
     """
@@ -109,6 +122,7 @@ def reload(
                 final += _load_wave(connection, wave, chunk, source, (), run_id, "rebuild")
             if withdrawn is not None:
                 _take_away(connection, withdrawn, source, run_id, last_position(connection))
+        refuse(final)
         position = max(position, last_position(connection))
         run_file(connection, "load/touched_all.sql", source=source.name, position=str(position))
         record_metrics(connection, source, metrics)
@@ -201,14 +215,17 @@ def record_unchanged(
 
 
 def _waves(judgements: Iterable[Judgement]) -> Iterator[list[Judgement]]:
-    """Judgements in their order, cut where a department and day would come twice."""
+    """Judgements in their order, cut where a department and day would come twice.
+
+    What a return corrects must be in the ledger before it: it is the first of its wave.
+    """
     wave: list[Judgement] = []
     taken: set[Place] = set()
     for judgement in judgements:
         places: set[Place] = {
             (partition.department, partition.business_date) for partition in judgement.partitions
         }
-        if places & taken:
+        if places & taken or (wave and judgement.delivery.corrects):
             yield wave
             wave, taken = [], set()
         wave.append(judgement)
@@ -226,10 +243,14 @@ def _load_wave(
     run_id: str,
     cause: str,
 ) -> list[Judgement]:
+    wave = returns.refuse_outdated(connection, wave)
     position = next_position(connection)
     # a rebuild goes by receipt already
     _keep_partitions(connection, wave, position, by_receipt=cause != "rebuild")
     wave = _warn_late(connection, wave)
+    with logs.part("history"):
+        wave = judge_totals(connection, wave, source, position, chunk.accepted)
+        wave = tell_drift(connection, wave, source, position)
     run_file(connection, "load/replaced.sql")
     _replace_rows(connection, source)
     accepted = file_literal(chunk.accepted)
@@ -347,6 +368,7 @@ def _record(
         "format": [one.format for one in deliveries],
         "size": pa.array([one.size for one in deliveries], count),
         "sha256": [one.sha256 for one in deliveries],
+        "corrects": pa.array([_chain(one) for one in deliveries], ORIGINS),
         "contract_hash": [one.contract_hash for one in deliveries],
         "received_at": pa.array([one.received_at for one in deliveries], pa.timestamp("us")),
         "judged_at": pa.array([now] * len(wave), pa.timestamp("us")),
@@ -361,6 +383,11 @@ def _record(
     }
     keep(connection, "judged", pa.table(columns))
     run_file(connection, "load/judgements.sql")
+
+
+def _chain(delivery: Delivery) -> list[dict[str, str]] | None:
+    """What a return corrects; None for a whole file."""
+    return [origin.model_dump() for origin in delivery.corrects] or None
 
 
 def _json(reasons: Sequence[Reason]) -> str:

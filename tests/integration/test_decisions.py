@@ -133,10 +133,10 @@ def test_another_type_asks_for_a_rebuild_that_equals_a_fresh_start(
 
 def test_a_rebuild_judges_formats_by_the_contract_too(city: City) -> None:
     city.send(A)
-    for suffix, department in ((".xlsx", "b"), (".jsonl", "c")):
+    for suffix, department, code in ((".xlsx", "b", "other_format"), (".jsonl", "c", "format")):
         bad = city.send('{"事项": "j"}\n', department=department, suffix=suffix)
         assert bad.verdict is Verdict.UNREADABLE
-        assert bad.reasons[0].code == "format"
+        assert bad.reasons[0].code == code
     judged = repairs.rebuild(city.settings, city.catalog, "records")
     assert [one.verdict.value for one in judged] == ["accepted", "unreadable", "unreadable"]
     assert city.items() == {"x", "y"}

@@ -1,0 +1,255 @@
+"""Files made to hurt: each is small to send and large, deep or endless to read."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import struct
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet
+import xlsxwriter
+
+MIB = 1 << 20
+HEADER = "事项,数量,领域\n"
+Writer = Callable[[Path, int], None]
+
+
+def _zeros(total: int) -> Iterator[bytes]:
+    block = bytes(MIB)
+    for _ in range(total // MIB):
+        yield block
+
+
+def gzip_bomb(path: Path, size: int) -> None:
+    """A thousand times what is sent, in empty lines."""
+    with gzip.open(path, "wb") as stream:
+        stream.write(HEADER.encode())
+        for _ in range(size // MIB):
+            stream.write(b"\n" * MIB)
+
+
+def zip_bomb(path: Path, size: int) -> None:
+    """A member that says it is small and is not."""
+    with (
+        zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as package,
+        package.open("records.csv", "w", force_zip64=True) as member,
+    ):
+        member.write(HEADER.encode())
+        for block in _zeros(size):
+            member.write(block)
+    data = bytearray(path.read_bytes())
+    at = data.rindex(b"PK\x01\x02")  # APPNOTE 4.3.12: the size lies 24 bytes into the entry
+    data[at + 24 : at + 28] = struct.pack("<I", 1000)
+    path.write_bytes(data)
+
+
+def nested_zips(path: Path, size: int) -> None:
+    """Archives in archives in archives."""
+    data, name = HEADER.encode(), "records.csv"
+    for depth in range(max(3, size // (100 * MIB))):
+        outer = io.BytesIO()
+        with zipfile.ZipFile(outer, "w", zipfile.ZIP_DEFLATED) as package:
+            for copy in range(10):
+                package.writestr(name if depth == 0 else f"{copy}{name}", data)
+        data, name = outer.getvalue(), "inner.zip"
+    path.write_bytes(data)
+
+
+def _workbook() -> bytes:
+    stream = io.BytesIO()
+    book = xlsxwriter.Workbook(stream, {"in_memory": True})
+    sheet = book.add_worksheet()
+    sheet.write_row(0, 0, ["事项", "数量", "领域"])
+    sheet.write_row(1, 0, ["x", 1, "y"])
+    book.close()
+    return stream.getvalue()
+
+
+def _with_part(path: Path, name: str, blocks: Iterator[bytes]) -> None:
+    """The workbook with one of its parts replaced."""
+    with (
+        zipfile.ZipFile(io.BytesIO(_workbook())) as origin,
+        zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as package,
+    ):
+        for entry in origin.infolist():
+            if entry.filename != name:
+                package.writestr(entry, origin.read(entry))
+        with package.open(name, "w", force_zip64=True) as part:
+            for block in blocks:
+                part.write(block)
+
+
+SHEET = (
+    b'<?xml version="1.0"?><worksheet '
+    b'xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"><sheetData>'
+)
+
+
+def workbook_bomb(path: Path, size: int) -> None:
+    """A sheet of endless empty rows."""
+
+    def blocks() -> Iterator[bytes]:
+        yield SHEET
+        row = b'<row r="1"><c r="A1"/></row>'
+        for _ in range(size // MIB):
+            yield row * (MIB // len(row))
+        yield b"</sheetData></worksheet>"
+
+    _with_part(path, "xl/worksheets/sheet1.xml", blocks())
+
+
+def far_cell(path: Path, size: int) -> None:
+    """Two cells at the ends of the largest sheet there is."""
+
+    def blocks() -> Iterator[bytes]:
+        yield SHEET + b'<row r="1"><c r="A1"><v>1</v></c></row>'
+        yield b'<row r="1048576"><c r="XFD1048576"><v>1</v></c></row></sheetData></worksheet>'
+
+    _with_part(path, "xl/worksheets/sheet1.xml", blocks())
+
+
+def workbook_of_laughs(path: Path, size: int) -> None:
+    """Entities of entities in a workbook's strings."""
+    _with_part(path, "xl/sharedStrings.xml", iter([_laughs("<sst><si><t>&l9;</t></si></sst>")]))
+
+
+def _laughs(body: str) -> bytes:
+    entities = '<!ENTITY l0 "哈哈哈哈哈哈哈哈哈哈">' + "".join(
+        f'<!ENTITY l{n} "{f"&l{n - 1};" * 10}">' for n in range(1, 10)
+    )
+    return f'<?xml version="1.0"?><!DOCTYPE x [{entities}]>{body}'.encode()
+
+
+def xml_of_laughs(path: Path, size: int) -> None:
+    """Ten bytes that are to become ten thousand million."""
+    path.write_bytes(_laughs("<data><record><事项>&l9;</事项></record></data>"))
+
+
+def deep_json(path: Path, size: int) -> None:
+    """Arrays in arrays without end."""
+    path.write_bytes(b"[" * size)
+
+
+def one_string_json(path: Path, size: int) -> None:
+    """One value as large as the file."""
+    with path.open("wb") as file:
+        file.write('[{"事项": "'.encode())
+        for _ in range(size // MIB):
+            file.write(b"x" * MIB)
+        file.write(b'"}]')
+
+
+def one_cell(path: Path, size: int) -> None:
+    """One quoted cell as large as the file."""
+    with path.open("wb") as file:
+        file.write(HEADER.encode() + b'"')
+        for _ in range(size // MIB):
+            file.write(b"x" * MIB)
+        file.write(b'",1,y\n')
+
+
+def wide_header(path: Path, size: int) -> None:
+    """A million columns and more."""
+    columns = size // 8
+    with path.open("wb") as file:
+        file.write(",".join(f"c{number}" for number in range(columns)).encode() + b"\n")
+        file.write(b"," * (columns - 1) + b"\n")
+
+
+def endless_quotes(path: Path, size: int) -> None:
+    """Every row opens a quote: a reader that looks for its end again and again never comes home."""
+    with path.open("wb") as file:
+        file.write(HEADER.encode())
+        row = b'"x,1,y\n'
+        for _ in range(size // MIB):
+            file.write(row * (MIB // len(row)))
+
+
+def wide_span(path: Path, size: int) -> None:
+    """A cell that spans a thousand million columns and rows."""
+    path.write_text(
+        "<table><tr><th>事项</th><th>数量</th></tr>"
+        '<tr><td colspan="1000000000" rowspan="1000000000">x</td></tr></table>',
+        encoding="utf-8",
+    )
+
+
+def nested_tables(path: Path, size: int) -> None:
+    """Tables in tables without end."""
+    path.write_bytes(b"<table><tr><td>" * (size // 15))
+
+
+def repeated_parquet(path: Path, size: int) -> None:
+    """One value a thousand million times, which takes Parquet a few kilobytes to say."""
+    rows = MIB
+    value = pa.DictionaryArray.from_arrays(pa.array([0] * rows, pa.int32()), ["x" * 1000])
+    table = pa.table({"事项": value, "数量": pa.array([1] * rows, pa.int64())})
+    with pyarrow.parquet.ParquetWriter(
+        path, table.schema, compression="zstd", use_dictionary=True
+    ) as writer:
+        for _ in range(max(1, size // (100 * MIB))):
+            writer.write_table(table)
+
+
+def looping_compound(path: Path, size: int) -> None:
+    """An old workbook whose sector chain bites its own tail ([MS-CFB] 2.3)."""
+    header = bytearray(512)
+    header[:8] = bytes.fromhex("d0cf11e0a1b11ae1")
+    struct.pack_into("<HHHHH", header, 24, 0x3E, 3, 0xFFFE, 9, 6)
+    struct.pack_into("<I", header, 44, 1)  # sectors of the allocation table
+    struct.pack_into("<I", header, 48, 1)  # where the directory starts
+    struct.pack_into("<I", header, 56, 4096)
+    struct.pack_into("<III", header, 60, 0xFFFFFFFE, 0, 0xFFFFFFFE)
+    struct.pack_into("<109I", header, 76, 0, *[0xFFFFFFFF] * 108)
+    table = struct.pack("<128I", 0xFFFFFFFD, 1, *[0xFFFFFFFF] * 126)  # sector 1 follows sector 1
+    directory = bytearray(512)
+    directory[:20] = "Root Entry".encode("utf-16-le")
+    struct.pack_into("<HB", directory, 64, 22, 5)
+    path.write_bytes(bytes(header) + table + bytes(directory))
+
+
+def colliding_keys(path: Path, size: int) -> None:
+    """An object of as many keys as fit."""
+    with path.open("wb") as file:
+        file.write(b"[{")
+        for number in range(size // 16):
+            file.write(b'"k%010d":1,' % number)
+        file.write('"事项":"x"}]'.encode())
+
+
+def noise(path: Path, size: int) -> None:
+    """Bytes that mean nothing, as compressed as they can be."""
+    state = zlib.crc32(path.name.encode())
+    with path.open("wb") as file:
+        for block in range(size // MIB):
+            seed = struct.pack("<II", state, block)
+            file.write(b"".join(zlib.adler32(seed + bytes([n % 256])).to_bytes(4, "big")
+                                for n in range(256)) * (MIB // 1024))  # fmt: skip
+
+
+# what each is called in landing, how it is written, and how large it is to be when unpacked
+FILES: dict[str, tuple[str, Writer, int]] = {
+    "gzip bomb": (".csv.gz", gzip_bomb, 4096 * MIB),
+    "zip bomb that lies of its size": (".csv.zip", zip_bomb, 4096 * MIB - MIB),
+    "zips in zips": (".zip", nested_zips, 800 * MIB),
+    "workbook bomb": (".xlsx", workbook_bomb, 3072 * MIB),
+    "workbook with a far cell": (".xlsx", far_cell, 0),
+    "workbook of laughs": (".xlsx", workbook_of_laughs, 0),
+    "XML of laughs": (".xml", xml_of_laughs, 0),
+    "deep JSON": (".json", deep_json, 50 * MIB),
+    "JSON of one string": (".json", one_string_json, 300 * MIB),
+    "JSON of a million keys": (".json", colliding_keys, 64 * MIB),
+    "CSV of one cell": (".csv", one_cell, 300 * MIB),
+    "CSV of a million columns": (".csv", wide_header, 16 * MIB),
+    "CSV of quotes that never end": (".csv", endless_quotes, 200 * MIB),
+    "page with a cell that spans all": (".html", wide_span, 0),
+    "page of tables in tables": (".html", nested_tables, 50 * MIB),
+    "Parquet of one value": (".parquet", repeated_parquet, 4000 * MIB),
+    "compound file that bites its tail": (".xls", looping_compound, 0),
+    "noise named as a workbook": (".xls", noise, 100 * MIB),
+}

@@ -1,0 +1,50 @@
+"""A clerk's CSV through staging and load: the unit of its header, and every row accounted for."""
+
+from __future__ import annotations
+
+from integration.conftest import RECORDS, City, with_columns
+
+from pipelines.contracts.delivery import Verdict
+
+COUNTED = with_columns(
+    {**RECORDS, "columns": RECORDS["columns"][:1]},
+    {"name": "amount", "header": ["数量"], "type": "integer", "unit": "条"},
+    {"name": "domain", "header": ["领域"], "type": "text"},
+)
+PHONE = "13812345678"
+
+
+def test_every_row_of_a_clerks_export_has_one_fate(city: City) -> None:
+    city.source(COUNTED, footer=["合计", "注[:：]"])
+    page = "事项,数量（万条）,领域,\n"
+    judgement = city.send(
+        "数据归集情况表,,,\n" + page + "a,3.5,交通,\nb,一百二十,,\n\n" + page + "c,3.5万条,,\n"
+        f'd,3亿5千,,\ne,1,{PHONE},,多\nf,2\ng,5,"交通\nh,6,医疗\ni,7",\nj,8\0,,\nb,一百二十,,\n'
+        '="00123",9,,\n合计,99,,\n合计,"99,,\nk,10,,",\n注：初步数\n',
+        header=(),
+    )
+    assert judgement.verdict is Verdict.ACCEPTED_WITH_QUARANTINE
+    assert judgement.accounting is not None
+    counted = judgement.accounting.model_dump()
+    assert {name: counted[name] for name in ("rows_read", "ignored", "duplicates")} == {
+        "rows_read": 15, "ignored": 4, "duplicates": 1,
+    }  # fmt: skip
+    assert counted["quarantined"] == 6
+    assert city.rows("SELECT item, amount FROM records ORDER BY item") == [
+        ("00123", 90_000), ("a", 35_000), ("b", 1_200_000), ("c", 35_000),
+    ]  # fmt: skip
+    kept_out = city.rows("SELECT row_number, reasons->0->>'code' FROM quarantine ORDER BY ALL")
+    assert kept_out == [
+        (8, "unit"), (9, "cells"), (10, "cells"), (11, "swallowed"), (12, "nul"),
+        (16, "swallowed"),
+    ]  # fmt: skip
+    assert PHONE not in str(city.rows("SELECT * FROM quarantine"))
+
+
+def test_a_header_in_another_unit_rejects_the_delivery_and_says_so(city: City) -> None:
+    city.source(COUNTED)
+    judgement = city.send([("a", 1, "")], header=("事项", "数量（万元）", "领域"))
+    assert judgement.verdict is Verdict.REJECTED
+    (reason,) = judgement.reasons
+    told = "列“数量（万元）”的单位与约定（条）不符，请换算成约定单位并修改表头"
+    assert reason.chinese(city.catalog.sources["records"].titles) == told

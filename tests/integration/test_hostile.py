@@ -1,0 +1,54 @@
+"""A night of files made to hurt, all at once: each is refused in words, and good ones load.
+
+Sizes are an eightieth of what `make hostile` measures, and so is the limit that they exceed.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hostile.files import FILES, HEADER
+from hostile.measure import Night, place, prepare, run
+
+SCALE = 1 / 80
+PEAK_MIB = 1500
+TRACE = "Traceback (most recent call last)"
+
+
+@pytest.fixture(scope="module")
+def night(tmp_path_factory: pytest.TempPathFactory) -> Night:
+    root = tmp_path_factory.mktemp("hostile")
+    codes = {name: f"bad{number}" for number, name in enumerate(FILES)}
+    environment = prepare(root, ["good", *codes.values()])
+    place(root, "good", ".csv").write_text(HEADER + "x,1,y\n", encoding="utf-8")
+    for name, (suffix, write, size) in FILES.items():
+        write(place(root, codes[name], suffix), int(size * SCALE))
+    done = run(environment | {"CITYBRAIN_MAX_UNCOMPRESSED_BYTES": str((2 << 30) // 80)})
+    told = {name: done.told.get(code, ("", "")) for name, code in codes.items()}
+    return Night(
+        done.seconds, done.peak_mib, done.exit_code, {"good": done.told["good"], **told},
+        done.stderr,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_it_is_refused_in_words(night: Night, name: str) -> None:
+    verdict, reason = night.told[name]
+    assert verdict in ("unreadable", "rejected")
+    assert reason
+    assert "our own program" not in reason
+
+
+def test_the_rest_of_the_night_goes_on(night: Night) -> None:
+    assert night.told["good"][0] == "accepted"
+    assert night.exit_code == 1
+    assert TRACE not in night.stderr
+    assert night.peak_mib < PEAK_MIB
+
+
+def test_the_scaled_files_still_exceed_what_they_are_to_exceed(tmp_path: Path) -> None:
+    """A file that shrank below every limit would prove nothing."""
+    suffix, write, size = FILES["gzip bomb"]
+    write(tmp_path / f"x{suffix}", int(size * SCALE))
+    assert int(size * SCALE) > (2 << 30) // 80
