@@ -62,8 +62,8 @@ class Delivery(_Record):
 
     `delivery_id` identifies these bytes in this place; `received_at` (UTC) tells their receipts
     apart, so that a run that was killed between loading and clearing the landing folder recognises
-    what it has done. `defect`: our own code failed on it, and it is not read again. `corrects`: what
-    a returned feedback workbook is laid upon, from the whole file to the last return.
+    what it has done. `defect`: our own code failed on it, and it is not read again. `corrects`:
+    what a returned feedback workbook is laid upon, from the whole file to the last return.
     """
 
     delivery_id: str

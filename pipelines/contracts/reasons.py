@@ -35,8 +35,8 @@ TEMPLATES: dict[str, tuple[str, str]] = {
         "文件解压后为 {value} 字节，超过上限 {expected}；请拆分后报送",
     ),
     "sparse": (
-        "a table spans {value} cells, more than {expected}: delete what stands far outside",
-        "表格范围达 {value} 个单元格，超过 {expected}；请删除表格以外的零散内容后重新报送",
+        "a sheet spans {value} cells, more than {expected}: delete what stands far outside",
+        "工作表范围达 {value} 个单元格，超过 {expected}；请删除表格以外的零散内容后重新报送",
     ),
     "format": (
         "files of type {value} are not declared; send one of: {expected}",
@@ -54,6 +54,11 @@ TEMPLATES: dict[str, tuple[str, str]] = {
     "open_quote": (
         "the quote that row {value} opens is never closed; close it, or leave it away",
         "第 {value} 行的引号未闭合，其后内容无法识别；请补全或删除该引号后重新报送",
+    ),
+    "crowded": (
+        "the file has too many short or blank lines for its columns ({value} cells close together, "
+        "at most {expected}); delete the blank lines",
+        "文件空行或短行过多（相邻 {value} 个单元格，上限 {expected}）；请删除空行后重新报送",
     ),
     "ragged": (
         "more than {value} rows have another number of cells than the others ({expected}); see "

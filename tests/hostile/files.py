@@ -51,11 +51,11 @@ def zip_bomb(path: Path, size: int) -> None:
 def nested_zips(path: Path, size: int) -> None:
     """Archives in archives in archives."""
     data, name = HEADER.encode(), "records.csv"
-    for depth in range(max(3, size // (100 * MIB))):
+    for _ in range(max(3, size // (100 * MIB))):
         outer = io.BytesIO()
         with zipfile.ZipFile(outer, "w", zipfile.ZIP_DEFLATED) as package:
             for copy in range(10):
-                package.writestr(name if depth == 0 else f"{copy}{name}", data)
+                package.writestr(f"{copy}{name}", data)
         data, name = outer.getvalue(), "inner.zip"
     path.write_bytes(data)
 

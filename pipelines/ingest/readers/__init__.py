@@ -12,19 +12,19 @@ from pathlib import Path
 from pipelines.contracts.models import Source
 from pipelines.contracts.reasons import Reason
 from pipelines.errors import RejectedError, UnreadableError
-from pipelines.ingest.readers.calamine_books import read_ods, read_xlsb, read_xlsx
-from pipelines.ingest.readers.contents import WRAPPERS, Contents, DataFile
+from pipelines.ingest.readers.books.calamine_books import read_ods, read_xlsb, read_xlsx
+from pipelines.ingest.readers.books.html import read_html
+from pipelines.ingest.readers.books.xls import read_xls
 from pipelines.ingest.readers.delimited import read_csv
-from pipelines.ingest.readers.html import read_html
-from pipelines.ingest.readers.json_array import read_json
-from pipelines.ingest.readers.jsonlines import read_jsonl
 from pipelines.ingest.readers.layout import Reading
-from pipelines.ingest.readers.markup import read_xml
-from pipelines.ingest.readers.packed import RATIO, Allowance
-from pipelines.ingest.readers.parquet import read_parquet
-from pipelines.ingest.readers.sniffing import TEXT
-from pipelines.ingest.readers.together import together
-from pipelines.ingest.readers.xls import read_xls
+from pipelines.ingest.readers.packed.archives import RATIO, Allowance
+from pipelines.ingest.readers.packed.contents import WRAPPERS, Contents, DataFile
+from pipelines.ingest.readers.packed.sniffing import TEXT
+from pipelines.ingest.readers.packed.together import together
+from pipelines.ingest.readers.records.arrays import read_json
+from pipelines.ingest.readers.records.lines import read_jsonl
+from pipelines.ingest.readers.records.markup import read_xml
+from pipelines.ingest.readers.records.parquet import read_parquet
 
 
 @dataclass(frozen=True)

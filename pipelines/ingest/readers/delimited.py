@@ -58,7 +58,7 @@ def read_csv(path: Path, source: Source, department: str | None, limit: int) -> 
             raise _unreadable("encoding", value, dialect.encoding)
     own = max(map(len, rows), default=1) if index < 0 else len(rows[index])
     if own * seen.crowd > CROWDED_CELLS:  # Arrow makes a row of cells of each blank line
-        raise _unreadable("sparse", f"{seen.crowd} x {own}", str(CROWDED_CELLS))
+        raise _unreadable("crowded", f"{seen.crowd} x {own}", str(CROWDED_CELLS))
     if index < 0:  # no header: every row is data that cannot be mapped
         width = max((len(row) for row in rows), default=1)
         return Reading(header, _batches(Table(path, source, dialect, header, 0, 0, width, seen)))

@@ -91,7 +91,8 @@ def rows_of_any_width(table: Table, block: list[tuple[int, str, int]]) -> Iterat
             continue
         filled = as_far_as_filled(cells)
         value = str(len(filled) if beyond else sent)
-        torn.append(Fault(number, value, cells[0], is_blank, filled))
+        first = "" if any(_swallows(table, cell) for cell in cells) else cells[0]
+        torn.append(Fault(number, value, first, is_blank, filled))
     if taken:
         columns = [pa.array(column, pa.string()) for column in zip(*taken, strict=True)]
         yield rows_of_one_width(table, columns, np.array(numbers))
@@ -145,12 +146,18 @@ def _without_nul(
     return _faulted(table, batch, columns, "nul", first)
 
 
+def _swallows(table: Table, cell: str) -> bool:
+    """Whether a pair of stray quotes may have made a cell of several rows."""
+    breaks = table.header.width > 1 and ("\n" in cell or "\r" in cell)
+    return breaks and cell.count(table.dialect.delimiter) >= table.header.width - 1
+
+
 def _without_swallowed(
     table: Table, batch: pa.RecordBatch, columns: Sequence[pa.Array]
 ) -> pa.RecordBatch:
     """The batch with rows as faults in which a cell has line breaks, and separators as a row has.
 
-    A pair of stray quotes makes that of several rows. None passes for a footer by its first cell.
+    See _swallows. None passes for a footer by its first cell.
     """
     lines = pa.nulls(batch.num_rows, pa.int32())
     for column in columns:

@@ -306,6 +306,33 @@ def test_a_row_of_a_million_cells_keeps_its_place_only(read):
     assert rows[60]["fault_value"] == "1000001"
 
 
+def test_blank_lines_below_a_wide_header_do_not_fill_the_memory(opened):
+    """Sixteen thousand empty cells for every byte."""
+    wide = HEADER + "," * (MAX_COLUMNS - 3)
+    reason = refused(opened, wide + "\n" * 100_000)
+    assert reason.code == "crowded"
+    rows = rows_of(opened(wide + "\n" * 100 + "1,a,2\n"))
+    assert fates(rows) == ["noise"] * 99 + ["data"]
+
+
+def test_rows_of_another_width_without_end_are_refused(opened, monkeypatch):
+    monkeypatch.setattr(delimited, "MOST_OTHERS", 1_000)
+    text = f"{HEADER}\n" + "1,a,2\n" * 60 + "1\n" * 999
+    assert fates(rows_of(opened(text)))[60:] == ["cells"] * 999
+    reason = refused(opened, text + "1\n")
+    assert (reason.code, reason.value, reason.expected) == ("ragged", "1000", "3")
+
+
+def test_a_block_of_short_lines_comes_in_batches(opened, monkeypatch):
+    monkeypatch.setattr("pipelines.ingest.readers.delimited.MOST_ROWS", 7)
+    text = f"{HEADER}\n" + "".join(f'{n},"a\n,,{n}",{n}\n' for n in range(100))
+    batches = list(opened(text).batches)
+    assert [batch.num_rows for batch in batches] == [7] * 14 + [2]
+    rows = [row for batch in batches for row in batch.to_pylist()]
+    assert [row["row_number"] for row in rows] == list(range(2, 102))
+    assert fates(rows) == ["swallowed"] * 100
+
+
 # --- the law ------------------------------------------------------------------------------------
 
 CELL = st.text(st.sampled_from("ab1;,|\"'\n\r 　上\t\0="), max_size=4)

@@ -20,8 +20,9 @@ from hypothesis import strategies as st
 
 from pipelines.contracts.models import Source
 from pipelines.errors import RejectedError, UnreadableError
-from pipelines.ingest.readers import open_delivery, packed, suffix_of, zips
+from pipelines.ingest.readers import open_delivery, suffix_of
 from pipelines.ingest.readers.layout import layout
+from pipelines.ingest.readers.packed import archives, zips
 
 LIMIT = 64 << 20
 ALL = {"csv": {}, "xlsx": {}, "json": {}, "jsonl": {}, "parquet": {}, "xml": {"record": "d/r"}}
@@ -299,7 +300,7 @@ def test_members_that_share_their_bytes_are_counted_as_often():
 
 
 def test_too_many_members_are_refused(monkeypatch):
-    data = zipped(*((f"{number}.csv", b"x") for number in range(packed.MEMBERS + 1)))
+    data = zipped(*((f"{number}.csv", b"x") for number in range(archives.MEMBERS + 1)))
     assert refused(data, "zip", MANY).code == "bomb"
     monkeypatch.setattr(zips, "DIRECTORY_BYTES", 10_000)
     assert "directory of" in refused(data, "zip", MANY).value

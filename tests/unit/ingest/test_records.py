@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 
 from pipelines.contracts.models import Source
 from pipelines.errors import RejectedError, UnreadableError
-from pipelines.ingest.readers import open_delivery, records
+from pipelines.ingest.readers import open_delivery
 from pipelines.ingest.readers.layout import layout
+from pipelines.ingest.readers.records import fields
 
 LIMIT = 1 << 30
 SECRET = "13812345678"
@@ -194,7 +195,7 @@ def test_an_array_and_lines_say_the_same_wherever_blocks_end(sent, block, indent
     source = contract()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("pipelines.ingest.readers.decoding.BLOCK", block)
-        patch.setattr(records, "BATCH_ROWS", 3)
+        patch.setattr(fields, "BATCH_ROWS", 3)
         array = read(json.dumps(sent, ensure_ascii=False, indent=indent), "json", source)
         lines = read("\n".join(json.dumps(one) for one in sent), "jsonl", source)
     assert pairs(array) == pairs(lines)
@@ -353,7 +354,7 @@ def test_a_name_longer_than_any_header_keeps_the_row_out():
 
 
 def test_long_rows_come_in_batches_that_memory_holds(monkeypatch):
-    monkeypatch.setattr(records, "BATCH_CHARACTERS", 1_000)
+    monkeypatch.setattr(fields, "BATCH_CHARACTERS", 1_000)
     lines = "\n".join(json.dumps({"编号": "x" * 400}) for _ in range(10))
     with TemporaryDirectory() as folder:
         path = Path(folder, "export")

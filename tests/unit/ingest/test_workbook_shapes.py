@@ -13,8 +13,8 @@ import xlsxwriter
 
 from pipelines.contracts.models import Source
 from pipelines.errors import RejectedError, UnreadableError
-from pipelines.ingest.readers import cells as cells_module
 from pipelines.ingest.readers import open_delivery
+from pipelines.ingest.readers.books import cells as cells_module
 from pipelines.ingest.readers.layout import layout
 
 LIMIT = 1 << 30

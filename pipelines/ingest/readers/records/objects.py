@@ -12,7 +12,7 @@ from typing import Any
 
 from pipelines.contracts.models import Source
 from pipelines.ingest.readers.layout import cell_text
-from pipelines.ingest.readers.records import (
+from pipelines.ingest.readers.records.fields import (
     MAX_NAME,
     Broken,
     Record,

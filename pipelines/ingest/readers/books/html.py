@@ -12,10 +12,10 @@ from pipelines.contracts.models import Source, WorkbookFormat
 from pipelines.contracts.reasons import Reason
 from pipelines.errors import UnreadableError
 from pipelines.ingest.headers import SEARCHED_ROWS, Merged
-from pipelines.ingest.readers.cells import check_extent, error_cell, is_error
+from pipelines.ingest.readers.books.cells import check_extent, error_cell, is_error
+from pipelines.ingest.readers.books.grid import Book, Sheet, read_book
 from pipelines.ingest.readers.decoding import HEAD_BYTES, other_encoding, strict_text
 from pipelines.ingest.readers.layout import Reading
-from pipelines.ingest.readers.workbook import Book, Sheet, read_book
 
 BLOCK = 1 << 16
 SPAN = 20_000  # columns or rows that one cell may cover; no sheet is wider

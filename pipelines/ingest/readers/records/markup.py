@@ -16,7 +16,7 @@ from pipelines.contracts.reasons import Reason
 from pipelines.errors import UnreadableError
 from pipelines.ingest.readers.decoding import other_encoding, strict_text
 from pipelines.ingest.readers.layout import Reading
-from pipelines.ingest.readers.records import (
+from pipelines.ingest.readers.records.fields import (
     MAX_COLUMNS,
     MAX_NAME,
     RECORD_CHARACTERS,

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pipelines.contracts.reasons import Reason
 from pipelines.errors import UnreadableError
 from pipelines.ingest.headers import SEARCHED_ROWS
-from pipelines.ingest.readers.cells import (
+from pipelines.ingest.readers.books.cells import (
     UNCALCULATED,
     Flaw,
     Survey,
@@ -16,7 +16,7 @@ from pipelines.ingest.readers.cells import (
     error_cell,
     is_error,
 )
-from pipelines.ingest.readers.packages import index_part, parse
+from pipelines.ingest.readers.books.packages import index_part, parse
 
 TABLE = "urn:oasis:names:tc:opendocument:xmlns:table:1.0}"
 OFFICE = "urn:oasis:names:tc:opendocument:xmlns:office:1.0}"

@@ -15,7 +15,7 @@ from pipelines.contracts.models import Column, ColumnType, Source, WorkbookForma
 from pipelines.contracts.reasons import Reason
 from pipelines.errors import RejectedError, UnreadableError
 from pipelines.ingest.headers import SEARCHED_ROWS, Header, Merged, locate
-from pipelines.ingest.readers.cells import Flaw
+from pipelines.ingest.readers.books.cells import Flaw
 from pipelines.ingest.readers.layout import (
     BATCH_ROWS,
     Fault,

@@ -16,7 +16,7 @@ from pipelines.contracts.reasons import Reason
 from pipelines.errors import UnreadableError
 from pipelines.ingest.headers import Header, match
 from pipelines.ingest.readers.layout import BATCH_ROWS, Reading, cell_text, damaged, from_columns
-from pipelines.ingest.readers.records import MAX_COLUMNS, too_wide, wanted
+from pipelines.ingest.readers.records.fields import MAX_COLUMNS, too_wide, wanted
 
 FOOTER_BYTES = 8 << 20  # unpacked it takes many times as much
 ENCRYPTED_FOOTER = b"PARE"  # Parquet Modular Encryption: instead of PAR1

@@ -8,8 +8,14 @@ from pathlib import Path
 from pipelines.contracts.models import Source
 from pipelines.ingest.readers.decoding import other_encoding
 from pipelines.ingest.readers.layout import Reading
-from pipelines.ingest.readers.objects import NO_OBJECT, Objects
-from pipelines.ingest.readers.records import RECORD_CHARACTERS, Record, Records, reading, too_long
+from pipelines.ingest.readers.records.fields import (
+    RECORD_CHARACTERS,
+    Record,
+    Records,
+    reading,
+    too_long,
+)
+from pipelines.ingest.readers.records.objects import NO_OBJECT, Objects
 
 
 def read_jsonl(path: Path, source: Source, department: str | None, limit: int) -> Reading:

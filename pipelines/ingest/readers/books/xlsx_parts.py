@@ -13,14 +13,14 @@ import numpy as np
 
 from pipelines.contracts.reasons import Reason
 from pipelines.errors import UnreadableError
-from pipelines.ingest.readers.cells import (
+from pipelines.ingest.readers.books.cells import (
     GRID_CELLS,
     UNCALCULATED,
     Survey,
     check_extent,
     error_cell,
 )
-from pipelines.ingest.readers.packages import (
+from pipelines.ingest.readers.books.packages import (
     BLOCK,
     index_tree,
     local,

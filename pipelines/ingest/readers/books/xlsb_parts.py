@@ -11,8 +11,8 @@ from typing import IO
 from pipelines.contracts.reasons import Reason
 from pipelines.errors import UnreadableError
 from pipelines.ingest.headers import SEARCHED_ROWS
-from pipelines.ingest.readers.cells import Survey, check_extent, error_cell
-from pipelines.ingest.readers.packages import BLOCK, relations
+from pipelines.ingest.readers.books.cells import Survey, check_extent, error_cell
+from pipelines.ingest.readers.books.packages import BLOCK, relations
 
 ROW_HEADER, STRING_REFERENCE, LAST_CELL, STRING_ITEM = 0, 7, 11, 19  # [MS-XLSB] 2.3.2
 ERROR_CELLS = (3, 11)  # BrtCellError, BrtFmlaError

@@ -14,8 +14,8 @@ from pipelines.errors import UnreadableError
 from pipelines.ingest.headers import LONG_NUMBER
 from pipelines.ingest.readers.decoding import strict_text
 from pipelines.ingest.readers.layout import Reading
-from pipelines.ingest.readers.objects import Objects
-from pipelines.ingest.readers.records import RECORD_CHARACTERS, Records, reading, too_long
+from pipelines.ingest.readers.records.fields import RECORD_CHARACTERS, Records, reading, too_long
+from pipelines.ingest.readers.records.objects import Objects
 
 BLANK = " \t\r\n"
 SHOWN_KEYS = 20

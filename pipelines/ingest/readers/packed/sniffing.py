@@ -8,7 +8,7 @@ import re
 import zipfile
 from pathlib import Path
 
-from pipelines.ingest.readers.zips import opened
+from pipelines.ingest.readers.packed.zips import opened
 
 HEAD_BYTES = 64 << 10
 OLE = bytes.fromhex("d0cf11e0a1b11ae1")  # [MS-CFB] 2.2: compound files

@@ -12,8 +12,8 @@ import pyarrow.compute as pc
 from pipelines.contracts.models import Source
 from pipelines.contracts.reasons import Reason
 from pipelines.errors import RejectedError, UnreadableError
-from pipelines.ingest.readers.contents import DataFile, placed
 from pipelines.ingest.readers.layout import Reading
+from pipelines.ingest.readers.packed.contents import DataFile, placed
 
 Read = Callable[[DataFile], Reading]
 

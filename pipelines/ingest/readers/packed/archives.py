@@ -17,7 +17,7 @@ from typing import IO
 from pipelines.contracts.reasons import Reason
 from pipelines.errors import UnreadableError
 from pipelines.ingest.readers.layout import damaged
-from pipelines.ingest.readers.zips import opened
+from pipelines.ingest.readers.packed.zips import opened
 
 BLOCK = 1 << 20
 ALLOWED_BYTES = 10 << 20  # what any archive may unpack to, whatever its ratio

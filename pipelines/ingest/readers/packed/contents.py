@@ -11,8 +11,8 @@ from pathlib import Path
 from pipelines.contracts.models import Source
 from pipelines.contracts.reasons import Reason
 from pipelines.errors import UnreadableError
-from pipelines.ingest.readers.packed import Allowance, extract, gunzip, listed, members
-from pipelines.ingest.readers.sniffing import ENCRYPTED, TEXT, format_by_content
+from pipelines.ingest.readers.packed.archives import Allowance, extract, gunzip, listed, members
+from pipelines.ingest.readers.packed.sniffing import ENCRYPTED, TEXT, format_by_content
 
 WRAPPERS = ("gz", "zip")
 DEPTH = 2  # archives in archives

@@ -12,10 +12,10 @@ from pipelines.contracts.models import Source
 from pipelines.contracts.reasons import Reason
 from pipelines.errors import UnreadableError
 from pipelines.ingest.headers import SEARCHED_ROWS
-from pipelines.ingest.readers.cells import error_cell
+from pipelines.ingest.readers.books.cells import error_cell
+from pipelines.ingest.readers.books.grid import Book, Sheet, read_book
+from pipelines.ingest.readers.books.packages import unsound
 from pipelines.ingest.readers.layout import Reading
-from pipelines.ingest.readers.packages import unsound
-from pipelines.ingest.readers.workbook import Book, Sheet, read_book
 
 BIFF5 = 50  # xlrd's number for Excel 5
 

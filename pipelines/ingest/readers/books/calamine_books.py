@@ -14,11 +14,11 @@ from pipelines.contracts.models import Source
 from pipelines.contracts.reasons import Reason
 from pipelines.errors import UnreadableError
 from pipelines.ingest.headers import SEARCHED_ROWS
-from pipelines.ingest.readers import ods_parts, xlsb_parts, xlsx_parts
-from pipelines.ingest.readers.cells import Flaws, Survey
+from pipelines.ingest.readers.books import ods_parts, xlsb_parts, xlsx_parts
+from pipelines.ingest.readers.books.cells import Flaws, Survey
+from pipelines.ingest.readers.books.grid import Book, Sheet, read_book
+from pipelines.ingest.readers.books.packages import check_package, unbroken, unsound
 from pipelines.ingest.readers.layout import Reading
-from pipelines.ingest.readers.packages import check_package, unbroken, unsound
-from pipelines.ingest.readers.workbook import Book, Sheet, read_book
 
 Tabs = list[tuple[str, str | None]]  # name, and the part that holds the sheet
 Found = TypeVar("Found")

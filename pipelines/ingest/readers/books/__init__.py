@@ -1,0 +1,1 @@
+"""Workbooks and pages: grids of cells, on sheets or in tables."""
