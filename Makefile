@@ -8,7 +8,7 @@ AIRFLOW_PORT ?= 8080
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-stack chaos soak unit check format lock airflow benchmark clean
+.PHONY: help run test test-stack chaos soak hostile fuzz unit check format lock airflow benchmark clean
 
 help: ## list these targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -62,7 +62,7 @@ airflow: $(VENV)/runtime ## run the DAGs on the sample city, at http://127.0.0.1
 	    wait -n
 
 test: $(VENV)/dev ## every test but those of test-stack
-	$(BIN)/pytest -n 2 --dist loadgroup --ignore=tests/stack
+	CITYBRAIN_NORMALISER_CELLS=100000 $(BIN)/pytest -n 2 --dist loadgroup --ignore=tests/stack
 
 # Installs Debian's postgresql when there is none; where that cannot be, its tests say so and skip.
 test-stack: $(VENV)/dev ## Airflow as deployed, on SQLite and PostgreSQL, and a chaos pass
@@ -74,6 +74,13 @@ chaos: $(VENV)/dev ## kill 200 runs at random instants and compare (half an hour
 
 soak: $(VENV)/dev ## 20 minutes of runs, readers and deliveries all at once
 	$(BIN)/python tests/stack/soak.py --minutes 20
+
+hostile: $(VENV)/dev ## what files made to hurt cost, each in a night of its own (minutes)
+	$(BIN)/python tests/hostile/measure.py
+
+SECONDS ?= 600
+fuzz: $(VENV)/dev ## feed the readers damaged exports, for SECONDS=600
+	$(BIN)/python tests/hostile/fuzz.py --seconds $(SECONDS) --seeds .cache/samples
 
 unit: $(VENV)/dev ## the tests that take seconds
 	$(BIN)/pytest tests/unit tests/sql

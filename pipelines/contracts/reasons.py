@@ -82,9 +82,9 @@ TEMPLATES: dict[str, tuple[str, str]] = {
         "row {value} is longer than {expected} characters; export the file again",
         "第 {value} 行超过 {expected} 个字符，请检查后重新导出报送",
     ),
-    "wide": (
-        "the file has more than {expected} columns; export the table alone",
-        "文件超过 {expected} 列，请只导出约定的数据列",
+    "too_many_fields": (
+        "the records have more than {expected} fields; export those that were agreed",
+        "记录的字段超过 {expected} 个，请只导出约定的数据项",
     ),
     "deep": (
         "row {value} is nested deeper than any data is; export the file again",

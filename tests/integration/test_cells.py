@@ -152,3 +152,13 @@ def test_codes_are_stored_in_one_spelling_and_masked(city: City) -> None:
     assert [one[2] for one in reasons(city, "strayed")] == ["110105****002X", "138****5678"]
     told = [one.chinese(city.catalog.sources["figures"].titles) for one in judgement.reasons]
     assert any("统一社会信用代码（18 位，含校验码），可能有错漏" in text for text in told)
+
+
+def test_a_cell_that_was_refused_is_not_missing_besides(city: City) -> None:
+    required = [column | {"required": column["name"] in ("item", "amount", "company")}
+                for column in CONTRACT["columns"]]  # fmt: skip
+    city.source({**CONTRACT, "columns": required})
+    bad = row("bad", 数值="5个", 统一社会信用代码="91110000600037341X")
+    city.send([bad, row("none")], source="figures", header=HEADER)
+    assert [code for code, *_ in reasons(city, "bad")] == ["unit", "code"]
+    assert [code for code, *_ in reasons(city, "none")] == ["required", "required"]

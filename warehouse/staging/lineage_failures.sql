@@ -37,4 +37,4 @@ USING rule AS empty, failure AS unread, rule AS refused
 WHERE
     failure.rule = empty.rule AND empty.code = 'required'
     AND unread._id = failure._id AND unread.rule = refused.rule
-    AND refused."column" = empty."column" AND refused.code IN ('type', 'values', 'pattern')
+    AND refused."column" = empty."column" AND refused.code IN ('type', 'values', 'pattern', 'code', 'unit')

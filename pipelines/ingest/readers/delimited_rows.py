@@ -83,7 +83,8 @@ def rows_of_any_width(table: Table, block: list[tuple[int, str, int]]) -> Iterat
             continue
         cells = next(record_reader([text], table.dialect), [""])
         beyond = "".join(cells[width:]).strip()
-        is_blank = not "".join(cells).strip()
+        joined = "".join(cells)
+        is_blank = not joined.strip()
         takes_short = is_blank or table.dialect.short_rows == "pad"
         if width and not beyond and (sent >= width or takes_short):
             numbers.append(number)
@@ -91,7 +92,9 @@ def rows_of_any_width(table: Table, block: list[tuple[int, str, int]]) -> Iterat
             continue
         filled = as_far_as_filled(cells)
         value = str(len(filled) if beyond else sent)
-        first = "" if any(_swallows(table, cell) for cell in cells) else cells[0]
+        has_breaks = "\n" in joined or "\r" in joined
+        swallows = has_breaks and any(_swallows(table, cell) for cell in cells)
+        first = "" if swallows else cells[0]
         torn.append(Fault(number, value, first, is_blank, filled))
     if taken:
         columns = [pa.array(column, pa.string()) for column in zip(*taken, strict=True)]

@@ -338,7 +338,7 @@ GRID_ROW = st.one_of(
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "gb18030", "utf-16"])
-@settings(max_examples=1500, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     titles=st.lists(st.sampled_from(["标题", "两\n行", ""]), max_size=3),
     grid=st.lists(GRID_ROW, max_size=40),

@@ -320,17 +320,17 @@ HOSTILE = {
     "json: a long string": (f'[{{"编号": "{HUGE}"}}]', "json", "long_record"),
     "json: a string without end": (f'[{{"编号": "{HUGE}', "json", "long_record"),
     "json: many keys": (
-        "[" + ",".join(f'{{"k{n}": 1}}' for n in range(3_000)) + "]", "json", "wide"),
+        "[" + ",".join(f'{{"k{n}": 1}}' for n in range(3_000)) + "]", "json", "too_many_fields"),
     "jsonl: a long line": (f'{{"编号": "{HUGE}"}}', "jsonl", "long_record"),
-    "jsonl: many keys": (json.dumps({f"k{n}": 1 for n in range(3_000)}), "jsonl", "wide"),
+    "jsonl: many keys": (json.dumps({f"k{n}": 1 for n in range(3_000)}), "jsonl", "too_many_fields"),
     "xml: nested": ("<data>" * 100_000, "xml", "deep"),
     "xml: long text": (xml(f"<record><编号>{HUGE}</编号></record>"), "xml", "long_record"),
     "xml: a long tag": (f"<data><records><{HUGE}", "xml", "long_record"),
     "xml: a long attribute": (f"<data><records><record a='{HUGE}'/>", "xml", "long_record"),
     "xml: a long comment": (f"<data><!--{HUGE}--></data>", "xml", "long_record"),
-    "xml: many names": (xml(*(f"<x{n}/>" for n in range(3_000))), "xml", "wide"),
+    "xml: many names": (xml(*(f"<x{n}/>" for n in range(3_000))), "xml", "too_many_fields"),
     "xml: many prefixes": (
-        "<data " + " ".join(f"xmlns:p{n}='u'" for n in range(3_000)) + "/>", "xml", "wide"),
+        "<data " + " ".join(f"xmlns:p{n}='u'" for n in range(3_000)) + "/>", "xml", "too_many_fields"),
 }  # fmt: skip
 
 

@@ -23,7 +23,7 @@ from pipelines.ingest.readers.layout import BATCH_ROWS, Fault, Reading, faulty, 
 
 RECORD_CHARACTERS = 8 << 20  # of one record; a CSV cell may have as many
 BATCH_CHARACTERS = 32 << 20
-MAX_COLUMNS = 2_000
+MAX_FIELDS = 2_000
 MAX_NAME = 500  # characters of a cell's name: what is longer is no header
 
 
@@ -58,16 +58,16 @@ def too_long(number: int) -> UnreadableError:
     return UnreadableError(Reason(code="long_record", value=str(number), expected=limit))
 
 
-def too_wide() -> UnreadableError:
-    """What to raise about a file of more columns than any table has."""
-    return UnreadableError(Reason(code="wide", expected=str(MAX_COLUMNS)))
+def too_many_fields() -> UnreadableError:
+    """What to raise about records of more fields than any have."""
+    return UnreadableError(Reason(code="too_many_fields", expected=str(MAX_FIELDS)))
 
 
 def wanted(source: Source) -> Callable[[str], bool]:
     """Whether a cell's name is a header of the contract's."""
     spellings = {fold_header(header) for column in source.columns for header in column.header}
 
-    @lru_cache(maxsize=4 * MAX_COLUMNS)
+    @lru_cache(maxsize=4 * MAX_FIELDS)
     def is_wanted(name: str) -> bool:
         return fold_header(name) in spellings
 
@@ -82,8 +82,8 @@ def reading(source: Source, records: Callable[[], Records]) -> Reading:
         if isinstance(record, dict):
             if not record.keys() <= names.keys():
                 names.update(dict.fromkeys(record))
-            if len(names) > MAX_COLUMNS:
-                raise too_wide()
+            if len(names) > MAX_FIELDS:
+                raise too_many_fields()
     if not number:  # nothing is wrong with the columns of no rows
         names = dict.fromkeys(column.header[0] for column in source.columns if column.header)
     header = match(source, list(names))

@@ -17,7 +17,7 @@ from pipelines.errors import UnreadableError
 from pipelines.ingest.readers.decoding import other_encoding, strict_text
 from pipelines.ingest.readers.layout import Reading
 from pipelines.ingest.readers.records.fields import (
-    MAX_COLUMNS,
+    MAX_FIELDS,
     MAX_NAME,
     RECORD_CHARACTERS,
     Record,
@@ -25,7 +25,7 @@ from pipelines.ingest.readers.records.fields import (
     reading,
     repeated,
     too_long,
-    too_wide,
+    too_many_fields,
     wanted,
 )
 
@@ -175,8 +175,8 @@ class _Elements:
     def _remember(self, name: str) -> None:
         """Refuse names without end: the parser remembers every one."""
         self._names.add(name)
-        if len(self._names) > MAX_COLUMNS:
-            raise too_wide()
+        if len(self._names) > MAX_FIELDS:
+            raise too_many_fields()
 
     def _grow(self, characters: int) -> None:
         self._size += characters

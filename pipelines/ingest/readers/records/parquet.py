@@ -16,7 +16,7 @@ from pipelines.contracts.reasons import Reason
 from pipelines.errors import UnreadableError
 from pipelines.ingest.headers import Header, match
 from pipelines.ingest.readers.layout import BATCH_ROWS, Reading, cell_text, damaged, from_columns
-from pipelines.ingest.readers.records.fields import MAX_COLUMNS, too_wide, wanted
+from pipelines.ingest.readers.records.fields import MAX_FIELDS, too_many_fields, wanted
 
 FOOTER_BYTES = 8 << 20  # unpacked it takes many times as much
 ENCRYPTED_FOOTER = b"PARE"  # Parquet Modular Encryption: instead of PAR1
@@ -33,8 +33,8 @@ def read_parquet(path: Path, source: Source, department: str | None, limit: int)
         file = _opened(path)
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise _fault(error) from None
-    if file.metadata.num_columns > MAX_COLUMNS:
-        raise too_wide()
+    if file.metadata.num_columns > MAX_FIELDS:
+        raise too_many_fields()
     unpacked = sum(
         file.metadata.row_group(group).total_byte_size for group in range(file.num_row_groups)
     )
@@ -55,7 +55,7 @@ def _check_footer(path: Path) -> None:
     if tail[4:] == ENCRYPTED_FOOTER:
         raise UnreadableError(Reason(code="encrypted_data"))
     if int.from_bytes(tail[:4], "little") > FOOTER_BYTES and tail[4:] == b"PAR1":
-        raise too_wide()
+        raise too_many_fields()
 
 
 def _opened(path: Path) -> pyarrow.parquet.ParquetFile:
