@@ -304,9 +304,10 @@ class Totals(Declared):
 class Drift(Declared):
     """When a delivery differs from its department's history so much that people are told.
 
-    `volume` is a robust z-score of the number of rows (0.6745 * (rows - median) / MAD; Iglewicz
-    and Hoaglin, 1993) against the last `history` deliveries of the same weekday, of which there
-    must be `minimum`. `null_share` is by how much a column's share of empty cells may rise.
+    `volume` is a robust z-score of the number of rows, (rows - median) / spread, against the last
+    `history` deliveries (of a daily source: of the same weekday), of which there must be `minimum`.
+    The spread is 1.4826 * MAD (Iglewicz and Hoaglin, 1993), or the largest of the square root of
+    the median, 5 % of it, and 1, where that is more. `null_share` is by how much a column's share of empty cells may rise.
     `categories` are columns of few values, of which one never seen is told. `columns`: whether
     columns that appear or vanish are told. None (or nothing) leaves a comparison out.
     """

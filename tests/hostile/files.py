@@ -42,9 +42,15 @@ def zip_bomb(path: Path, size: int) -> None:
         member.write(HEADER.encode())
         for block in _zeros(size):
             member.write(block)
+    _lie(path, "records.csv")
+
+
+def _lie(path: Path, name: str) -> None:
+    """Let the archive's directory say that a member unpacks to a thousand bytes."""
     data = bytearray(path.read_bytes())
-    at = data.rindex(b"PK\x01\x02")  # APPNOTE 4.3.12: the size lies 24 bytes into the entry
-    data[at + 24 : at + 28] = struct.pack("<I", 1000)
+    at = data.rindex(name.encode()) - 46  # APPNOTE 4.3.12: the name follows 46 bytes of an entry,
+    assert data[at : at + 4] == b"PK\x01\x02"
+    data[at + 24 : at + 28] = struct.pack("<I", 1000)  # of which these are its size
     path.write_bytes(data)
 
 
@@ -101,6 +107,20 @@ def workbook_bomb(path: Path, size: int) -> None:
         yield b"</sheetData></worksheet>"
 
     _with_part(path, "xl/worksheets/sheet1.xml", blocks())
+
+
+def lying_workbook(path: Path, size: int) -> None:
+    """Strings without end in a part that says it is small."""
+
+    def blocks() -> Iterator[bytes]:
+        yield b'<?xml version="1.0"?><sst xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main">'
+        text = b"<si><t>" + b"x" * 1000 + b"</t></si>"
+        for _ in range(size // MIB):
+            yield text * (MIB // len(text))
+        yield b"</sst>"
+
+    _with_part(path, "xl/sharedStrings.xml", blocks())
+    _lie(path, "xl/sharedStrings.xml")
 
 
 def far_cell(path: Path, size: int) -> None:
@@ -238,6 +258,7 @@ FILES: dict[str, tuple[str, Writer, int]] = {
     "zip bomb that lies of its size": (".csv.zip", zip_bomb, 4096 * MIB - MIB),
     "zips in zips": (".zip", nested_zips, 800 * MIB),
     "workbook bomb": (".xlsx", workbook_bomb, 3072 * MIB),
+    "workbook whose strings lie": (".xlsx", lying_workbook, 3072 * MIB),
     "workbook with a far cell": (".xlsx", far_cell, 0),
     "workbook of laughs": (".xlsx", workbook_of_laughs, 0),
     "XML of laughs": (".xml", xml_of_laughs, 0),

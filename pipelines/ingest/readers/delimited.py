@@ -237,7 +237,7 @@ def _stream(table: Table, others: _Others) -> Iterator[pa.RecordBatch]:
     names = [f"c{position}" for position in range(table.width)]
     return iter(
         pyarrow.csv.open_csv(
-            table.path,
+            pa.OSFile(str(table.path)),  # of a path Arrow would take the name's word for packed
             read_options=pyarrow.csv.ReadOptions(
                 encoding=table.dialect.encoding,
                 skip_rows=table.skipped,
