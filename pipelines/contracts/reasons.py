@@ -66,9 +66,9 @@ TEMPLATES: dict[str, tuple[str, str]] = {
         "超过 {value} 行的单元格数与其他行（{expected} 个）不一致；请检查分隔符和引号后重新导出",
     ),
     "too_wide": (
-        "the file has {value} columns, more than the {expected} that a worksheet can have; see "
+        "the file has at least {value} columns, more than the {expected} of a worksheet; see "
         "whether the delimiter is as agreed, and export the file again",
-        "文件有 {value} 列，超过工作表上限 {expected} 列；请检查分隔符后重新导出",
+        "文件至少有 {value} 列，超过工作表上限 {expected} 列；请检查分隔符后重新导出",
     ),
     "misnamed": (
         "the file is called {expected} and is really {value}: it was read as {value}; name it so",
