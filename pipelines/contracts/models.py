@@ -307,9 +307,10 @@ class Drift(Declared):
     `volume` is a robust z-score of the number of rows, (rows - median) / spread, against the last
     `history` deliveries (of a daily source: of the same weekday), of which there must be `minimum`.
     The spread is 1.4826 * MAD (Iglewicz and Hoaglin, 1993), or the largest of the square root of
-    the median, 5 % of it, and 1, where that is more. `null_share` is by how much a column's share of empty cells may rise.
-    `categories` are columns of few values, of which one never seen is told. `columns`: whether
-    columns that appear or vanish are told. None (or nothing) leaves a comparison out.
+    the median, 5 % of it, and 1, where that is more. `null_share` is by how much a column's share
+    of empty cells may rise. `categories` are columns of few values, of which one never seen is
+    told. `columns`: whether columns that appear or vanish are told. None (or nothing) leaves a
+    comparison out.
     """
 
     volume: float | None = Field(3.5, gt=0)
