@@ -36,6 +36,7 @@ def parquet_of_no_text() -> bytes:
     [
         pytest.param(".csv.gz", CSV, id="Arrow took the name's word that it is packed"),
         pytest.param(".csv.gz", gzip.compress(CSV)[:-4], id="cut off in its checksum"),
+        pytest.param(".html", b"<table><tr><td><![DOCTYPE x>", id="a section of no known kind"),
         pytest.param(".zip", zip_of_no_name(), id="a member without a name"),
         pytest.param(".parquet", parquet_of_no_text(), id="texts that are not UTF-8"),
     ],

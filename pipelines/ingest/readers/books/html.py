@@ -15,7 +15,7 @@ from pipelines.ingest.headers import SEARCHED_ROWS, Merged
 from pipelines.ingest.readers.books.cells import check_extent, error_cell, is_error
 from pipelines.ingest.readers.books.grid import Book, Sheet, read_book
 from pipelines.ingest.readers.decoding import HEAD_BYTES, other_encoding, strict_text
-from pipelines.ingest.readers.layout import Reading
+from pipelines.ingest.readers.layout import Reading, damaged
 
 BLOCK = 1 << 16
 SPAN = 20_000  # columns or rows that one cell may cover; no sheet is wider
@@ -108,6 +108,13 @@ class _Page(HTMLParser):
         self._spanned: dict[int, int] = {}  # by column: rows yet covered from above
         self._width = 0
         self._ready: list[list[object]] = []
+
+    def parse_html_declaration(self, i: int) -> int:
+        """As HTMLParser does it, which asserts that others write markup well."""
+        try:
+            return super().parse_html_declaration(i)
+        except AssertionError as error:
+            raise damaged(error) from None
 
     def taken(self) -> list[list[object]]:
         """The rows that are complete, once."""
