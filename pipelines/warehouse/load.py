@@ -72,7 +72,7 @@ def load_chunk(
     judgements = [one for one in chunk.judgements if one.delivery.receipt not in known]
     judgements.sort(key=lambda one: one.delivery.order)
     final: list[Judgement] = []
-    for wave in _waves(judgements):
+    for wave in _waves(judgements, source):
         with transaction(connection):
             final += _load_wave(connection, wave, chunk, source, metrics, run_id, "landing")
     return final
@@ -118,7 +118,7 @@ def reload(
         ensure_table(connection, source)
         forget_partitions(connection, source.name, position)
         for chunk, judgements, withdrawn in _history(chunks, withdrawals) if chunks else ():
-            for wave in _waves(judgements):
+            for wave in _waves(judgements, source):
                 final += _load_wave(connection, wave, chunk, source, (), run_id, "rebuild")
             if withdrawn is not None:
                 _take_away(connection, withdrawn, source, run_id, last_position(connection))
@@ -214,22 +214,29 @@ def record_unchanged(
         _record(connection, judgements, next_position(connection), run_id, causes)
 
 
-def _waves(judgements: Iterable[Judgement]) -> Iterator[list[Judgement]]:
+def _waves(judgements: Iterable[Judgement], source: Source) -> Iterator[list[Judgement]]:
     """Judgements in their order, cut where a department and day would come twice.
 
-    What a return corrects must be in the ledger before it: it is the first of its wave.
+    What a return corrects must be in the ledger before it: it is the first of its wave. Where
+    totals hold, a department's days rise in a wave: none is judged by what came after it.
     """
+    holds = any(totals.on_break == "hold" for totals in source.totals)
     wave: list[Judgement] = []
     taken: set[Place] = set()
+    latest: dict[str, date] = {}
     for judgement in judgements:
         places: set[Place] = {
             (partition.department, partition.business_date) for partition in judgement.partitions
         }
-        if places & taken or (wave and judgement.delivery.corrects):
+        falls = holds and any(day < latest.get(department, day) for department, day in places)
+        if places & taken or falls or (wave and judgement.delivery.corrects):
             yield wave
-            wave, taken = [], set()
+            wave, taken, latest = [], set(), {}
         wave.append(judgement)
         taken |= places
+        latest |= {
+            department: max(day, latest.get(department, day)) for department, day in sorted(places)
+        }
     if wave:
         yield wave
 
@@ -284,7 +291,8 @@ def _settle(
 ) -> list[Judgement]:
     """Settle what shared days come to, and enter it all: the wave, and siblings judged anew."""
     changes = resolve(connection, source)
-    late = {row[0] for row in rows(connection, "SELECT delivery_id FROM incoming WHERE is_late")}
+    query = "SELECT delivery_id FROM incoming GROUP BY delivery_id HAVING bool_and(is_late)"
+    late = {row[0] for row in rows(connection, query)}
     own = {one.delivery.delivery_id for one in wave} - late
     others = [delivery_id for delivery_id in changes if delivery_id not in own]
     found = number_siblings(connection, others, position + len(wave))
@@ -315,6 +323,7 @@ def _keep_partitions(
         for number, judgement in enumerate(wave)
         for partition in judgement.partitions
     ]
+    upon = {position + number: returns.laid_upon(one) for number, one in enumerate(wave)}
     given = pa.table(
         {
             "position": pa.array([number for number, _, _ in brought], pa.int64()),
@@ -325,6 +334,7 @@ def _keep_partitions(
             "part": pa.array([one.part for _, one, _ in brought], pa.string()),
             "rows": pa.array([part.rows for _, _, part in brought], pa.int64()),
             "received_at": pa.array([one.received_at for _, one, _ in brought], pa.timestamp("us")),
+            "laid_upon": pa.array([upon[number] for number, _, _ in brought], pa.list_(pa.string())),
         }
     )
     keep(connection, "given", given)
@@ -332,12 +342,16 @@ def _keep_partitions(
 
 
 def _warn_late(connection: sa.Connection, wave: list[Judgement]) -> list[Judgement]:
-    """Tell of deliveries that nothing came of, since what was received later was there first."""
-    late = {row[0] for row in rows(connection, "SELECT delivery_id FROM incoming WHERE is_late")}
-    warning = Reason(code="late_receipt")
+    """Tell of deliveries of which, or of some days of which, nothing came: what is newer stands."""
+    query = "SELECT delivery_id FROM incoming WHERE is_late AND NOT is_overtaken"
+    warnings = {row[0]: [Reason(code="late_receipt")] for row in rows(connection, query)}
+    for delivery_id, warning in returns.overtaken(connection):
+        warnings.setdefault(delivery_id, []).append(warning)
     return [
-        judgement.model_copy(update={"warnings": (warning, *judgement.warnings)})
-        if judgement.delivery.delivery_id in late
+        judgement.model_copy(
+            update={"warnings": (*warnings[judgement.delivery.delivery_id], *judgement.warnings)}
+        )
+        if judgement.delivery.delivery_id in warnings
         else judgement
         for judgement in wave
     ]

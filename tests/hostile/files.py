@@ -9,6 +9,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet
@@ -233,7 +234,7 @@ def looping_compound(path: Path, size: int) -> None:
     path.write_bytes(bytes(header) + table + bytes(directory))
 
 
-def colliding_keys(path: Path, size: int) -> None:
+def many_keys(path: Path, size: int) -> None:
     """An object of as many keys as fit."""
     with path.open("wb") as file:
         file.write(b"[{")
@@ -252,25 +253,36 @@ def noise(path: Path, size: int) -> None:
                                 for n in range(256)) * (MIB // 1024))  # fmt: skip
 
 
-# what each is called in landing, how it is written, and how large it is to be when unpacked
-FILES: dict[str, tuple[str, Writer, int]] = {
-    "gzip bomb": (".csv.gz", gzip_bomb, 4096 * MIB),
-    "zip bomb that lies of its size": (".csv.zip", zip_bomb, 4096 * MIB - MIB),
-    "zips in zips": (".zip", nested_zips, 800 * MIB),
-    "workbook bomb": (".xlsx", workbook_bomb, 3072 * MIB),
-    "workbook whose strings lie": (".xlsx", lying_workbook, 3072 * MIB),
-    "workbook with a far cell": (".xlsx", far_cell, 0),
-    "workbook of laughs": (".xlsx", workbook_of_laughs, 0),
-    "XML of laughs": (".xml", xml_of_laughs, 0),
-    "deep JSON": (".json", deep_json, 50 * MIB),
-    "JSON of one string": (".json", one_string_json, 300 * MIB),
-    "JSON of a million keys": (".json", colliding_keys, 64 * MIB),
-    "CSV of one cell": (".csv", one_cell, 300 * MIB),
-    "CSV of a million columns": (".csv", wide_header, 16 * MIB),
-    "CSV of quotes that never end": (".csv", endless_quotes, 200 * MIB),
-    "page with a cell that spans all": (".html", wide_span, 0),
-    "page of tables in tables": (".html", nested_tables, 50 * MIB),
-    "Parquet of one value": (".parquet", repeated_parquet, 4000 * MIB),
-    "compound file that bites its tail": (".xls", looping_compound, 0),
-    "noise named as a workbook": (".xls", noise, 100 * MIB),
+class Hostile(NamedTuple):
+    """A file: what it is called in landing, who writes it, its size unpacked, what is said of it.
+
+    `told` are words that any message about it must have: one that says less missed the point.
+    """
+
+    suffix: str
+    write: Writer
+    size: int
+    told: str
+
+
+FILES = {
+    "gzip bomb": Hostile(".csv.gz", gzip_bomb, 4096 * MIB, "made to hurt"),
+    "zip bomb that lies of its size": Hostile(".csv.zip", zip_bomb, 4095 * MIB, "CRC-32"),
+    "zips in zips": Hostile(".zip", nested_zips, 800 * MIB, "inner.zip"),
+    "workbook bomb": Hostile(".xlsx", workbook_bomb, 3072 * MIB, "unpacks to"),
+    "workbook whose strings lie": Hostile(".xlsx", lying_workbook, 3072 * MIB, "damaged"),
+    "workbook with a far cell": Hostile(".xlsx", far_cell, 0, "1048576 x 16384"),
+    "workbook of laughs": Hostile(".xlsx", workbook_of_laughs, 0, "damaged"),
+    "XML of laughs": Hostile(".xml", xml_of_laughs, 0, "entities"),
+    "deep JSON": Hostile(".json", deep_json, 50 * MIB, "nested deeper"),
+    "JSON of one string": Hostile(".json", one_string_json, 300 * MIB, "longer than"),
+    "JSON of a million keys": Hostile(".json", many_keys, 64 * MIB, "longer than"),
+    "CSV of one cell": Hostile(".csv", one_cell, 300 * MIB, "longer than"),
+    "CSV of a million columns": Hostile(".csv", wide_header, 16 * MIB, "columns"),
+    "CSV of quotes that never end": Hostile(".csv", endless_quotes, 200 * MIB, "swallows"),
+    "page with a cell that spans all": Hostile(".html", wide_span, 0, "spans"),
+    "page of tables in tables": Hostile(".html", nested_tables, 50 * MIB, "nested deeper"),
+    "Parquet of one value": Hostile(".parquet", repeated_parquet, 4000 * MIB, "unpacks to"),
+    "compound file that bites its tail": Hostile(".xls", looping_compound, 0, "corruption"),
+    "noise named as a workbook": Hostile(".xls", noise, 100 * MIB, "damaged"),
 }

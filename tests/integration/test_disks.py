@@ -349,13 +349,13 @@ def test_memory_runs_out(city: City) -> None:
     loaded(city)
     before = known(city)
     settings = city.settings
-    city.settings = settings.model_copy(update={"memory_limit": "32MB"})
+    city.settings = settings.model_copy(update={"memory_limit": "48MB"})
     city.land(big(300_000), day=NEXT)
     city.land(NEW, source="visits", day=NEXT)
     code, report = night(city)
     assert code == 1
     [error] = report["errors"]
-    assert "out of memory (CITYBRAIN_MEMORY_LIMIT is 32MB)" in error
+    assert "out of memory (CITYBRAIN_MEMORY_LIMIT is 48MB)" in error
     assert report["deliveries"] == {"accepted": 1}
     assert known(city)[0] == before[0]
     assert (shown(city), shown(city, "visits")) == (2, 3)

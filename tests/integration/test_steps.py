@@ -77,8 +77,8 @@ def test_each_delivery_is_told_of_in_the_log_of_its_run(city: City, logged: Path
     )  # fmt: skip
     begun = [event["step"] for event in events if event["event"] == "step started"]
     assert begun == [
-        "discover", "archive", "clear", "stage", "load", "clear", "track", "alerts", "publish",
-        "notify",
+        "discover", "archive", "clear", "stage", "load", "history", "clear", "track", "alerts",
+        "publish", "notify",
     ]  # fmt: skip
     assert {event["run_id"] for event in events} == {report.run_id}
 

@@ -280,6 +280,20 @@ def test_a_rebuild_judges_by_receipt_as_the_nights_did(city: City) -> None:
     assert totals(city) == before == {day(0): 100, day(1): 120, day(2): 140, day(4): 160}
 
 
+def test_a_day_is_not_judged_by_what_was_received_after_it(city: City) -> None:
+    """Though a rebuild, and a night after several, take them together."""
+    declare(city)
+    send(city, 0, ("x", 100, 100), department="c")
+    for part in ("p1", "p2"):  # cut waves where they meet
+        send(city, 1, (part, 5, 5), department="a", part=part)
+    send(city, 1, ("x", 20, 120), department="c")
+    send(city, 0, ("x", 10, 10), department="c")
+    stood = city.rows("SELECT department, business_date, total FROM records ORDER BY ALL")
+    repairs.rebuild(city.settings, city.catalog, "records")
+    found = city.rows("SELECT department, business_date, total FROM records ORDER BY ALL")
+    assert found == stood
+
+
 def test_a_contract_that_holds_more_takes_nothing_away_unasked(city: City) -> None:
     declare(city, **TOTALS)
     send(city, 0, ("x", 20, 100))
@@ -401,6 +415,20 @@ def replay(
     return verdicts, standing
 
 
+def rising(
+    waves: Sequence[Sequence[tuple[Day, dict[str, Figures], bool]]],
+) -> list[list[tuple[Day, dict[str, Figures], bool]]]:
+    """What is judged together where totals hold: no day with one after it that came before it."""
+    cut: list[list[tuple[Day, dict[str, Figures], bool]]] = []
+    for wave in waves:
+        cut.append([])
+        for one in wave:
+            if cut[-1] and one[0] < cut[-1][-1][0]:
+                cut.append([])
+            cut[-1].append(one)
+    return cut
+
+
 @st.composite
 def histories(draw: st.DrawFn) -> list[list[tuple[Day, dict[str, Figures], bool]]]:
     """Waves of a department's days: mostly true, with gaps, corrections and planted errors."""
@@ -460,7 +488,8 @@ def test_the_warehouse_says_what_the_oracle_says(
                 for at, rows, overruled in wave
             )
         )
-    verdicts, standing = replay(waves, kind == "corrected")
+    holds = kind == "corrected"
+    verdicts, standing = replay(rising(waves) if holds else waves, holds)
     assert [
         (one.verdict is Verdict.HELD, set(told(one)) - {"overruled"}) for one in judged
     ] == verdicts

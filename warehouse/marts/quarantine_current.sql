@@ -1,31 +1,67 @@
--- grain: one row per row kept out by the latest judgement of its delivery
+-- grain: one row per row kept out of a slot's newest delivery that was read row by row, but for
+-- days that something newer provides
 CREATE VIEW marts.quarantine_current AS
-WITH latest AS (
-    SELECT
-        delivery_id,
-        arg_max(position, (received_at, position)) AS position,
-        arg_max(file_name, (received_at, position)) AS file_name
+WITH receipts AS (
+    SELECT *
     FROM delivery
     WHERE verdict <> 'unchanged'
-    GROUP BY delivery_id
+    QUALIFY row_number() OVER (PARTITION BY delivery_id, received_at ORDER BY position DESC) = 1
+),
+
+newest AS (
+    SELECT *
+    FROM receipts
+    WHERE
+        (verdict IN ('accepted', 'accepted_with_quarantine', 'held') OR quarantined > 0)
+        AND NOT list_has_any(reasons ->> '$[*].code', ['outdated_return', 'withdrawn_return'])
+    QUALIFY
+        row_number() OVER (
+            PARTITION BY source, department, business_date, part
+            ORDER BY received_at DESC, delivery_id DESC
+        ) = 1
+),
+
+to_mend AS (
+    SELECT *
+    FROM newest
+    WHERE
+        quarantined > 0
+        AND NOT EXISTS (
+            SELECT 1
+            FROM decision
+            WHERE
+                decision.kind = 'withdraw' AND decision.delivery_id = newest.delivery_id
+                AND decision.position > newest.position
+        )
 )
 
 SELECT
+    quarantine.position,
     quarantine.delivery_id,
     quarantine.source,
     quarantine.department,
     department.short_name AS department_name,
     quarantine.business_date,
-    latest.file_name,
+    to_mend.file_name,
     quarantine.sheet,
     quarantine.row_number,
     quarantine.row_text,
     quarantine.reasons
 FROM quarantine
-INNER JOIN latest USING (delivery_id, position)
-LEFT JOIN department ON quarantine.department = department.code;
+INNER JOIN to_mend USING (delivery_id, position)
+LEFT JOIN department ON quarantine.department = department.code
+LEFT JOIN partition_in_force AS newer
+    ON
+        quarantine.source = newer.source
+        AND quarantine.department = newer.department
+        AND quarantine.business_date = newer.business_date
+        AND to_mend.part = newer.part
+        AND quarantine.delivery_id <> newer.delivery_id
+        AND to_mend.received_at < newer.received_at
+WHERE newer.delivery_id IS NULL;
 
-COMMENT ON VIEW marts.quarantine_current IS '现行隔离行及理由（个人信息已脱敏）';
+COMMENT ON VIEW marts.quarantine_current IS '待更正的隔离行及理由：各报送位置最新一次报送中的（个人信息已脱敏）';
+COMMENT ON COLUMN marts.quarantine_current.position IS '台账位置';
 COMMENT ON COLUMN marts.quarantine_current.delivery_id IS '报送编号';
 COMMENT ON COLUMN marts.quarantine_current.source IS '数据源';
 COMMENT ON COLUMN marts.quarantine_current.department IS '单位代码';
