@@ -34,7 +34,7 @@ from pipelines.warehouse.statements import duckdb_of, keep
 
 if TYPE_CHECKING:
     from pipelines.ingest.readers.layout import Reading
-    from pipelines.ingest.workbooks import Row
+    from pipelines.ingest.return_workbook import Row
     from pipelines.outputs.feedback import Feedback, Mended
 
 log = logs.get(__name__)
@@ -62,7 +62,7 @@ class Written:
     error: str = ""
 
 
-class _Row(NamedTuple):
+class _Quarantined(NamedTuple):
     """A quarantined row of the published copy."""
 
     department: str | None
@@ -72,7 +72,7 @@ class _Row(NamedTuple):
     reasons: Sequence[Mapping[str, str | None]]
 
 
-class _Raw(NamedTuple):
+class _AsSent(NamedTuple):
     """A row of the archived file: its cells, and those that no header stands over."""
 
     cells: tuple[str, ...]
@@ -102,8 +102,8 @@ def write(
         storage.require(settings, settings.archive, settings.published)
         work.mkdir(parents=True, mode=0o700)
         try:
-            for row, rows in _to_mend(settings, catalog):
-                mended = delivery_of(row, row.contract_hash)
+            for entry, rows in _to_mend(settings, catalog):
+                mended = delivery_of(entry, entry.contract_hash)
                 by_owner = _by_owner(mended, rows)
                 places = {
                     whose: _place(folder, mended, whose, some) for whose, some in by_owner.items()
@@ -117,7 +117,7 @@ def write(
                     and (day is None or day in {mended.business_date, *_days(mended, some)})
                     and mended.delivery_id.startswith(delivery)
                 }
-                done += _write(settings, catalog, row, mended, by_owner, wanted, work)
+                done += _write(settings, catalog, entry, mended, by_owner, wanted, work)
             if out is None:
                 _remove_stale(folder, needed)
         finally:
@@ -127,45 +127,45 @@ def write(
     return done
 
 
-def _to_mend(settings: Settings, catalog: Catalog) -> Iterator[tuple[Any, list[_Row]]]:
+def _to_mend(settings: Settings, catalog: Catalog) -> Iterator[tuple[Any, list[_Quarantined]]]:
     """Deliveries to be mended, as ledger rows, with their quarantined rows."""
     with published.connect(settings) as connection:
         result = connection.execute(sql("queries/feedback.sql"))
         names = [column[0] for column in result.description]
         for values in result.fetchall():
-            row = SimpleNamespace(**dict(zip(names, values, strict=True)))
-            if row.source not in catalog.sources:
+            entry = SimpleNamespace(**dict(zip(names, values, strict=True)))
+            if entry.source not in catalog.sources:
                 continue
             found = connection.execute(
-                sql("queries/feedback_rows.sql"), {"position": row.position}
+                sql("queries/feedback_rows.sql"), {"position": entry.position}
             ).fetchall()
             if found:
-                yield row, [_Row(*values) for values in found]
+                yield entry, [_Quarantined(*values) for values in found]
 
 
-def _by_owner(delivery: Delivery, rows: Iterable[_Row]) -> dict[str, list[_Row]]:
+def _by_owner(delivery: Delivery, rows: Iterable[_Quarantined]) -> dict[str, list[_Quarantined]]:
     """Rows by whose they are: of a file of many departments each gets its own."""
-    found: dict[str, list[_Row]] = defaultdict(list)
+    found: dict[str, list[_Quarantined]] = defaultdict(list)
     for row in rows:
         found[delivery.department or row.department or returns.ALL].append(row)
     return found
 
 
-def _days(delivery: Delivery, rows: Iterable[_Row]) -> set[date | None]:
+def _days(delivery: Delivery, rows: Iterable[_Quarantined]) -> set[date | None]:
     """The days that rows of a file of many days are of."""
     return {row.business_date for row in rows} if delivery.business_date is None else set()
 
 
-def _place(folder: Path, delivery: Delivery, whose: str, rows: Iterable[_Row]) -> Path:
+def _place(folder: Path, delivery: Delivery, whose: str, rows: Iterable[_Quarantined]) -> Path:
     return folder / whose / returns.file_name(delivery.slot, whose, delivery.delivery_id)
 
 
 def _write(
     settings: Settings,
     catalog: Catalog,
-    row: Any,
+    entry: Any,
     delivery: Delivery,
-    by_owner: Mapping[str, list[_Row]],
+    by_owner: Mapping[str, list[_Quarantined]],
     wanted: Mapping[str, Path],
     work: Path,
 ) -> Iterator[Written]:
@@ -187,7 +187,7 @@ def _write(
             continue
         contract = catalog.sources[delivery.source]
         beyond = any(raw[one.sheet, one.number].beyond for one in some)
-        summary = _summary(catalog, contract, row, delivery, whose, some, headers, beyond)
+        summary = _summary(catalog, contract, entry, delivery, whose, some, headers, beyond)
         mended = (
             _mended(one, raw[one.sheet, one.number], positions, contract.titles) for one in some
         )
@@ -196,8 +196,12 @@ def _write(
 
 
 def _read(
-    settings: Settings, catalog: Catalog, delivery: Delivery, rows: Sequence[_Row], work: Path
-) -> tuple[tuple[str, ...], dict[str, int], dict[Row, _Raw]]:
+    settings: Settings,
+    catalog: Catalog,
+    delivery: Delivery,
+    rows: Sequence[_Quarantined],
+    work: Path,
+) -> tuple[tuple[str, ...], dict[str, int], dict[Row, _AsSent]]:
     """From the archive: the file's headers, the contract's columns among them, the rows' cells."""
     from pipelines.ingest.headers import match
     from pipelines.ingest.opening import brought, open_brought
@@ -213,10 +217,11 @@ def _read(
             of = partial(owners, duckdb_of(connection))
             reading = open_brought(chain, bench, contract, of, as_written=True)
             headers = headers_of(reading.header)
-            above = reading.header.cells[: reading.header.width]
-            raw: dict[Row, _Raw] = {}
+            raw: dict[Row, _AsSent] = {}
             for one in _among(reading, wanted):
-                raw[one["sheet"], one["row_number"]] = _raw(one, headers, above)
+                own = reading.section(one["sheet"]).header
+                above = own.cells[: own.width]
+                raw[one["sheet"], one["row_number"]] = _as_sent(one, headers, above)
             judged = open_brought(chain, bench, contract, of)
             _check_faithful(delivery, contract, judged, headers, raw)
     finally:
@@ -242,47 +247,68 @@ def _check_faithful(
     contract: Source,
     judged: Reading,
     headers: tuple[str, ...],
-    raw: Mapping[Row, _Raw],
+    raw: Mapping[Row, _AsSent],
 ) -> None:
     """UsageError unless rows that come back as they are shown are what they were.
 
-    They are not when a later sheet, or a file of an archive, heads its columns otherwise.
+    They are not when a later sheet, or a file of an archive, heads its columns otherwise. Of rows
+    that fit no columns it can but be asked whether their own header says the same.
     """
-    from pipelines.ingest.returned import laid_over
-    from pipelines.ingest.workbooks import Corrected
+    from pipelines.ingest.return_workbook import Corrected
+    from pipelines.ingest.returned import corrected_rows
 
     names = contract.column_names
-    was = {
-        (one["sheet"], one["row_number"]): [one[name] or "" for name in names]
-        for one in _among(judged, raw.keys())
-        if one["fault"] is None
-    }
+    was: dict[Row, list[str]] = {}
+    otherwise: list[Row] = []
+    for one in _among(judged, raw.keys()):
+        row = one["sheet"], one["row_number"]
+        if one["fault"] is None:
+            was[row] = [one[name] or "" for name in names]
+        elif _is_filled(raw[row]) and not _says_the_same(judged, row[0]):
+            otherwise.append(row)
     shown = {row: Corrected(0, headers, raw[row].cells) for row in was}
-    for batch in laid_over((), contract, judged.header.suffixes, shown):
+    for batch in corrected_rows(judged, contract, shown):
         for one in batch.to_pylist():
             row = one["sheet"], one["row_number"]
             if [one[name] or "" for name in names] != was[row]:
-                raise UsageError(
-                    f"{delivery} ({delivery.delivery_id}): row {row[1]} of {row[0] or 'the file'} "
-                    "stands under other headers than the file's first rows: a workbook cannot "
-                    "show both; ask for the whole file again"
-                )
+                otherwise.append(row)
+    if otherwise:
+        sheet, number = min(otherwise)
+        raise UsageError(
+            f"{delivery} ({delivery.delivery_id}): row {number} of {sheet or 'the file'} "
+            "stands under other headers than the file's first rows: a workbook cannot "
+            "show both; ask for the whole file again"
+        )
 
 
-def _raw(row: Mapping[str, Any], headers: Sequence[str], above: Sequence[str]) -> _Raw:
-    """A row as it was written, below `headers`; `above` is all that the header row has.
+def _is_filled(row: _AsSent) -> bool:
+    return any((*row.cells, *row.beyond))
+
+
+def _says_the_same(judged: Reading, sheet: str) -> bool:
+    """Whether a sheet has the first's columns, in whatever order, in the same units."""
+    from pipelines.ingest.verbatim import headers_of
+
+    header, first = judged.section(sheet).header, judged.header
+    same = sorted(headers_of(header)) == sorted(headers_of(first))
+    return same and header.suffixes == first.suffixes
+
+
+def _as_sent(row: Mapping[str, Any], headers: Sequence[str], above: Sequence[str]) -> _AsSent:
+    """A row as it was written, below `headers`; `above` is all that its own header row has.
 
     Of a row that did not fit them it is known what stood where, not what it was meant for.
     """
     if row["torn"] is None:
-        return _Raw(tuple(row[f"c{number}"] or "" for number in range(len(headers))), ())
+        return _AsSent(tuple(row[f"c{number}"] or "" for number in range(len(headers))), ())
     torn = json.loads(row["torn"])
     by_header = dict(zip(above, torn, strict=False))
-    return _Raw(tuple(by_header.get(header, "") for header in headers), tuple(torn[len(above) :]))
+    cells = tuple(by_header.get(header, "") for header in headers)
+    return _AsSent(cells, tuple(torn[len(above) :]))
 
 
 def _mended(
-    row: _Row, raw: _Raw, positions: Mapping[str, int], titles: Mapping[str, str]
+    row: _Quarantined, raw: _AsSent, positions: Mapping[str, int], titles: Mapping[str, str]
 ) -> Mended:
     from pipelines.outputs.feedback import Mended
 
@@ -297,35 +323,35 @@ def _mended(
     return Mended(row.sheet, row.number, raw.cells, marks, tuple(notes), raw.beyond)
 
 
-def _reasons(row: _Row) -> list[Reason]:
+def _reasons(row: _Quarantined) -> list[Reason]:
     return [Reason(**{name: text or "" for name, text in one.items()}) for one in row.reasons]
 
 
 def _summary(
     catalog: Catalog,
     contract: Source,
-    row: Any,
+    entry: Any,
     delivery: Delivery,
     whose: str,
-    rows: Sequence[_Row],
+    rows: Sequence[_Quarantined],
     headers: tuple[str, ...],
     has_beyond: bool,
 ) -> Feedback:
     from pipelines.outputs.feedback import Feedback
 
     department = catalog.departments.get(whose)
-    judged_at = row.judged_at.replace(tzinfo=UTC).astimezone(SHANGHAI).replace(tzinfo=None)
+    judged_at = entry.judged_at.replace(tzinfo=UTC).astimezone(SHANGHAI).replace(tzinfo=None)
     day = delivery.business_date
     facts = [
         ("单位", f"{department.name}（{whose}）" if department else "未能识别单位的数据"),
         ("数据源", f"{contract.title}（{contract.name}）"),
         ("业务日期", slot_day(day) if day else "以文件内各行日期为准"),
         *([("分包", delivery.part)] if delivery.part else []),
-        ("文件名", row.file_name),
+        ("文件名", entry.file_name),
         ("检查时间", f"{judged_at:%Y-%m-%d %H:%M}（北京时间）"),
-        ("检查结果", VERDICTS[row.verdict]),
+        ("检查结果", VERDICTS[entry.verdict]),
     ]
-    counts = [(said, getattr(row, name)) for name, said in COUNTS]
+    counts = [(said, getattr(entry, name)) for name, said in COUNTS]
     whole = "整份文件：" if delivery.department is None else ""
     facts += [
         (said, f"{whole}{count:,} 行") for said, count in counts if count or said != "扣留行数"
@@ -334,7 +360,7 @@ def _summary(
     problems = Counter(
         text for one in rows for text in {_general(reason, contract) for reason in _reasons(one)}
     )
-    reasons = [Reason(**told) for told in json.loads(row.reasons)]
+    reasons = [Reason(**told) for told in json.loads(entry.reasons)]
     of_whole = [reason for reason in reasons if reason.count is None]
     return Feedback(
         delivery_id=delivery.delivery_id,

@@ -75,6 +75,7 @@ def feedback(
     ):
         if name is not None and name not in known:
             raise UsageError(f"no {what} is called {name}; there are {', '.join(sorted(known))}")
+    _check_known(settings, delivery)
     keep_log(settings)
     with of_this_version():
         written = writing.write(
@@ -100,6 +101,22 @@ def feedback(
         )
     if any(one.error for one in written):
         raise typer.Exit(1)
+
+
+def _check_known(settings: Settings, delivery: str) -> None:
+    from pipelines import published
+
+    if not delivery:
+        return
+    with of_this_version(), published.connect(settings) as connection:
+        known = connection.execute(
+            "SELECT delivery_id FROM delivery WHERE starts_with(delivery_id, ?) LIMIT 1", [delivery]
+        ).fetchall()
+    if not known:
+        raise UsageError(
+            f"no published delivery has an id that starts with {delivery}; `citybrain deliveries` "
+            "lists them"
+        )
 
 
 @command()

@@ -71,7 +71,9 @@ def run(
 @command()
 def submit(
     file: Annotated[Path, typer.Argument(help="The export.")],
-    source: Annotated[str, typer.Option("--source", "-s", help="What it is an export of.")],
+    source: Annotated[
+        str | None, typer.Option("--source", "-s", help="What it is an export of.")
+    ] = None,
     department: Annotated[
         str | None, typer.Option("--department", "-d", help="Whose it is (its code).")
     ] = None,
@@ -88,15 +90,29 @@ def submit(
 ) -> None:
     """Put a file into the landing folder, for people who make no folders.
 
+    A feedback workbook that comes back needs no options: its name says all.
+
     Example: `citybrain submit 归集量.csv --source data_records --department gaj --date 2021-10-31`
     · `citybrain submit 三季度.csv --source data_records --bulk` (history of many days)
+    · `citybrain submit data_records.gaj.2021-10-31.feedback-0123456789abcdef.xlsx`
     """
+    from pipelines.contracts import returns
+    from pipelines.ingest.landing import BULK
     from pipelines.ingest.submit import submit as put
 
     settings = Settings()
     business_date = parse_day(day) if day else None
     catalog = catalog_of(settings)
-    if not bulk and (department is None or business_date is None):
+    told = returns.named(file.name)
+    if told is not None:
+        source = source or told.source
+        if department is None and told.department != returns.ALL:
+            department = told.department
+        if business_date is None and told.day != BULK:
+            business_date = parse_day(told.day)
+    if source is None:
+        raise UsageError("say --source, or send a feedback workbook under its own name")
+    if told is None and not bulk and (department is None or business_date is None):
         raise UsageError(
             "say --department and --date, or --bulk when the file's own columns tell them"
         )

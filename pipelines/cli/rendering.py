@@ -36,7 +36,7 @@ PACE_KEYS = (
 )  # fmt: skip
 DELIVERY_KEYS = (
     "delivery", "source", "department", "business_date", "part", "verdict", *COUNTS,
-    "reasons", "superseded", "warnings", "in_force",
+    "reasons", "corrects", "superseded", "warnings", "in_force",
 )  # fmt: skip
 
 
@@ -78,6 +78,11 @@ def number(value: float | None, digits: int = 2) -> str:
     if value is None:
         return "-"
     return f"{value:,.0f}" if float(value).is_integer() else f"{value:,.{digits}f}"
+
+
+def shortened(text: str, length: int) -> str:
+    """A text for a table, and a sign where it goes on."""
+    return text if len(text) <= length else f"{text[: length - 1]}…"
 
 
 def coloured(word: str) -> Text:

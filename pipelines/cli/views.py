@@ -110,8 +110,9 @@ def deliveries(
     """List deliveries, each with its verdict and where its rows went.
 
     JSON (all of them): a list of {delivery, source, department, business_date, part, verdict,
-    rows_read, accepted, quarantined, duplicates, ignored, withheld, reasons, superseded, warnings,
-    in_force}; counts are null when the file is unreadable or unchanged.
+    rows_read, accepted, quarantined, duplicates, ignored, withheld, reasons, corrects, superseded,
+    warnings, in_force}; counts are null when the file is unreadable or unchanged; corrects are the
+    deliveries that a feedback workbook was laid upon.
 
     Example: `citybrain deliveries --verdict rejected --department gaj`
     """
@@ -136,7 +137,7 @@ def deliveries(
                 rendering.number(record["rows_read"]),
                 rendering.number(record["accepted"]),
                 rendering.number(None if None in kept_out else sum(kept_out)),
-                "; ".join([*record["reasons"], *record["warnings"]])[:200],
+                rendering.shortened("; ".join([*record["reasons"], *record["warnings"]]), 200),
             )
         )
     columns = ("delivery", "date", "department", "source", "verdict", "in force", "read #",
@@ -189,7 +190,7 @@ def quarantine(
         "file",
         "row #",
         "reasons",
-        "text (masked)",
+        "values (masked)",
     )
     console.print(rendering.table("Quarantined rows", columns, rows))
 
@@ -256,7 +257,7 @@ def sources(as_json: Json = False) -> None:
     for source in catalog.sources.values():
         due = source.due
         when = f"{due.frequency}, {due.time:%H:%M} after {due.grace_days}+1 days" if due else "-"
-        formats = ", ".join(name for name, declared in source.formats if declared is not None)
+        formats = ", ".join(source.formats.declared)
         metrics = len(catalog.metrics_of(source.name))
         rows.append((source.name, source.title, source.content, when, formats, str(metrics)))
     columns = ("source", "title", "content", "due", "formats", "metrics #")

@@ -6,6 +6,7 @@ The only module of `contracts` that reads files. It reports all problems at once
 from __future__ import annotations
 
 import csv
+import difflib
 import hashlib
 import json
 from collections import Counter
@@ -14,15 +15,15 @@ from dataclasses import dataclass, field
 from datetime import date
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from pipelines.contracts.consistency import cross_check
 from pipelines.contracts.models import (
-    Declared,
     Department,
+    Holiday,
     Metric,
     Source,
     Suite,
@@ -173,7 +174,9 @@ class _Reader:
         )
 
     def note(self, file: Path, key: str, message: str, mend: str) -> None:
-        self.problems.append(Problem(file.name, key, message, mend))
+        in_folder = file.parent in (self.files.sources, self.files.suites)
+        name = f"{file.parent.name}/{file.name}" if in_folder else file.name
+        self.problems.append(Problem(name, key, message, mend))
 
     def _yaml(self, path: Path, empty: Any = None) -> Any:
         try:
@@ -190,7 +193,7 @@ class _Reader:
             return TypeAdapter(model).validate_python(data)
         except ValidationError as error:
             for fault in error.errors():
-                key = _key(prefix, fault["loc"])
+                key = _key(prefix, fault["loc"], data)
                 self.note(path, key, *_explain(fault, model))
         return None
 
@@ -273,33 +276,61 @@ class _Reader:
         found: dict[date, bool] = {}
         if self.files.holidays.exists():
             for number, row in self._rows(self.files.holidays):
-                entry = self._model(self.files.holidays, f"row {number}", _Holiday, row)
+                entry = self._model(self.files.holidays, f"row {number}", Holiday, row)
                 if entry is not None:
                     found[entry.date] = entry.working
         return found
 
 
-class _Holiday(Declared):
-    date: date
-    working: bool
-
-
-def _key(prefix: str, location: tuple[int | str, ...]) -> str:
+def _key(prefix: str, location: tuple[int | str, ...], data: object) -> str:
+    """Where in `data` a fault lies; an entry of a list by its name where it has one."""
     key = prefix
     for step in location:
-        if isinstance(step, str) and "[" in step:  # pydantic's name for a branch of a union
-            continue
-        key += f"[{step}]" if isinstance(step, int) else f".{step}" if key else step
+        if not isinstance(data, list | dict) or (isinstance(step, str) and "[" in step):
+            continue  # pydantic's name for a branch of a union
+        data = _below(data, step)
+        if isinstance(step, int):
+            name = data.get("name") if isinstance(data, dict) else None
+            key += f".{name}" if name and isinstance(name, str) else f"[{step}]"
+        else:
+            key += f".{step}" if key else step
     return key or "-"
+
+
+def _below(data: list[Any] | dict[Any, Any], step: int | str) -> object:
+    if isinstance(data, list):
+        return data[step] if isinstance(step, int) and step < len(data) else None
+    return data.get(step)
 
 
 def _explain(fault: Mapping[str, Any], model: type[BaseModel]) -> tuple[str, str]:
     """A pydantic fault as message and mend."""
+    nested = _model_at(model, fault["loc"])
     if fault["type"] == "extra_forbidden":
-        return "nobody knows this key", "correct its spelling or remove it"
+        known = [declared.alias or name for name, declared in nested.model_fields.items()]
+        near = difflib.get_close_matches(str(fault["loc"][-1]), known, n=1)
+        meant = f"; did you mean `{near[0]}`?" if near else ""
+        return f"nobody knows this key{meant}", "correct its spelling or remove it"
     if fault["type"] == "missing":
         return "the key is missing", "add it"
     message = fault["msg"].removeprefix("Value error, ")
     given = fault["input"]
     shown = f", not {given!r}" if isinstance(given, str | int | float | bool) else ""
-    return message + shown, f"see {model.__name__} in contracts/models.py"
+    return message + shown, f"see {nested.__name__} in pipelines/contracts/models.py"
+
+
+def _model_at(model: type[BaseModel], location: tuple[int | str, ...]) -> type[BaseModel]:
+    """The innermost model of `model` that a fault's location leads into."""
+    for step in location:
+        for name, declared in model.model_fields.items():
+            if step == (declared.alias or name):
+                model = next(_models_in(declared.annotation), model)
+                break
+    return model
+
+
+def _models_in(annotation: object) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for part in get_args(annotation):
+        yield from _models_in(part)

@@ -83,6 +83,7 @@ NUMBERS = (ColumnType.INTEGER, ColumnType.DECIMAL)
 NUMBER_RULES = frozenset(
     f"expect_column_{name}_to_be_between" for name in ("sum", "min", "max", "mean")
 )
+FORMATS_WITHOUT_SHEETS = ("csv", "html", "json", "jsonl", "xml", "parquet")
 SEVERITIES = ("critical", "warning", "info")
 
 
@@ -96,8 +97,9 @@ def cross_check(
 ) -> Iterator[Problem]:
     """Every problem of one file with another; the names are those of the files, for messages."""
     for source in catalog.sources.values():
-        yield from _check_source(source, catalog, f"{source.name}.yaml")
-        yield from _check_suite(source, catalog.suites[source.name], f"{source.name}.json")
+        yield from _check_source(source, catalog, f"sources/{source.name}.yaml")
+        suite = catalog.suites[source.name]
+        yield from _check_suite(source, suite, f"expectations/{source.name}.json")
     for metric in catalog.metrics.values():
         yield from _check_metric(metric, catalog, metrics_file)
     for target in catalog.targets.values():
@@ -150,6 +152,7 @@ def _check_source(source: Source, catalog: Catalog, file: str) -> Iterator[Probl
     yield from _check_drift(source, file)
     for column in source.columns:
         yield from _check_references(column, source, file)
+        yield from _check_derived(column, source, file)
         yield from _check_code(column, file)
     for key, pattern in _patterns(source):
         yield from _check_regex(pattern, file, key)
@@ -233,6 +236,22 @@ def _check_references(column: Column, source: Source, file: str) -> Iterator[Pro
                     file, key, f"`{other}` is for what a file holds, and this is found in "
                     f"{column.qualifier_of}", "remove it",
                 )  # fmt: skip
+
+
+def _check_derived(column: Column, source: Source, file: str) -> Iterator[Problem]:
+    """A column that no header of the file stands for."""
+    if column.is_derived and not column.description:
+        yield Problem(
+            file, f"columns.{column.name}.description", "no header names the column",
+            "say in a `description` what people call it",
+        )  # fmt: skip
+    one_table = [name for name in source.formats.declared if name in FORMATS_WITHOUT_SHEETS]
+    if column.from_sheet and column.required and one_table and source.formats.zip.members != "all":
+        yield Problem(
+            file, f"columns.{column.name}.required", f"{', '.join(one_table)} have no sheets: "
+            f"every row of theirs would lack {column.name}",
+            "leave `required` out, or declare workbooks only",
+        )  # fmt: skip
 
 
 def _check_code(column: Column, file: str) -> Iterator[Problem]:

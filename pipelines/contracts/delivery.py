@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from datetime import date, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict
 
 from pipelines.contracts.reasons import Reason
-from pipelines.contracts.returns import FORMAT, scope
+from pipelines.contracts.returns import ALL, FORMAT, scope
 from pipelines.errors import AccountingError
 
 
@@ -84,7 +85,7 @@ class Delivery(_Record):
     @property
     def slot(self) -> tuple[str, str, str, str]:
         """The place it fills: source, department, business date, part."""
-        return self.source, self.department or "all", slot_day(self.business_date), self.part
+        return self.source, self.department or ALL, slot_day(self.business_date), self.part
 
     @property
     def origin(self) -> Origin:
@@ -164,6 +165,29 @@ class Judgement(_Record):
     warnings: tuple[Reason, ...] = ()
     seconds: float = 0.0
     profile: Profile | None = None
+
+    def withheld(
+        self, verdict: Verdict, reasons: Sequence[Reason], warnings: Sequence[Reason] = ()
+    ) -> Judgement:
+        """The same, of a delivery that was read and does not load: its good rows are withheld.
+
+        What is told comes before what it was told of already.
+        """
+        counts = self.accounting
+        assert counts is not None
+        accounting = counts.model_copy(
+            update={"accepted": 0, "withheld": counts.withheld + counts.accepted}
+        )
+        accounting.verify(self.delivery)
+        return self.model_copy(
+            update={
+                "verdict": verdict,
+                "accounting": accounting,
+                "partitions": (),
+                "reasons": (*reasons, *self.reasons),
+                "warnings": (*warnings, *self.warnings),
+            }
+        )
 
 
 class StagedChunk(_Record):

@@ -1,7 +1,7 @@
 """The declared configuration as frozen models: sources, metrics, targets, departments.
 
 A column is declared once; its type, checks, table, comments and sample derive from it.
-Shapes are checked here, what one file says of another in catalog.py.
+Shapes are checked here, what one file says of another in consistency.py.
 """
 
 from __future__ import annotations
@@ -23,6 +23,12 @@ def _as_tuple(value: object) -> object:
 
 def _as_mapping(value: object) -> object:
     return {text: text for text in value} if isinstance(value, list) else value
+
+
+def _as_time(value: object) -> object:
+    if isinstance(value, int | float):  # YAML reads 18:00 in base 60
+        raise ValueError('write it in quotes: "18:00"')
+    return value
 
 
 OneOrMany = Annotated[tuple[str, ...], BeforeValidator(_as_tuple)]
@@ -53,9 +59,14 @@ class Column(Declared):
     empty. `values` are the only texts allowed: a list, or a mapping to what the warehouse stores.
     `unit` lists the words that may trail a number, `unit_from` names the column that says each
     row's. `share`: number cells of workbooks are shares of one, as cells formatted as percent hold
-    them. `code` is a public code, validated by its check character or structure.
+    them. `code` is a public code, validated by its check character or structure. `pattern` is a
+    regular expression that a text must match somewhere (say ^ and $), looked at before the mask;
+    `minimum` and `maximum` are inclusive bounds of numbers and dates; `nulls` are the spellings of
+    an empty cell, such as `—` or `无`; what `pii` says is personal is masked so.
+    `description` is the column's Chinese comment, its first header unless told.
 
-    Two kinds of columns have no header: `from_sheet` is the name of the row's sheet,
+    Two kinds of columns have no header, and need a `description`: `from_sheet` is the name of the
+    row's sheet (of a zip of several files of one sheet each, the file's name without its ending),
     `qualifier_of` the word by which another column's number was qualified (约, 余, 不少于).
     """
 
@@ -159,7 +170,7 @@ class Due(Declared):
     """
 
     frequency: Frequency
-    time: time
+    time: Annotated[time, BeforeValidator(_as_time)]
     calendar: Literal["calendar", "workdays"] = "calendar"
     weekday: int = Field(1, ge=1, le=7)
     day: int = Field(1, ge=1, le=31)
@@ -213,6 +224,12 @@ class WorkbookFormat(Declared):
     hidden_rows: Literal["take", "ignore"] = "take"
     hidden_sheets: Literal["take", "ignore"] = "take"
 
+    @model_validator(mode="after")
+    def _sheets_are_said_once(self) -> Self:
+        if self.sheets is not None and "sheet" in self.model_fields_set:
+            raise ValueError("say `sheet` or `sheets`, not both")
+        return self
+
 
 class HtmlFormat(Declared):
     """A table of a page, by its position from 0 among those that have rows."""
@@ -252,7 +269,10 @@ class NoOptions(Declared):
 class Formats(Declared):
     """The formats a source accepts; one that is absent is refused.
 
-    `.gz` and `.zip` around them are accepted always; `zip` says more of the latter.
+    By the end of a file's name: csv `.csv .tsv .txt`, xlsx `.xlsx .xlsm`, xls `.xls .et`, xlsb
+    `.xlsb`, ods `.ods`, html `.html .htm`, json `.json`, jsonl `.jsonl .ndjson`, xml `.xml`,
+    parquet `.parquet`. `.gz` and `.zip` around them are accepted always; `zip` says more of the
+    latter.
     """
 
     csv: CsvFormat | None = None
@@ -324,8 +344,18 @@ class Drift(Declared):
 class Source(Declared):
     """A contract: one kind of export, as departments promise to send it.
 
-    A header may take `header_rows` rows, merged cells spanning what they stand above; with
-    `unit_row` the row below it says the columns' units.
+    `content`: events happened on the business date, a snapshot is what there was on it.
+    `key` are the columns, each `required`, that tell a day's rows of a department apart; empty:
+    only rows alike in all are duplicates. More than the share `max_quarantine` of failing rows
+    rejects a delivery: at 0.0, unless told, one such row does. `rows` are how many data rows it
+    must have, `empty` whether one without any is taken all the same.
+
+    `file_patterns` are regular expressions of whole paths below landing, for files not sent as
+    `<date>/<department>/<source>`; groups `department`, `business_date` and `part` say whose, and
+    for one that is left out the file's own columns do.
+    `footer` are regular expressions searched at the start of a row's first cell (合计, 注[:：]):
+    such rows are ignored. A header may take `header_rows` rows, merged cells spanning what they
+    stand above; with `unit_row` the row below it says the columns' units.
     """
 
     name: Name
@@ -546,6 +576,13 @@ class Department(Declared):
         """Whether the department exists on `day` (both ends count)."""
         after_start = self.valid_from is None or self.valid_from <= day
         return after_start and (self.valid_to is None or day <= self.valid_to)
+
+
+class Holiday(Declared):
+    """A day that overrules the public calendar: whether it is worked."""
+
+    date: date
+    working: bool
 
 
 class Suite(Declared):

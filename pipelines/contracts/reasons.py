@@ -169,6 +169,17 @@ TEMPLATES: dict[str, tuple[str, str]] = {
         "figures in that unit, and the header without one",
         "列“{value}”的单位与约定（{expected}）不符，请换算成约定单位并修改表头",
     ),
+    "header_depth": (
+        "column {column}: the header {value} does not end where a header of {expected} rows ends; "
+        "send the header in as many rows as agreed",
+        "列“{value}”的表头行数与约定（{expected} 行）不符；请按约定的表头行数重新导出",
+    ),
+    "page_header": (
+        "row {value} is a header or unit line again ({expected}), and not the one above; give all "
+        "pages the same headers, order and units",
+        "第 {value} 行又是表头或单位说明（{expected}），与前面的表头不一致；"
+        "请统一各页的表头、列序和单位后重新报送",
+    ),
     "repeated_header": (
         "column {column} is there twice (headers {value}); keep one",
         "列“{value}”重复出现，请只保留一列",
@@ -237,15 +248,25 @@ TEMPLATES: dict[str, tuple[str, str]] = {
         "taken; ask for a new workbook",
         "该反馈所针对的报送已被更新的报送（{value}）替代，本次回传未采用；请按最新的反馈更正",
     ),
+    "withdrawn_return": (
+        "the delivery that this workbook mends was withdrawn ({value}): nothing of it is taken; "
+        "send the whole file again",
+        "该反馈所针对的报送已被撤回（{value}），本次回传未采用；如需采集，请重新报送完整文件",
+    ),
+    "overtaken_return": (
+        "days of this file that something newer provides ({expected}: {value}) were left as they "
+        "are; correct them in what was sent last",
+        "{expected} 个业务日期已有更新的报送（{value}），本次回传未予改动；请在最新的报送中更正",
+    ),
     "return_layout": (
         "the workbook is not as it was sent out ({value}); mend it as it was sent, and keep its "
         "sheets, headers, first columns and properties",
         "反馈工作簿的结构已被改动（{value}）；请在原反馈文件上更正，勿改动工作表、表头和前几列",
     ),
     "return_unknown_row": (
-        "the first columns ({value}) name no row of the file that is mended; keep them as they "
-        "were, and send new rows with the whole file",
-        "前几列（{value}）在原文件中没有对应的行；请勿改动前几列，新增数据请随完整文件另行报送",
+        "the first columns name no row of this workbook as it was sent; keep them as they were, "
+        "and send new rows with the whole file",
+        "前几列已被改动，或与原反馈中的行不对应；请勿改动前几列，新增数据请随完整文件另行报送",
     ),
     "return_repeated_row": (
         "row {value} of the file that is mended is there twice; keep one",
@@ -257,8 +278,8 @@ TEMPLATES: dict[str, tuple[str, str]] = {
         "原文件的行（{value}）不属于本单位，或被改为其他单位；请只更正本单位的数据",
     ),
     "return_action": (
-        "what to do with the row is {value!r}; choose one of {expected}",
-        "处理方式“{value}”无效，请从 {expected} 中选择",
+        "what to do with the row is neither of {expected}; choose one of them",
+        "“处理”列的内容无效，请从 {expected} 中选择",
     ),
     "return_cut": (
         "a cell was cut because it is longer than a workbook's cell may be; correct the row in "
@@ -367,6 +388,11 @@ TEMPLATES: dict[str, tuple[str, str]] = {
     "uncalculated": (
         "{expected}: the formula was never calculated; open the file in Excel or WPS and save it",
         "{expected}：公式尚未计算，没有结果；请用 WPS 等软件打开文件，保存后重新报送",
+    ),
+    "marked_cell": (
+        "{expected}: part of the cell is struck out, raised, lowered or hidden; write the value "
+        "alone",
+        "{expected}：单元格中有删除线、上标、下标或隐藏的文字，无法确定其值；请只保留数值本身",
     ),
     "lost_digits": (
         "{expected}: a spreadsheet has rounded this number to fifteen digits; format the column "

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 FORMAT = "feedback"  # the format of a delivery that came back so
-ALL = "all"
+ALL = "all"  # stands where the department would, of any file
 SUMMARY = "说明"
 SHEET = "待更正数据"  # and 待更正数据2 … when one sheet does not hold all rows
 # headers that no export has: the file's own stand between ACTION and REASONS
@@ -68,7 +68,16 @@ def file_name(slot: tuple[str, str, str, str], department: str | None, delivery_
     return f"{stem}.{FORMAT}-{delivery_id}.xlsx"
 
 
-def seal(sheet: str, row: int, cells: Sequence[str]) -> str:
+def place_seal(delivery_id: str, sheet: str, row: int) -> str:
+    """Tells a row that the workbook of a delivery was sent out with: the first part of its seal."""
+    return _hash([delivery_id, sheet, row])
+
+
+def seal(delivery_id: str, sheet: str, row: int, cells: Sequence[str]) -> str:
     """Tells a row that nobody has touched; `cells` are what the workbook shows."""
     lines = [cell.replace("\r\n", "\n").replace("\r", "\n") for cell in cells]
-    return hashlib.sha256(json.dumps([sheet, row, *lines]).encode()).hexdigest()[:12]
+    return f"{place_seal(delivery_id, sheet, row)}-{_hash([sheet, row, *lines])}"
+
+
+def _hash(content: Sequence[str | int]) -> str:
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:12]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from difflib import SequenceMatcher
+from itertools import pairwise
 
 from pipelines.contracts.consistency import NUMBERS, fold_header
 from pipelines.contracts.models import Column, Source
@@ -26,7 +27,13 @@ UNITS = (  # of a folded header: 数据量(万条), 数据量(单位:万条), �
 )
 UNIT_CELL = re.compile(r"[(\[【]?(?:(?:计量)?单位:)?([^()\[\]【】]+)[)\]】]?")
 UNIT_OF_ALL = re.compile(r"[(\[【]?(?:计量)?单位:([^()\[\]【】]+)[)\]】]?")
-UNIT_IN_TITLE = re.compile(r".*(?:计量)?单位:([^()\[\]【】:]+)[)\]】]?")
+BRACKETED = re.compile(r"[(\[【]([^()\[\]【】]+)[)\]】]")
+UNIT_TITLES = ("", "单位", "计量单位")
+UNIT_WORDS = r"[(\[【]?\s*([^\s()\[\]【】:;。]*)"
+UNIT_SAID = re.compile(r"单\s*位\s*(?:[:为]\s*|(?=[(\[【]))" + UNIT_WORDS)
+# 3亿条 and 数万条 are no units of a table
+COUNTS = r"\d.一二三四五六七八九两零〇几数余多上近约超达过十百千万亿"
+SHARES = frozenset("%‰")
 Merged = tuple[tuple[int, int], tuple[int, int]]  # (row, column) of its corners, both inclusive
 
 
@@ -51,20 +58,25 @@ class Header:
         """How many cells the header spans; what stands right of them belongs to no column."""
         return max((end for end, cell in enumerate(self.cells, 1) if cell.strip()), default=0)
 
-    def _shown_cells(self) -> list[tuple[int, str]]:
+    def _shown_cells(self, source: Source) -> list[tuple[int, str]]:
         """Positions and texts for a message: only what is sure to be a header, not personal data.
 
         Cells of no column are shown when most of the row is columns, and never their digits.
         """
         matched = set(self.positions.values())
         filled = [(number, cell.strip()) for number, cell in enumerate(self.cells) if cell.strip()]
-        is_header = 2 * len(matched) >= len(filled)
-        return [(number, _told(cell)) for number, cell in filled if is_header or number in matched]
+        is_header = _is_header(self.cells, len(matched))
+        uppers = _spellings(source).keys()
+        return [
+            (number, _told_path(cell, uppers))
+            for number, cell in filled
+            if is_header or number in matched
+        ]
 
-    def _closest(self, column: Column) -> str:
+    def _closest(self, source: Source, column: Column) -> str:
         """The header that `column` may be misspelt as, '' when none is like it."""
         matched = set(self.positions.values())
-        free = [cell for number, cell in self._shown_cells() if number not in matched]
+        free = [cell for number, cell in self._shown_cells(source) if number not in matched]
         likeness = {
             cell: max(
                 SequenceMatcher(None, fold_header(cell), fold_header(spelling)).ratio()
@@ -84,7 +96,7 @@ class Header:
         """Required columns that are not there, those there twice, and those in another unit."""
         told = {reason.column for reason in self.unsound}
         missing = tuple(
-            self._missing(column)
+            self._missing(source, column)
             for column in source.columns
             if column.required
             and not column.is_derived
@@ -93,9 +105,9 @@ class Header:
         )
         return self.unsound + missing
 
-    def _missing(self, column: Column) -> Reason:
-        found = "、".join(cell for _, cell in self._shown_cells())[:500] or "(no header row)"
-        closest = self._closest(column)
+    def _missing(self, source: Source, column: Column) -> Reason:
+        found = "、".join(cell for _, cell in self._shown_cells(source))[:500] or "(no header row)"
+        closest = self._closest(source, column)
         return Reason(
             code="missing_column",
             column=column.name,
@@ -108,11 +120,34 @@ def _told(cell: str) -> str:
     return LONG_NUMBER.sub("…", cell.strip()[:100])
 
 
+def _told_path(cell: str, uppers: Container[str]) -> str:
+    """A header for a message, without what stands below one of the contract's: it may be data."""
+    parts = cell.split("|")
+    for depth in range(1, len(parts)):
+        upper = "|".join(parts[:depth])
+        if fold_header(upper) in uppers:
+            return f"{_told(upper)}|…"
+    return _told(cell)
+
+
+def _is_header(cells: Sequence[str], matched: int) -> bool:
+    """Whether the cells are surely headers, so that those of no column may be shown."""
+    return 2 * matched >= sum(1 for cell in cells if cell.strip())
+
+
+def _spellings(source: Source) -> dict[str, Column]:
+    """The columns by the folded headers that the contract accepts."""
+    return {fold_header(header): column for column in source.columns for header in column.header}
+
+
+def required_of(source: Source) -> set[str]:
+    """The columns that a file must have a header for."""
+    return {column.name for column in source.columns if column.required and not column.is_derived}
+
+
 def match(source: Source, cells: Sequence[str]) -> Header:
     """Hold one row's cells, or the paths of several rows, against the contract's headers."""
-    spellings = {
-        fold_header(header): column for column in source.columns for header in column.header
-    }
+    spellings = _spellings(source)
     counted = _without_units(source) | {
         spelling: column for spelling, column in spellings.items() if column.type in NUMBERS
     }
@@ -137,12 +172,14 @@ def match(source: Source, cells: Sequence[str]) -> Header:
             if suffix is not None:
                 suffixes[column.name] = suffix
     extra: list[str] = []
+    is_header = _is_header(cells, len(positions))
     for position in others:
+        told = _told_path(cells[position], spellings)
         column = _other_unit(fold_header(cells[position]), counted)
         if column is not None and column.name not in positions:
-            unsound.append(_unit_reason(column, _told(cells[position])))
+            unsound.append(_unit_reason(column, told))
         else:
-            extra.append(_told(cells[position]))
+            extra.append(told if is_header else "…")
     return Header(tuple(cells), positions, tuple(extra), tuple(unsound), suffixes)
 
 
@@ -182,6 +219,8 @@ def _suffix(column: Column, unit: str) -> str | None:
     if scale is None:
         return None
     rest = unit[scale.end() :]
+    if rest in SHARES or (not rest and SHARES.intersection(own)):
+        return None
     if rest in own:
         return scale[0] + own[rest]
     own_scales = {found[0] for one in own if (found := SCALE.match(one))}
@@ -231,15 +270,13 @@ def locate(
     the coordinates of `rows`.
     """
     best_index, best, best_rank = -1, Header((), {}, (), ()), (False, 0)
-    required = {
-        column.name for column in source.columns if column.required and not column.is_derived
-    }
+    required = required_of(source)
     last = min(len(rows), SEARCHED_ROWS)
     index = 0
     while index < last:
         block = rows[index : index + source.header_rows]
         header = replace(
-            match(source, _paths(block, _moved(merged, index))),
+            match(source, paths(block, _moved(merged, index))),
             rows=tuple(tuple(row) for row in block),
         )
         known = header.positions.keys() | {reason.column for reason in header.unsound}
@@ -250,12 +287,53 @@ def locate(
             best_index, best, best_rank = index, header, rank
         index += 1
     if best_index < 0:
-        return best_index, best
+        return best_index, _found_in_fewer_rows(source, rows, best)
+    best = _with_sound_depth(source, best, _moved(merged, best_index))
     above, end = best_index, best_index + len(best.rows)
-    if source.unit_row and end < len(rows) and _is_unit_row(source, best, rows[end]):
-        best, end = _with_unit_row(source, best, rows[end]), end + 1
-    titles = [cell for row in rows[:above] for cell in row]
-    return end - 1, _with_unit_of_titles(source, best, titles)
+    if source.unit_row and end < len(rows) and is_unit_row(source, best, rows[end]):
+        best, end = with_unit_row(source, best, rows[end]), end + 1
+    return end - 1, _with_unit_of_titles(source, best, rows[:above])
+
+
+def _depth_reason(source: Source, column: str, header: str) -> Reason:
+    return Reason(
+        code="header_depth", column=column, value=_told(header), expected=str(source.header_rows)
+    )
+
+
+def _found_in_fewer_rows(source: Source, rows: Sequence[Sequence[str]], nothing: Header) -> Header:
+    """No header, with what a header of fewer rows than agreed would have, for the message."""
+    for depth in range(source.header_rows - 1, 0, -1):
+        _, found = locate(source.model_copy(update={"header_rows": depth}), rows)
+        if found.positions and _is_header(found.cells, len(found.positions)):
+            unsound = [
+                _depth_reason(source, name, found.cells[position])
+                for name, position in found.positions.items()
+            ]
+            return replace(nothing, unsound=tuple(unsound))
+    return nothing
+
+
+def _with_sound_depth(source: Source, header: Header, merged: Sequence[Merged]) -> Header:
+    """The header, unsound where its last row is no part of it but the first row of data.
+
+    Such a row is blank below the columns that match, and stands below headers that would match
+    without it.
+    """
+    *above, last = header.rows
+    if not above or any(_cell(last, position).strip() for position in header.positions.values()):
+        return header
+    upper = match(source, paths(above, merged))
+    unsound = [
+        _depth_reason(source, name, upper.cells[position])
+        for name, position in upper.positions.items()
+        if name not in header.positions and _cell(last, position).strip()
+    ]
+    return replace(header, unsound=(*header.unsound, *unsound))
+
+
+def _cell(row: Sequence[str], position: int) -> str:
+    return row[position] if position < len(row) else ""
 
 
 def _moved(merged: Sequence[Merged], index: int) -> list[Merged]:
@@ -264,7 +342,7 @@ def _moved(merged: Sequence[Merged], index: int) -> list[Merged]:
     ]
 
 
-def _paths(block: Sequence[Sequence[str]], merged: Sequence[Merged]) -> list[str]:
+def paths(block: Sequence[Sequence[str]], merged: Sequence[Merged]) -> list[str]:
     """Each column's header: its cells from top to bottom, joined by `|`.
 
     An upper cell stands above all that it is merged over; in a block without merged cells, above
@@ -305,12 +383,46 @@ def _spread(grid: list[list[str]]) -> None:
                 row[position] = parent
 
 
-def _is_unit_row(source: Source, header: Header, row: Sequence[str]) -> bool:
-    """Whether the row below a header says units, and is no row of data whose units are missing."""
-    if _unit_of_all(row) is not None:
+def is_unit_row(source: Source, header: Header, row: Sequence[str]) -> bool:
+    """Whether the row below a header says units, and is no row of data whose units are missing.
+
+    It says nothing below texts and keys, and nothing but units below numbers; one with a scale
+    among words that are none is a row of units, too, and not to be taken for data.
+    """
+    if _unit_of_all(source, row) is not None:
         return True
+    numbers = {column.name for column in _numbers(source, header)}
+    for name, position in header.positions.items():
+        cell = fold_header(_cell(row, position))
+        if name not in numbers and _is_word(cell) and cell not in UNIT_TITLES:
+            return False
     said = [cell for _, cell in _said_units(source, header, row)]
-    return bool(said) and not any(map(FIGURE.search, said))
+    if not said or any(map(FIGURE.search, said)):
+        return False
+    return all(_says_unit(source, cell) for cell in said) or any(
+        SCALE.match(_bare(cell)) for cell in said
+    )
+
+
+def _bare(cell: str) -> str:
+    """A unit without its brackets and 单位:."""
+    found = UNIT_CELL.fullmatch(cell)
+    return found[1] if found else cell
+
+
+def _says_unit(source: Source, cell: str) -> bool:
+    return BRACKETED.fullmatch(cell) is not None or _is_unit(source, _bare(cell))
+
+
+def _is_unit(source: Source, word: str) -> bool:
+    """Whether a folded word is a unit: of the contract, or with a scale."""
+    own = {fold_header(unit) for column in source.columns for unit in column.unit}
+    return word in own or word in SHARES or (len(word) <= 4 and SCALE.match(word) is not None)
+
+
+def _is_word(cell: str) -> bool:
+    """Whether there is more in a cell than punctuation."""
+    return any(unicodedata.category(one)[0] in "LNS" or one in SHARES for one in cell)
 
 
 def _said_units(source: Source, header: Header, row: Sequence[str]) -> list[tuple[Column, str]]:
@@ -320,7 +432,7 @@ def _said_units(source: Source, header: Header, row: Sequence[str]) -> list[tupl
         for column in _numbers(source, header)
         if (position := header.positions[column.name]) < len(row)
         and row[position].strip() not in column.nulls
-        and any(unicodedata.category(one)[0] in "LNS" or one in "%‰" for one in row[position])
+        and _is_word(row[position])
     ]
 
 
@@ -332,21 +444,22 @@ def _numbers(source: Source, header: Header) -> list[Column]:
     ]
 
 
-def _unit_of_all(cells: Sequence[str]) -> str | None:
-    """The unit X of a row whose one filled cell is `单位：X`."""
+def _unit_of_all(source: Source, cells: Sequence[str]) -> str | None:
+    """The unit X of a row whose one filled cell is `单位：X` or `（X）`."""
     filled = [fold_header(cell) for cell in cells if cell.strip()]
-    found = UNIT_OF_ALL.fullmatch(filled[0]) if len(filled) == 1 else None
-    return found[1] if found else None
+    if len(filled) != 1:
+        return None
+    if found := UNIT_OF_ALL.fullmatch(filled[0]):
+        return found[1]
+    found = BRACKETED.fullmatch(filled[0])
+    return found[1] if found and _is_unit(source, found[1]) else None
 
 
-def _with_unit_row(source: Source, header: Header, row: Sequence[str]) -> Header:
+def with_unit_row(source: Source, header: Header, row: Sequence[str]) -> Header:
     """The header with what the row of units below it says; `单位：X` alone is said of all."""
-    unit_of_all = _unit_of_all(row)
+    unit_of_all = _unit_of_all(source, row)
     if unit_of_all is None:
-        said = [
-            (column, found[1] if (found := UNIT_CELL.fullmatch(cell)) else cell)
-            for column, cell in _said_units(source, header, row)
-        ]
+        said = [(column, _bare(cell)) for column, cell in _said_units(source, header, row)]
     else:
         of_numbers = [column for column in _numbers(source, header) if column.unit]
         fitting = [one for one in of_numbers if _suffix(one, unit_of_all) is not None]
@@ -358,24 +471,78 @@ def _with_unit_row(source: Source, header: Header, row: Sequence[str]) -> Header
             continue  # the contract does not say what it counts
         if suffix is None or header.suffixes.get(column.name, suffix) != suffix:
             title = header.cells[header.positions[column.name]]
-            unsound.append(_unit_reason(column, f"{_told(title)} ({_told(unit)})"))
+            shown = unit if _is_unit(source, unit) else "…"
+            unsound.append(_unit_reason(column, f"{_told(title)} ({shown})"))
         else:
             suffixes[column.name] = suffix
     rows = (*header.rows, tuple(row))
     return replace(header, suffixes=suffixes, unsound=tuple(unsound), rows=rows)
 
 
-def _with_unit_of_titles(source: Source, header: Header, cells: Sequence[str]) -> Header:
+def _with_unit_of_titles(source: Source, header: Header, rows: Sequence[Sequence[str]]) -> Header:
     """The header with the unit that a line above it says of the whole table (`单位：万条`).
 
     It is for the columns that count in it and say none themselves. 单位 also means an office: a
-    line that fits no column says nothing.
+    line that fits no column says nothing, unless it names a unit of the contract with a scale.
     """
-    said = [found[1] for cell in cells if (found := UNIT_IN_TITLE.fullmatch(fold_header(cell)))]
-    suffixes = {
-        column.name: suffix
-        for unit in said
-        for column in _numbers(source, header)
-        if (suffix := _suffix(column, unit))
-    }
-    return replace(header, suffixes=suffixes | dict(header.suffixes))
+    fitting, astray = units_of_lines(source, header, rows)
+    suffixes, unsound = dict(header.suffixes), list(header.unsound)
+    for name in fitting.keys() | astray.keys():
+        said = fitting.get(name, {})
+        if name in header.suffixes:
+            continue
+        if name in astray or len(set(said.values())) > 1:
+            units = "、".join([*said, *astray.get(name, ())])
+            title = _told(header.cells[header.positions[name]])
+            unsound.append(_unit_reason(source.column(name), f"{title} ({units})"))
+        elif suffix := next(iter(said.values()), ""):
+            suffixes[name] = suffix
+    return replace(header, suffixes=suffixes, unsound=tuple(unsound))
+
+
+def units_of_lines(
+    source: Source, header: Header, rows: Sequence[Sequence[str]]
+) -> tuple[dict[str, dict[str, str]], dict[str, list[str]]]:
+    """What lines outside the table say of its units, by column: (unit -> suffix, units astray).
+
+    Astray is a unit that the column counts in but for its scale, and which is not said as a unit.
+    """
+    columns = [column for column in _numbers(source, header) if column.unit]
+    lines = [
+        [unicodedata.normalize("NFKC", cell).casefold().strip() for cell in row if cell.strip()]
+        for row in rows
+    ]
+    said = {unit for line in lines for unit in _said_of_all(line)}
+    fitting: dict[str, dict[str, str]] = {}
+    astray: dict[str, list[str]] = {}
+    assigned: set[str] = set()
+    for column in columns:
+        of_column = {unit: _suffix(column, unit) for unit in sorted(said)}
+        fitting[column.name] = {
+            unit: suffix for unit, suffix in of_column.items() if suffix is not None
+        }
+        assigned |= fitting[column.name].keys()
+    for column in columns:
+        bases = {SCALE.sub("", fold_header(unit), count=1) for unit in column.unit} - SHARES - {""}
+        if not bases:
+            continue
+        scaled = "[十百]?[千万亿]{1,3}(?:" + "|".join(map(re.escape, sorted(bases))) + ")"
+        pattern = re.compile(rf"(?<![{COUNTS}])({scaled})(?!\w)|单\s*位\s*[:为(\[【]?\s*({scaled})")
+        shown = {
+            one[1] or one[2] for line in lines for cell in line for one in pattern.finditer(cell)
+        }
+        lost = (shown | (said & bases)) - assigned
+        if lost:
+            astray[column.name] = sorted(lost)
+    return {name: units for name, units in fitting.items() if units}, astray
+
+
+def _said_of_all(line: Sequence[str]) -> Iterator[str]:
+    """The units X of `单位：X`, `单位：X、Y` and `单位（X）`; X may stand in the next cell."""
+    for cell, following in pairwise([*line, ""]):
+        for found in UNIT_SAID.finditer(cell):
+            words = found[1]
+            if not words and found.end() == len(cell):
+                after = re.match(UNIT_WORDS, following)
+                words = after[1] if after else ""
+            yield from filter(None, re.split("[、,]", words))

@@ -20,11 +20,10 @@ from typing import NamedTuple
 
 from pipelines.contracts.catalog import Catalog
 from pipelines.contracts.models import Source
-from pipelines.contracts.returns import FORMAT, Named, named
+from pipelines.contracts.returns import ALL, FORMAT, Named, named
 from pipelines.ingest.readers import SENDABLE, format_of, suffix_of
 
 BULK = "bulk"  # stands where the business date would: the file's own column says it
-ALL = "all"  # stands where the department would
 UNFINISHED = (".part", ".tmp", ".filepart", ".crdownload")
 DONE = ".done"  # what a sender appends to a file's name to say that the file is whole
 YEARS = range(1949, 2101)

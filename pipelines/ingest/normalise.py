@@ -17,6 +17,18 @@ PERSONAL = (
     r"'\1\2\4****\3\5\6', 'g'"
 )
 SHOWN_CHARACTERS = 200  # of a refused cell
+NO_VALUE = (
+    "待核实|待核|待定|待补|待报|待填|暂无|暂缺|无|没有|不详|未知|未统计|空|空白|见附件|见备注|同上"
+)
+NUMERALS = "零〇一二两三四五六七八九十百千万亿"
+# of a refused number or date: the words that stand around figures, none of which names a person
+FIGURE_WORDS = (
+    "不少于|不低于|不超过|不足|不到|大约|大概|将近|接近|超过|突破|达到|共计|累计|至少|约|近|超|逾|达|共"
+    "|左右|上下|以上|以下|余|多|至|到|点|年|月|日|号|时|分|秒|上午|下午|(?:星期|周)[一二三四五六日天]"
+    "|人次|条|件|人|次|户|家|个|项|起|例|天|元|亩|米|吨|克|辆|台|处|套|份|宗|平方米|公里|小时"
+    "|[eExXTZ]|[AaPp][Mm]|[Kk][GgMm]"
+    "|(?i:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)"
+)
 DASHES = "-‐‑‒–—―−─﹘﹣－"
 
 
@@ -44,7 +56,7 @@ def typed_rows(source: Source) -> str:
         ),
         columns=", ".join(quoted(name) for name in names),
         refused=",\n".join(
-            [_refused(column) for column in source.columns]
+            [_refused(column, source) for column in source.columns]
             + [_cause(column) for column in source.columns if column.unit]
         ),
         unit=unit,
@@ -146,7 +158,7 @@ def _typed(column: Column, source: Source) -> str:
     return f"CASE WHEN regexp_matches({text}, {literal(column.pattern)}) THEN {masked} END"
 
 
-def _refused(column: Column) -> str:
+def _refused(column: Column, source: Source) -> str:
     text = _raw(column.name)
     # a phone or identity number that slipped into another column is masked there, too
     shown = f"regexp_replace(left({text}, {SHOWN_CHARACTERS}), {LONG_DIGITS})"
@@ -154,11 +166,35 @@ def _refused(column: Column) -> str:
         shown = f"regexp_replace(left({text}, {SHOWN_CHARACTERS}), {PERSONAL})"
     if column.pii:
         shown = f"mask_{column.pii}({text})"
+    elif any(one.pii for one in source.columns):  # which may have slipped into this one
+        shown = _impersonal(column, text, shown)
     name = quoted(column.name)
     return (
         f"CASE WHEN {text} IS NOT NULL AND {name} IS NULL THEN {shown} END"
         f" AS {quoted(column.name + REFUSED)}"
     )
+
+
+def _impersonal(column: Column, text: str, shown: str) -> str:
+    """`shown` where a text is figures or says that there is no value; else without its words.
+
+    A number or date keeps what it has besides letters, another text its first character.
+    """
+    nothing = rf"[#/\\.\s{re.escape(DASHES)}]*|(?i:n/?a|null|none|nan)|#[A-Z0-9/]+[!?]?"
+    harmless = f"[（(]?(?:{NO_VALUE})[）)]?|{nothing}"
+    if column.type is not ColumnType.TEXT:
+        units = "|".join(re.escape(unit) for unit in sorted(column.unit, key=len, reverse=True))
+        word = f"{units}|{FIGURE_WORDS}" if units else FIGURE_WORDS
+        begins = rf"[^\p{{L}}]*(?:{FIGURE_WORDS})?[^\p{{L}}]*(?:[0-9０-９]|[{NUMERALS[:12]}])"
+        figures = rf"{begins}(?:[^\p{{L}}]|[{NUMERALS}]|{word})*"
+        words = rf"regexp_replace({shown}, '\p{{L}}+', '…', 'g')"
+    else:
+        figures = (
+            r"[0-9A-Za-z]*[0-9][0-9A-Za-z]*" if column.code else r"[^\p{L}]*[0-9０-９][^\p{L}]*"
+        )
+        words = f"left({text}, 1) || '…'"
+    safe = literal(f"(?:{harmless})|(?:{figures})")
+    return f"CASE WHEN regexp_full_match({text}, {safe}) THEN {shown} ELSE {words} END"
 
 
 def _cause(column: Column) -> str:

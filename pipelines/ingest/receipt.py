@@ -15,9 +15,10 @@ from pathlib import Path
 
 from pipelines.contracts.catalog import Catalog
 from pipelines.contracts.delivery import Delivery, delivery_id, slot_day
+from pipelines.contracts.returns import ALL
 from pipelines.errors import UsageError
 from pipelines.ingest.archive import archived, compressed
-from pipelines.ingest.landing import ALL, DONE, Landed, is_settled, marker_of
+from pipelines.ingest.landing import DONE, Landed, is_settled, marker_of
 from pipelines.storage import at
 
 TAKEN = ".taken"  # a recorded delivery on its way out

@@ -25,8 +25,8 @@ from pipelines.errors import RejectedError, UnreadableError
 from pipelines.ingest.headers import match
 from pipelines.ingest.readers import open_delivery
 from pipelines.ingest.readers.layout import BATCH_ROWS, Reading, from_columns
+from pipelines.ingest.return_workbook import Corrected, Row, Workbook, read_workbook
 from pipelines.ingest.verbatim import verbatim
-from pipelines.ingest.workbooks import Corrected, Row, Workbook, read_workbook
 
 Chain = Sequence[tuple[Origin, Path]]  # the original and the returns upon it, in their order
 Owners = Callable[[Sequence[str]], Mapping[str, str | None]]  # departments by what rows call them
@@ -80,8 +80,7 @@ def open_return(
             raise RejectedError(_summed(faults), rows_read)
     view = verbatim(source, header) if as_written else source
     reading = bench.open(path, whole.format, view)
-    laid = laid_over(reading.batches, view, reading.header.suffixes, taken)
-    return Reading(reading.header, laid, reading.warnings)
+    return replace(reading, batches=laid_over(reading, view, taken))
 
 
 def _workbooks(chain: Chain, bench: Bench) -> list[Workbook | None]:
@@ -129,7 +128,7 @@ def are_in(batch: pa.RecordBatch, rows: Collection[Row]) -> np.ndarray:
 def _misplaced(book: Workbook, there: Collection[Row]) -> Iterator[Reason]:
     for row, corrected in book.rows.items():
         if row not in there:
-            yield _of_row("return_unknown_row", row, corrected)
+            yield Reason(code="return_unknown_row", count=1, row=corrected.at)
 
 
 def _foreign(
@@ -169,23 +168,27 @@ def _summed(faults: Iterable[Reason]) -> list[Reason]:
 
 
 def laid_over(
-    batches: Iterable[pa.RecordBatch],
-    source: Source,
-    suffixes: Mapping[str, str],
-    taken: Mapping[Row, Corrected],
+    original: Reading, source: Source, taken: Mapping[Row, Corrected]
 ) -> Iterator[pa.RecordBatch]:
-    """The original's rows without those that are replaced, and then these.
-
-    `suffixes` are the units that the original's header says and its cells leave away.
-    """
-    for batch in batches:
+    """The original's rows without those that are replaced, and then these."""
+    for batch in original.batches:
         replaced = are_in(batch, taken)
         yield batch.filter(pa.array(~replaced)) if replaced.any() else batch
+    yield from corrected_rows(original, source, taken)
+
+
+def corrected_rows(
+    original: Reading, source: Source, taken: Mapping[Row, Corrected]
+) -> Iterator[pa.RecordBatch]:
+    """Corrected rows in their places in the original, whose rows have all been read.
+
+    Their cells leave away the units that the original's first header says, as its own do.
+    """
     groups: dict[tuple[str, tuple[str, ...]], list[Row]] = defaultdict(list)
     for row in sorted(taken):
         groups[row[0], taken[row].headers].append(row)
     for (sheet, headers), rows in groups.items():
-        header = replace(match(source, headers), suffixes=suffixes)
+        header = replace(match(source, headers), suffixes=original.header.suffixes)
         nothing = ("",) * len(headers)
         for start in range(0, len(rows), BATCH_ROWS):
             some = rows[start : start + BATCH_ROWS]
@@ -193,4 +196,5 @@ def laid_over(
             columns = [pa.array(column, pa.string()) for column in cells]
             numbers = np.array([number for _, number in some], dtype=np.int64)
             struck_out = np.array([taken[row].cells is None for row in some])
-            yield from_columns(source, header, columns, numbers, sheet, struck_out)
+            title = original.section(sheet).title
+            yield from_columns(source, header, columns, numbers, sheet, struck_out, title)

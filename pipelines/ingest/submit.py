@@ -9,9 +9,9 @@ from datetime import date
 from pathlib import Path
 
 from pipelines.contracts.catalog import Catalog
-from pipelines.contracts.returns import named
+from pipelines.contracts.returns import ALL, named
 from pipelines.errors import UsageError
-from pipelines.ingest.landing import ALL, BULK, PART
+from pipelines.ingest.landing import BULK, PART
 from pipelines.ingest.readers import SENDABLE, format_of, suffix_of
 from pipelines.settings import Settings
 from pipelines.storage import at

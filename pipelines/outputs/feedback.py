@@ -211,7 +211,7 @@ def _write_row(
 ) -> int:
     """Write a row; returns how many comments it took."""
     cells = tuple(map(shown, row.cells))
-    seal = returns.seal(row.sheet, row.number, cells)
+    seal = returns.seal(feedback.delivery_id, row.sheet, row.number, cells)
     marked: dict[int, tuple[str, ...]] = {1: row.notes} if row.notes else {}
     marked |= {len(returns.BEFORE) + position: told for position, told in row.marks.items()}
     own = styles["identity_wrong" if row.notes else "identity"]

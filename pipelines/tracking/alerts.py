@@ -31,8 +31,6 @@ STATUS_CHINESE: Mapping[str, str] = {
     Status.MET: "已完成",
     Status.MISSED: "未完成",
 }
-# A target's alert that is gone is only over in these: one that fell silent has not recovered.
-RECOVERED = frozenset({Status.AHEAD, Status.ON_TRACK, Status.MET})
 
 _TARGET_LEVELS: Mapping[Status, AlertLevel] = {Status.BEHIND: "critical", Status.AT_RISK: "warning"}
 _VERDICTS: Mapping[Verdict, tuple[str, AlertLevel]] = {

@@ -28,18 +28,14 @@ class Overdue:
     last_received: date | None
 
 
-def due_dates(due: Due, until: date, calendar: WorkCalendar) -> list[date]:
+@lru_cache(maxsize=1024)
+def due_dates(due: Due, until: date, calendar: WorkCalendar) -> tuple[date, ...]:
     """Business dates owed from `due.start` through `until` (and `due.until`), in order.
 
     On the workdays calendar a weekly date that is a holiday moves to the next workday; a date
     that moves past the last day is not owed. A monthly date never moves, because it stands for
     its month; it is the month's last day when the month is shorter.
     """
-    return list(_due_dates(due, until, calendar))
-
-
-@lru_cache(maxsize=1024)
-def _due_dates(due: Due, until: date, calendar: WorkCalendar) -> tuple[date, ...]:
     last = until if due.until is None else min(until, due.until)
     match due.frequency:
         case Frequency.DAILY:
@@ -88,7 +84,7 @@ def freshness(
         return "no_data"
     if due is None:
         return "fresh"
-    owed = _due_dates(due, as_of - timedelta(due.grace_days), calendar)
+    owed = due_dates(due, as_of - timedelta(due.grace_days), calendar)
     return "stale" if owed and owed[-1] > last_observed else "fresh"
 
 
@@ -139,7 +135,7 @@ def overdue(
     listed = tuple(departments) if due.departments == "all" else due.departments
     sent = {code: frozenset(days) for code, days in received.items()}
     owed: dict[str, list[date]] = {}
-    for day in _due_dates(due, as_of - timedelta(due.grace_days), calendar):
+    for day in due_dates(due, as_of - timedelta(due.grace_days), calendar):
         for code in {answers_for(code, departments, day) for code in listed}:
             if code is not None and day not in sent.get(code, ()):
                 owed.setdefault(code, []).append(day)

@@ -334,7 +334,9 @@ def _keep_partitions(
             "part": pa.array([one.part for _, one, _ in brought], pa.string()),
             "rows": pa.array([part.rows for _, _, part in brought], pa.int64()),
             "received_at": pa.array([one.received_at for _, one, _ in brought], pa.timestamp("us")),
-            "laid_upon": pa.array([upon[number] for number, _, _ in brought], pa.list_(pa.string())),
+            "laid_upon": pa.array(
+                [upon[number] for number, _, _ in brought], pa.list_(pa.string())
+            ),
         }
     )
     keep(connection, "given", given)

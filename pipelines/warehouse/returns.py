@@ -15,6 +15,8 @@ from pipelines.engine import sql
 from pipelines.warehouse.ledger import delivery_of
 from pipelines.warehouse.statements import rows
 
+STALE = ("outdated_return", "withdrawn_return")  # what it mends is no more what stands
+
 
 def corrected(connection: sa.Connection, told: Named) -> Delivery | None:
     """The delivery that a workbook's name says it mends; None when the ledger has none such.
@@ -97,7 +99,7 @@ def foundations(connection: sa.Connection, source: str) -> list[tuple[str, str]]
 
 
 def refuse_outdated(connection: sa.Connection, wave: Iterable[Judgement]) -> list[Judgement]:
-    """The judgements; returns that mend what something newer has replaced are rejected.
+    """The judgements; returns that mend what was replaced since, or withdrawn, are rejected.
 
     They would bring old data back. It holds for rebuilds as it did at first: what counts is what
     had been received, and was known, when the return came. A person may overrule it.
@@ -106,23 +108,54 @@ def refuse_outdated(connection: sa.Connection, wave: Iterable[Judgement]) -> lis
 
 
 def _refused(connection: sa.Connection, judgement: Judgement) -> Judgement:
-    delivery, counts = judgement.delivery, judgement.accounting
+    delivery = judgement.delivery
     current = _current(connection, delivery)
     laid_upon = {origin.delivery_id for origin in delivery.corrects}
-    if current is None or counts is None or current.delivery_id in laid_upon:
+    if current is None or judgement.accounting is None:
         return judgement
-    reason = Reason(code="outdated_return", value=current.delivery_id)
+    if current.delivery_id not in laid_upon:
+        reason = Reason(code="outdated_return", value=current.delivery_id)
+    else:
+        withdrawn = _withdrawn(connection, delivery, current)
+        if withdrawn is None:
+            return judgement
+        reason = Reason(code="withdrawn_return", value=withdrawn)
     if delivery.overruled is not None:
         return judgement.model_copy(update={"warnings": (reason, *judgement.warnings)})
-    accounting = counts.model_copy(
-        update={"accepted": 0, "withheld": counts.withheld + counts.accepted}
+    return judgement.withheld(Verdict.REJECTED, [reason])
+
+
+def _withdrawn(connection: sa.Connection, delivery: Delivery, current: Delivery) -> str | None:
+    """What a person withdrew of all that a return is laid upon; None if it stands."""
+    values: dict[str, Any] = {
+        "chain": [origin.delivery_id for origin in delivery.corrects],
+        "newest": current.delivery_id, "newest_received_at": current.received_at,
+        "delivery_id": delivery.delivery_id, "received_at": delivery.received_at,
+    }  # fmt: skip
+    found = connection.exec_driver_sql(sql("load/withdrawn_since.sql"), values).fetchone()
+    return None if found is None else str(found[0])
+
+
+def laid_upon(judgement: Judgement) -> list[str]:
+    """The deliveries, the whole file first, whose partitions a return may replace as they may.
+
+    None of a whole file, nor of what a person has let replace whatever stands.
+    """
+    if any(warning.code in STALE for warning in judgement.warnings):
+        return []
+    return [origin.delivery_id for origin in judgement.delivery.corrects]
+
+
+def overtaken(connection: sa.Connection) -> list[tuple[str, Reason]]:
+    """Of the returns in `incoming`, which partitions something newer provides: they are left."""
+    found = rows(
+        connection,
+        "SELECT delivery_id, count(*) AS count, "
+        "list_slice(list(department || ' ' || business_date ORDER BY business_date, department), "
+        "1, 3) AS first "
+        "FROM incoming WHERE is_overtaken GROUP BY delivery_id",
     )
-    accounting.verify(delivery)
-    return judgement.model_copy(
-        update={
-            "verdict": Verdict.REJECTED,
-            "accounting": accounting,
-            "partitions": (),
-            "reasons": (reason, *judgement.reasons),
-        }
-    )
+    return [
+        (row[0], Reason(code="overtaken_return", value=", ".join(row[2]), expected=str(row[1])))
+        for row in found
+    ]

@@ -132,23 +132,9 @@ def _leave(connection: sa.Connection, positions: Sequence[int]) -> None:
 
 
 def _held(judgement: Judgement, told: Sequence[tuple[Totals, Reason]]) -> Judgement:
-    counts = judgement.accounting
-    assert counts is not None
-    accounting = counts.model_copy(
-        update={"accepted": 0, "withheld": counts.withheld + counts.accepted}
-    )
-    accounting.verify(judgement.delivery)
     reasons = [reason for totals, reason in told if _holds(totals, reason)]
     warnings = [reason for totals, reason in told if not _holds(totals, reason)]
-    return judgement.model_copy(
-        update={
-            "verdict": Verdict.HELD,
-            "accounting": accounting,
-            "partitions": (),
-            "reasons": (*reasons, *judgement.reasons),
-            "warnings": (*warnings, *judgement.warnings),
-        }
-    )
+    return judgement.withheld(Verdict.HELD, reasons, warnings)
 
 
 def _warned(judgement: Judgement, told: Sequence[tuple[Totals, Reason]]) -> Judgement:

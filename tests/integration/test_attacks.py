@@ -187,6 +187,58 @@ def test_people_in_the_wrong_place_are_not_told(city: City) -> None:
     assert "138****5678" in rows
 
 
+def test_words_that_slipped_into_a_column_of_figures_are_not_told(city: City) -> None:
+    contact = {"name": "contact", "header": ["联系电话"], "type": "text", "pii": "phone"}
+    count = {"name": "count", "header": ["件数"], "type": "decimal", "unit": ["万件"]}
+    held = {"name": "held_on", "header": ["日期"], "type": "date"}
+    domain = RECORDS["columns"][2] | {"name": "kind", "header": ["类别"], "values": ["甲", "乙"]}
+    company = {"name": "company", "header": ["代码"], "type": "text", "code": "uscc"}
+    city.source(with_columns(RECORDS, contact, count, held, domain, company))
+    places = ["数量", "件数", "日期", "类别", "代码"]
+    header = ("事项", "联系电话", *places)
+    people = [
+        "张三丰",
+        "李四",
+        "欧阳一二",
+        "张三丰13812345678",
+        "鳌峰西路1号",
+        "万一",
+        "周三",
+        "a@b.cn",
+    ]
+    figures = ["3个", "约3万5件", "三五百", "1.5.5万件", "2021年13月", "3-5", "待核实", "暂无",
+               "N/A", "#REF!", "—", "/"]  # fmt: skip
+    rows = [
+        (f"{cell_at}-{place}", "", *(cell if at == place else "" for at in range(len(places))))
+        for cell_at, cell in enumerate(people + figures)
+        for place in range(len(places))
+    ]
+    judgement = city.send([("ok", PHONE, "1", "1", "", "", ""), *rows], header=header)
+    told = " ".join(one.english() + one.chinese() for one in judgement.reasons)
+    stored = city.rows(
+        "SELECT row_text->>'item', row_text->>['amount', 'count', 'held_on', 'kind', 'company'],"
+        " list_transform(reasons, lambda one: one.value) FROM quarantine"
+    )
+    seen = {item: (cells, values) for item, cells, values in stored}
+    for secret in ("张三", "李四", "欧阳", "丰", "鳌峰", "西路", "a@b", PHONE):
+        assert secret not in told + str(stored)
+    for at, person in enumerate(people):
+        for place in range(len(places)):
+            cells, values = seen[f"{at}-{place}"]
+            assert person not in [*cells, *values], (person, place)
+    for at, figure in enumerate(figures, start=len(people)):
+        for place in range(3):
+            if f"{at}-{place}" in seen:  # some are dates, or numbers
+                assert figure in seen[f"{at}-{place}"][0]
+                assert figure in seen[f"{at}-{place}"][1]
+
+
+def test_a_source_without_people_shows_what_was_refused(city: City) -> None:
+    city.source(RECORDS)
+    judgement = city.send([("k", "城管局", "")])
+    assert "城管局" in " ".join(one.chinese() for one in judgement.reasons)
+
+
 def test_what_departments_write_is_no_markup_and_no_line_of_ours(city: City) -> None:
     city.source(with_columns(RECORDS, {"name": "day", "header": ["日"], "type": "date"}))
     city.send([("k", 1, "", "[/red]x")], header=("事项", "数量", "领域", "日"))

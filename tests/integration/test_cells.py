@@ -23,7 +23,8 @@ CONTRACT: dict[str, Any] = {
         {"name": "amount", "header": ["数值"], "type": "decimal", "unit": ["条"],
          "unit_from": "unit", "nulls": ["—", "/", "暂无"]},
         {"name": "unit", "header": ["计量单位"], "type": "text", "nulls": ["无"]},
-        {"name": "qualifier", "qualifier_of": "amount", "type": "text"},
+        {"name": "qualifier", "qualifier_of": "amount", "type": "text",
+         "description": "限定词"},
         {"name": "company", "header": ["统一社会信用代码"], "type": "text", "code": "uscc"},
         {"name": "person", "header": ["身份证号"], "type": "text", "code": "id_number",
          "pii": "id_number"},
@@ -120,6 +121,28 @@ def test_what_cannot_be_read_is_told_by_its_cause(city: City) -> None:
         ("half", "visits", "an integer", "1.5次"),
     ]:
         assert reasons(city, item) == [("type", column, value, expected)]
+
+
+def test_a_scale_in_a_column_counted_by_scale_is_refused(city: City) -> None:
+    columns = [column | ({"unit": ["万元"]} if column["name"] == "amount" else {})
+               for column in CONTRACT["columns"]]  # fmt: skip
+    city.source({**CONTRACT, "columns": columns})
+    city.send(
+        [
+            row("plain", 数值="300"), row("own", 数值="300万元"),
+            row("beside", 数值="3", 计量单位="万元"),
+            row("bare", 数值="300万"), row("large", 数值="3亿"), row("spelled", 数值="三百万"),
+            row("twice", 数值="300万", 计量单位="万元"), row("scale", 数值="3", 计量单位="万"),
+        ],
+        source="figures", header=HEADER,
+    )  # fmt: skip
+    assert city.rows("SELECT item, amount FROM figures ORDER BY item") == [
+        ("beside", Decimal(3)), ("own", Decimal(300)), ("plain", Decimal(300)),
+    ]  # fmt: skip
+    for item, value in [("bare", "300万"), ("large", "3亿"), ("spelled", "三百万"),
+                        ("twice", "300万，万元")]:  # fmt: skip
+        assert reasons(city, item) == [("type", "amount", value, "a number")]
+    assert reasons(city, "scale") == [("unit", "amount", "3（万）", "万元")]
 
 
 def test_codes_are_stored_in_one_spelling_and_masked(city: City) -> None:

@@ -48,3 +48,11 @@ def test_a_header_in_another_unit_rejects_the_delivery_and_says_so(city: City) -
     (reason,) = judgement.reasons
     told = "列“数量（万元）”的单位与约定（条）不符，请换算成约定单位并修改表头"
     assert reason.chinese(city.catalog.sources["records"].titles) == told
+
+
+def test_pages_in_different_units_are_never_loaded_as_one(city: City) -> None:
+    city.source(COUNTED)
+    pages = "事项,数量,领域\na,1,\n事项,数量（万条）,领域\nb,2,\n"
+    judgement = city.send(pages, header=())
+    assert judgement.verdict is Verdict.UNREADABLE
+    assert [reason.code for reason in judgement.reasons] == ["page_header"]

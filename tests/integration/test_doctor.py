@@ -103,8 +103,9 @@ def test_a_new_machine_is_told_to_run(well: City, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("ailment", "check", "level", "said", "mend"),
     [
-        (ailments.broken_contract, "configuration", "failure", "records.yaml: max_quarantined: "
-         "nobody knows this key", "correct its spelling or remove it"),
+        (ailments.broken_contract, "configuration", "failure", "sources/records.yaml: "
+         "max_quarantined: nobody knows this key; did you mean `max_quarantine`?",
+         "correct its spelling or remove it"),
         (ailments.full_disk, "disk", "failure", "No space left on device", "citybrain clean"),
         (ailments.full_disk, "disk", "failure", "a run needs", "enlarge the disk"),
         (ailments.read_only_disk, "disk", "failure", "Read-only file system", "let this user"),

@@ -310,6 +310,38 @@ def test_a_return_never_brings_old_data_back(city: City) -> None:
     assert desks(city) == LOADED
 
 
+def test_a_return_never_brings_back_what_was_withdrawn(city: City) -> None:
+    sent = send(city, as_csv(EVERYTHING))
+    path = written(city)["a"]
+    content = mend(path, MENDED)
+    withdrawn = sent.delivery.delivery_id
+    repairs.withdraw(city.settings, city.catalog, withdrawn, "误报")
+    give_back(city, path.name, content)
+    [judged] = city.take()
+    assert judged.verdict is Verdict.REJECTED
+    [reason] = judged.reasons
+    assert (reason.code, reason.value) == ("withdrawn_return", withdrawn)
+    assert desks(city) == set()
+    again = repairs.rebuild(city.settings, city.catalog, "survey")
+    assert [one.verdict for one in again][-1] is Verdict.REJECTED
+    assert desks(city) == set()
+    assert written(city) == {}
+
+    overruled = repairs.accept(city.settings, city.catalog, judged.delivery.delivery_id, "已核实")
+    assert overruled.verdict is Verdict.ACCEPTED
+    assert desks(city) == LOADED
+    repairs.rebuild(city.settings, city.catalog, "survey")
+    assert desks(city) == LOADED
+
+
+def test_what_was_withdrawn_and_sent_again_is_mended_as_ever(city: City) -> None:
+    sent = send(city, as_csv(EVERYTHING))
+    repairs.withdraw(city.settings, city.catalog, sent.delivery.delivery_id, "误报")
+    send(city, as_csv(EVERYTHING))
+    assert returned(city, written(city)["a"], MENDED).verdict is Verdict.ACCEPTED
+    assert desks(city) == LOADED
+
+
 def test_it_is_outdated_too_when_both_come_together(city: City) -> None:
     send(city, as_csv(EVERYTHING))
     path = written(city)["a"]
@@ -444,9 +476,11 @@ def test_properties_that_a_program_dropped_are_made_up_for_by_the_summary(city: 
 def _strange(book: Any) -> None:
     sheet = book["待更正数据"]
     sheet["B2"] = "99"  # no row of the file
-    sheet["B3"] = "5"  # there twice
+    for column in "BC":  # there twice
+        sheet[f"{column}3"] = sheet[f"{column}4"].value
     sheet["D5"] = "随便"
     sheet["B6"] = None
+    sheet["B7"] = "2"  # a row of the file that was never in the workbook
 
 
 def test_rows_that_name_none_are_told_by_their_row(city: City) -> None:
@@ -457,13 +491,53 @@ def test_rows_that_name_none_are_told_by_their_row(city: City) -> None:
     assert judged.verdict is Verdict.REJECTED
     told = {reason.code: (reason.row, reason.count, reason.value) for reason in judged.reasons}
     assert told == {
-        "return_unknown_row": (2, 2, "99"),
+        "return_unknown_row": (2, 3, ""),
         "return_repeated_row": (4, 1, "5"),
-        "return_action": (5, 1, "随便"),
+        "return_action": (5, 1, ""),
     }
     assert judged.accounting is not None
     assert judged.accounting.withheld == judged.accounting.rows_read == 11
     assert all(reason.chinese().startswith("第 ") for reason in judged.reasons)
+
+
+def test_a_row_that_was_never_in_the_workbook_is_not_replaced(city: City) -> None:
+    send(city, as_csv(EVERYTHING))
+    path = written(city)["a"]
+    for action in (returns.CORRECT, returns.DELETE):
+
+        def renumber(book: Any, action: str = action) -> None:
+            book["待更正数据"]["B2"] = "2"  # desk 00001, which is in force
+            book["待更正数据"]["D2"] = action
+
+        give_back(city, path.name, forged(mend(path, MENDED), renumber))
+        [judged] = city.take()
+        assert judged.verdict is Verdict.REJECTED
+        assert [(one.code, one.row) for one in judged.reasons] == [("return_unknown_row", 2)]
+        assert desks(city) == {"00001"}
+
+
+def test_what_is_pasted_into_our_columns_is_told_nowhere(city: City) -> None:
+    send(city, as_csv(EVERYTHING))
+    path = written(city)["a"]
+    pasted = "王小石电话13987654321"
+
+    def paste(book: Any) -> None:
+        sheet = book["待更正数据"]
+        sheet["A2"], sheet["B3"], sheet["C4"], sheet["D5"] = (pasted,) * 4
+        sheet["B6"] = "13987654321"
+
+    give_back(city, path.name, forged(mend(path, MENDED), paste))
+    [judged] = city.take()
+    told = {reason.code: reason.count for reason in judged.reasons}
+    assert told == {"return_unknown_row": 4, "return_action": 1}
+    assert all("13987654321" not in text for text in map(str, judged.reasons))
+    jobs.publish(city.settings, city.catalog)
+    outside = [
+        one for one in city.settings.data_dir.rglob("*")
+        if one.is_file() and not one.is_relative_to(city.settings.archive)
+    ]  # fmt: skip
+    for text in ("13987654321", "王小石"):
+        assert not [one for one in outside if text.encode() in one.read_bytes()]
 
 
 def test_a_note_beside_the_table_is_not_lost_in_silence(city: City) -> None:
@@ -615,7 +689,7 @@ def test_returns_of_one_file_by_several_departments_add_up(bulk: City) -> None:
         {"F2": "乙局"},  # given to b
         {"B2": "5", "F2": "甲局"},  # nobody's
     ],
-)
+)  # and sealed anew
 def test_a_forged_workbook_does_not_reach_others_rows(bulk: City, change: dict[str, str]) -> None:
     if change == {"B2": "2"}:
         rows = [("00001", "丙局", TODAY, "1", "开", PHONE, ""), *BULK_ROWS[1:]]
@@ -624,8 +698,11 @@ def test_a_forged_workbook_does_not_reach_others_rows(bulk: City, change: dict[s
     sound = {3: {"办件量": "2"}}
 
     def forge(book: Any) -> None:
+        sheet = book["待更正数据"]
         for place, text in change.items():
-            book["待更正数据"][place] = text
+            sheet[place] = text
+        of = path.stem.rpartition("-")[2]
+        sheet["C2"] = returns.seal(of, "", int(sheet["B2"].value), ())
 
     give_back(bulk, path.name, forged(mend(path, sound), forge))
     give_back(bulk, written(bulk)["b"].name, mend(written(bulk)["b"], {4: {"办件量": "3"}}))
@@ -638,6 +715,97 @@ def test_a_forged_workbook_does_not_reach_others_rows(bulk: City, change: dict[s
     assert taken.accounting is not None
     assert (taken.accounting.accepted, taken.accounting.quarantined) == (2, 3)
     assert [number for number, _ in table(opened(written(bulk)["a"])["待更正数据"])] == [3]
+
+
+WHOLE = [
+    ("00001", "甲局", "2021-09-03", "3", "开", PHONE, ""),
+    ("00002", "甲局", "2021-09-02", "x", "开", PHONE, ""),
+    ("00003", "乙局", "2021-09-03", "7", "开", PHONE, ""),
+    ("00004", "甲局", "2021-09-03", "y", "开", PHONE, ""),
+]
+OF_DAYS = "SELECT desk, department, business_date, cases FROM survey ORDER BY ALL"
+NEWER = [("00001", "甲局", "2021-09-03", "333", "开", PHONE, "")]
+
+
+def test_days_that_something_newer_provides_are_left_alone_by_a_return(city: City) -> None:
+    send(city, as_csv(WHOLE), department="all", day="bulk")
+    content = mend(written(city)["a"], {3: {"办件量": "4"}, 5: {"办件量": "5"}})
+    name = written(city)["a"].name
+    send(city, as_csv(NEWER), day="2021-09-03")
+    expected = [
+        ("00001", "a", date(2021, 9, 3), 333),
+        ("00002", "a", date(2021, 9, 2), 4),
+        ("00003", "b", date(2021, 9, 3), 7),
+    ]
+    give_back(city, name, content)
+    [judged] = city.take()
+    assert judged.verdict is Verdict.ACCEPTED
+    warning = judged.warnings[0]
+    assert (warning.code, warning.value) == ("overtaken_return", "a 2021-09-03")
+    assert warning.chinese().startswith("1 个业务日期已有更新的报送")
+    assert city.rows(OF_DAYS) == expected
+    again = repairs.rebuild(city.settings, city.catalog, "survey")
+    assert again[-1].warnings == judged.warnings
+    assert city.rows(OF_DAYS) == expected
+
+
+def test_what_a_return_left_alone_needs_no_mending(city: City) -> None:
+    send(city, as_csv(WHOLE), department="all", day="bulk")
+    path = written(city)["a"]
+    content = mend(path, {3: {"办件量": "4"}})
+    send(city, as_csv(NEWER), day="2021-09-03")
+    give_back(city, path.name, content)
+    [judged] = city.take()
+    assert judged.accounting is not None
+    assert judged.accounting.quarantined == 1
+    assert written(city) == {}
+
+
+@pytest.mark.parametrize("part", ["", "1"])
+def test_a_return_is_held_against_what_was_known_when_it_came(city: City, part: str) -> None:
+    """What comes after it replaces it, or shares its day, as it would anything."""
+    send(city, as_csv(WHOLE), department="all", day="bulk")
+    first = returned(city, written(city)["a"], {3: {"办件量": "4"}, 5: {"办件量": "5"}})
+    assert first.verdict is Verdict.ACCEPTED
+    assert [one.code for one in first.warnings] == ["extra_column"]
+    send(city, as_csv(NEWER), day="2021-09-03", part=part)
+    rows = city.rows(OF_DAYS)
+    cases = {desk: count for desk, _, _, count in rows}
+    assert cases == {
+        "00001": 3 if part else 333, "00002": 4, "00003": 7, **({"00004": 5} if part else {}),
+    }  # fmt: skip
+    repairs.rebuild(city.settings, city.catalog, "survey")
+    assert city.rows(OF_DAYS) == rows
+
+
+def test_a_day_that_was_withdrawn_since_is_not_filled_by_a_return(city: City) -> None:
+    send(city, as_csv(WHOLE), department="all", day="bulk")
+    path = written(city)["a"]
+    content = mend(path, {3: {"办件量": "4"}, 5: {"办件量": "5"}})
+    newer = send(city, as_csv(NEWER), day="2021-09-03")
+    repairs.withdraw(city.settings, city.catalog, newer.delivery.delivery_id, "误报")
+    give_back(city, path.name, content)
+    [judged] = city.take()
+    assert judged.warnings[0].code == "overtaken_return"
+    rows = city.rows(OF_DAYS)
+    assert [row[0] for row in rows] == ["00002", "00003"]
+    repairs.rebuild(city.settings, city.catalog, "survey")
+    assert city.rows(OF_DAYS) == rows
+
+
+def test_a_return_leaves_a_newer_day_alone_beside_parts(city: City) -> None:
+    send(city, as_csv(WHOLE), department="all", day="bulk")
+    path = written(city)["a"]
+    content = mend(path, {3: {"办件量": "4"}, 5: {"办件量": "5"}})
+    part = [("00009", "甲局", "2021-09-02", "9", "开", PHONE, "")]
+    send(city, as_csv(part), day="2021-09-02", part="1")
+    send(city, as_csv(NEWER), day="2021-09-03")
+    give_back(city, path.name, content)
+    assert path.name in {one.delivery.path.name for one in city.take()}
+    rows = city.rows(OF_DAYS)
+    assert ("00001", "a", date(2021, 9, 3), 333) in rows
+    repairs.rebuild(city.settings, city.catalog, "survey")
+    assert city.rows(OF_DAYS) == rows
 
 
 def test_days_that_something_newer_provides_need_no_mending(bulk: City) -> None:
@@ -720,7 +888,7 @@ def test_the_command(city: City, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
         "delivery_id": known, "rows": 10, "error": "",
         "file": str(city.settings.feedback / "a" / f"survey.a.2021-09-23.feedback-{known}.xlsx"),
     }  # fmt: skip
-    for words in (["-d", "b"], ["--date", "2021-09-22"], ["--delivery", "ffff"]):
+    for words in (["-d", "b"], ["--date", "2021-09-22"], ["-d", "b", "--delivery", known[:6]]):
         empty = call(*words)
         assert empty.exit_code == 0
         assert "nothing to mend" in empty.output
@@ -730,6 +898,26 @@ def test_the_command(city: City, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     assert Path(json.loads(elsewhere.stdout)[0]["file"]).is_relative_to(tmp_path / "out")
     assert call("-d", "nobody").exit_code == 2
     assert call("-s", "nothing").exit_code == 2
+    unknown = call("--delivery", "zzz")
+    assert unknown.exit_code == 2
+    assert "no published delivery has an id that starts with zzz" in unknown.output
+
+
+def test_programs_are_told_what_a_return_corrects(
+    city: City, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    send(city, as_csv(EVERYTHING))
+    [(first,)] = city.rows("SELECT delivery_id FROM delivery")
+    mended = returned(city, written(city)["a"], MENDED)
+    jobs.publish(city.settings, city.catalog)
+    monkeypatch.setenv("CITYBRAIN_CONFIG_DIR", str(city.config))
+    monkeypatch.setenv("CITYBRAIN_DATA_DIR", str(city.settings.data_dir))
+    told = json.loads(CliRunner().invoke(app, ["deliveries", "--json"]).stdout)
+    corrects = {one["delivery"]: one["corrects"] for one in told}
+    assert corrects == {mended.delivery.delivery_id: [first], first: []}
+    with connect(city.settings) as connection:
+        found = connection.execute("SELECT delivery_id, corrects FROM marts.delivery_status")
+        assert dict(found.fetchall()) == corrects
 
 
 def of_sheets(second: tuple[str, ...], row: tuple[str, ...]) -> bytes:
@@ -776,3 +964,102 @@ def test_sheets_that_count_otherwise_are_not_mixed_up(city: City) -> None:
     [refused] = feedback.write(city.settings, city.catalog)
     assert refused.file is None
     assert "stands under other headers" in refused.error
+
+
+BUDGET: dict[str, Any] = {
+    **SURVEY,
+    "key": ["item"],
+    "partition": {},
+    "formats": {"csv": {}, "xlsx": {"sheets": "all"}, "zip": {"members": "all"}},
+    "columns": [
+        {"name": "item", "header": ["编号"], "type": "text", "required": True},
+        {"name": "planned", "header": ["预算"], "type": "integer", "unit": ["元"]},
+        {"name": "spent", "header": ["支出"], "type": "integer", "unit": ["元"]},
+        {"name": "district", "from_sheet": True, "type": "text", "description": "区"},
+    ],
+}
+FIRST = [("编号", "预算", "支出"), ("1", "10", "5")]
+SPENDING = "SELECT item, planned, spent, district FROM survey ORDER BY item"
+
+
+def in_book(*sheets: tuple[str, list[tuple[str, ...]]]) -> bytes:
+    book = openpyxl.Workbook()
+    book.remove(book.active)
+    for name, rows in sheets:
+        sheet = book.create_sheet(name)
+        for row in rows:
+            sheet.append(row)
+    stream = io.BytesIO()
+    book.save(stream)
+    return stream.getvalue()
+
+
+def in_zip(*members: tuple[str, bytes | list[tuple[str, ...]]]) -> bytes:
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as package:
+        for name, held in members:
+            lines = "".join(",".join(row) + "\n" for row in held if isinstance(row, tuple))
+            package.writestr(name, held if isinstance(held, bytes) else lines)
+    return stream.getvalue()
+
+
+def test_a_torn_row_goes_back_below_its_own_header(city: City) -> None:
+    second = [("编号", "支出", "预算"), ("#REF!", "6", "20")]
+    city.source(BUDGET)
+    send(city, in_book(("东区", FIRST), ("西区", second)), suffix=".xlsx")
+    path = written(city)["a"]
+    [(_, cells)] = table(opened(path)["待更正数据"])
+    assert (cells["预算"].value, cells["支出"].value) == ("20", "6")
+    assert returned(city, path, {2: {"编号": "2"}}).verdict is Verdict.ACCEPTED
+    assert city.rows(SPENDING) == [("1", 10, 5, "东区"), ("2", 20, 6, "西区")]
+
+
+def test_a_torn_row_of_a_later_member_goes_back_below_its_own_header(city: City) -> None:
+    second = [("编号", "支出", "预算"), ("2", "6", "20", "多")]
+    city.source(BUDGET)
+    send(city, in_zip(("东区.csv", FIRST), ("西区.csv", second)), suffix=".zip")
+    path = written(city)["a"]
+    [(_, cells)] = table(opened(path)["待更正数据"])
+    shown = [cells[name].value for name in ("预算", "支出", returns.OVERFLOW)]
+    assert shown == ["20", "6", "多"]
+    assert returned(city, path, {2: {"编号": "02"}}).verdict is Verdict.ACCEPTED
+    assert city.rows(SPENDING) == [("02", 20, 6, "西区"), ("1", 10, 5, "东区")]
+
+
+@pytest.mark.parametrize(
+    "second",
+    [
+        [("编号", "预算(万元)", "支出"), ("#REF!", "6", "20")],
+        [("编号", "支出"), ("#REF!", "20")],
+        [("单位：万元",), ("编号", "预算", "支出"), ("#REF!", "6", "20")],
+    ],
+)
+def test_a_torn_row_of_other_headers_is_not_shown(
+    city: City, second: list[tuple[str, ...]]
+) -> None:
+    city.source(BUDGET)
+    judged = send(city, in_book(("东区", FIRST), ("西区", second)), suffix=".xlsx")
+    assert judged.accounting is not None
+    assert judged.accounting.quarantined == 1
+    jobs.publish(city.settings, city.catalog)
+    [refused] = feedback.write(city.settings, city.catalog)
+    assert refused.file is None
+    assert "of 西区 stands under other headers" in refused.error
+
+
+@pytest.mark.parametrize("sheets", ["all", None])
+@pytest.mark.parametrize("wrong", [("2", "x", "6"), ("#REF!", "20", "6")])
+def test_a_mended_row_keeps_the_name_that_its_original_has(
+    city: City, sheets: str | None, wrong: tuple[str, ...]
+) -> None:
+    """Of a zip of workbooks and texts, whether the row could be mapped to columns or not."""
+    city.source(BUDGET, formats={"csv": {}, "xlsx": {"sheets": sheets}, "zip": {"members": "all"}})
+    east, west = in_book(("预算表", [*FIRST, wrong])), [FIRST[0], ("3", "y", "7"), ("4", "1", "1")]
+    send(city, in_zip(("东区.xlsx", east), ("西/西区.csv", west)), suffix=".zip")
+    path = written(city)["a"]
+    mended = {3: {"编号": "2", "预算": "20"}, 2: {"预算": "30"}}
+    assert returned(city, path, mended).verdict is Verdict.ACCEPTED
+    name = "预算表" if sheets else "东区"
+    assert city.rows(SPENDING) == [
+        ("1", 10, 5, name), ("2", 20, 6, name), ("3", 30, 7, "西区"), ("4", 1, 1, "西区"),
+    ]  # fmt: skip

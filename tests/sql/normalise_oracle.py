@@ -98,8 +98,22 @@ def _without_qualifier(cell: str) -> tuple[str, str]:
     return qualifier, rest.removeprefix(qualifier).lstrip(SPACES)
 
 
+def _counts_by_scale(units: list[str]) -> bool:
+    return any(squeeze(unit)[:1] in {*SMALL, *LARGE} for unit in units)
+
+
+def _is_bare_scaled(cell: str) -> bool:
+    """Whether it has a scale of its own, and no unit that would say what it is counted in."""
+    _, rest = _without_qualifier(cell)
+    word = squeeze(rest)
+    word = word.removesuffix(next((q for q in QUALIFIERS_AFTER if word.endswith(q)), ""))
+    if not set(word) <= {*NUMERAL_CHARACTERS, *"兩点.,+-"}:
+        return False
+    return word[-1:] in {*SMALL, *LARGE} or bool(set(word) & set(LARGE))
+
+
 def normalise_number(cell: str | None, units: list[str]) -> Decimal | None:
-    if cell is None:
+    if cell is None or (_counts_by_scale(units) and _is_bare_scaled(cell)):
         return None
     _, rest = _without_qualifier(cell)
     negative = rest.startswith("-")
@@ -149,6 +163,10 @@ def number_with_unit(cell: str, unit: str | None, units: list[str]) -> Decimal |
     if len(_tail_powers(squeeze(unit), units)) != 1:
         return None
     own = squeeze(cell).endswith(squeeze(unit))
+    if _counts_by_scale(units):
+        scale = squeeze(unit).lstrip("余多")[:1] in {*SMALL, *LARGE}
+        if _is_bare_scaled(unit) or (scale and not own and _is_bare_scaled(cell)):
+            return None
     return normalise_number(cell if own else cell + unit, units)
 
 

@@ -173,6 +173,33 @@ NUMBERS = [
     ("3万5千万元", ["元", "万元"], "35000"),
     ("3亿5千万元", ["元", "万元"], None),
     ("15万元", ["元", "万元"], None),
+    # a scale beside a unit with a scale: 300 or 3,000,000 of them
+    ("300", ["万元"], "300"),
+    ("1,234.5", ["万元"], "1234.5"),
+    ("300余", ["万元"], "300"),
+    ("300万元", ["万元"], "300"),
+    ("300余万元", ["万元"], "300"),
+    ("约300万元", ["万元"], "300"),
+    ("三百万元", ["万元"], "300"),
+    ("一百二十三", ["万元"], "123"),
+    ("300万条", ["万元", "条"], "3000000"),
+    ("300万", ["万元"], None),
+    ("３００ 万", ["万元"], None),
+    ("约300余万", ["万元"], None),
+    ("300万左右", ["万元"], None),
+    ("3亿", ["万元"], None),
+    ("3百", ["万元"], None),
+    ("3万5千", ["万元"], None),
+    ("3万5000", ["万元"], None),
+    ("2亿6500万", ["万元"], None),
+    ("三百万", ["万元"], None),
+    ("叁佰萬", ["万元"], None),
+    ("三万零五", ["万元"], None),
+    ("三点五万", ["万元"], None),
+    ("5千", ["千克"], None),
+    ("五千", ["千克"], None),
+    ("5万", ["元", "万元"], None),
+    ("5万", ["条", "万元"], None),
     # Chinese numerals
     ("零", [], "0"),
     ("〇", [], "0"),
@@ -255,6 +282,26 @@ NUMBERS = [
 @pytest.mark.parametrize(("cell", "units", "expected"), NUMBERS)
 def test_number(connection, cell, units, expected):
     value = read(connection, "normalise_number(t, units)", cell, units)
+    assert value == (None if expected is None else Decimal(expected))
+
+
+WITH_UNIT = [
+    ("300", "万元", "300万元", "300"),
+    ("300万元", "万元", "300万元", "300"),
+    ("300", "百万元", "300百万元", "30000"),
+    ("300万", "万元", "300万，万元", None),
+    ("3亿", "万元", "3亿，万元", None),
+    ("三百万", "万元", "三百万，万元", None),
+    ("3", "万", "3（万）", None),
+    ("3万", "万", "3万（万）", None),
+]
+
+
+@pytest.mark.parametrize(("cell", "unit", "stated", "expected"), WITH_UNIT)
+def test_a_scale_beside_a_scaled_unit(connection, cell, unit, stated, expected):
+    text = read(connection, f"with_unit(t, '{unit}', units)", cell, ["万元"])
+    assert text == stated
+    value = read(connection, "normalise_number(t, units)", text, ["万元"])
     assert value == (None if expected is None else Decimal(expected))
 
 
@@ -595,6 +642,8 @@ UNITS = [
     [],
     ["条"],
     ["条", "%"],
+    ["万元"],
+    ["千克", "条"],
     ["人次", "次"],
     ["％", "万元"],
     ["元", "万元"],
@@ -847,7 +896,10 @@ EXPRESSIONS = {
     "mask_email": "mask_email(t)",
     "mask_address": "mask_address(t)",
 }
-OTHER_CELLS = ["条", "万条", "个", "％", " 条", "余万条", "3", "千", "万元", "克", "次", "（条）"]
+OTHER_CELLS = [
+    "条", "万条", "个", "％", " 条", "余万条", "3", "千", "万元", "万", "百万元", "克", "次",
+    "（条）",
+]  # fmt: skip
 FROM_UNIT = st.sampled_from([None, None, None, None, *OTHER_CELLS])
 arranged = st.tuples(cell, st.sampled_from(UNITS), FROM_UNIT)
 

@@ -10,7 +10,7 @@ import typer
 from typer.testing import CliRunner
 
 from pipelines import __version__
-from pipelines.cli import app
+from pipelines.cli import app, rendering
 
 COMMANDS = typer.main.get_command(app).commands
 NAMES = sorted(COMMANDS)
@@ -135,12 +135,31 @@ def test_a_submitted_file_lands(citybrain, tmp_path):
     assert str(place) in result.output
 
 
+def test_a_feedback_workbook_is_submitted_by_its_name(citybrain, tmp_path):
+    for name, folder in (
+        ("records.gaj.2021-10-01.feedback-0123456789abcdef.xlsx", "2021-10-01/gaj"),
+        ("records.all.bulk.feedback-0123456789abcdef (1).xlsx", "bulk/all"),
+    ):
+        file = tmp_path / name
+        file.write_bytes(b"x")
+        result = citybrain("submit", str(file))
+        assert result.exit_code == 0, result.output
+        assert (tmp_path / "data/landing" / folder / name).read_bytes() == b"x"
+
+
 def test_sources_as_a_table_and_as_json(citybrain):
     table = citybrain("sources")
     assert table.exit_code == 0
     assert "数据归集量" in table.output
+    assert "csv, xlsx, jsonl, parquet" in table.output
+    assert "zip" not in table.output
     result = citybrain("sources", "--json")
     assert [source["name"] for source in json.loads(result.stdout)] == ["cameras", "records"]
+
+
+def test_a_text_that_is_cut_says_so():
+    assert rendering.shortened("因" * 200, 200) == "因" * 200
+    assert rendering.shortened("因" * 201, 200) == "因" * 199 + "…"
 
 
 # --- check --------------------------------------------------------------------------------------
@@ -162,13 +181,15 @@ def test_every_problem_is_listed_for_people_and_programs(citybrain, config):
     assert result.exit_code == 2
     problems = json.loads(result.stdout)
     assert all(set(one) == {"file", "key", "message", "mend"} for one in problems)
-    assert {("records.yaml", "ownr"), ("records.yaml", "owner"), ("cameras.json", "-")} <= {
-        (one["file"], one["key"]) for one in problems
-    }
+    assert {
+        ("sources/records.yaml", "ownr"),
+        ("sources/records.yaml", "owner"),
+        ("expectations/cameras.json", "-"),
+    } <= {(one["file"], one["key"]) for one in problems}
     plain = citybrain("check")
     assert plain.exit_code == 2
     assert len(plain.stderr.strip().splitlines()) == len(problems)
-    assert "records.yaml: ownr: nobody knows this key" in plain.stderr
+    assert "sources/records.yaml: ownr: nobody knows this key" in plain.stderr
 
 
 def test_a_folder_that_is_not_there_is_no_stack_trace(citybrain, monkeypatch, tmp_path):

@@ -8,8 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from pipelines.contracts.catalog import load_catalog
+
 PROJECT = Path(__file__).parents[2]
 EXPORTS = (PROJECT / "docs" / "exports.md").read_text(encoding="utf-8")
+README = (PROJECT / "README.md").read_text(encoding="utf-8")
+ARCHITECTURE = README.split("\n## Architecture\n")[1].split("```")[1]
+MODULES = sorted(set(re.findall(r"\b\w+\.py\b", ARCHITECTURE)))
 NAMED = sorted(set(re.findall(r"`([\w/]+\.py)::(\w+)`", EXPORTS)))
 
 
@@ -25,3 +30,28 @@ def test_a_named_test_is_there(file: str, name: str) -> None:
     tree = ast.parse((PROJECT / "tests" / file).read_text(encoding="utf-8"))
     functions = {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
     assert name in functions
+
+
+def test_the_worked_contract_is_sound(tmp_path: Path) -> None:
+    [contract] = re.findall(r"```yaml\n(.*?)```", EXPORTS, re.DOTALL)
+    suite = '{"name": "window_cases", "expectations": [], "meta": {}}'
+    for file, text in {
+        "sources/window_cases.yaml": contract,
+        "expectations/window_cases.json": suite,
+        "departments.csv": "code,name\ngaj,市公安局\n",
+        "metrics.yaml": "[]\n",
+        "targets.yaml": "[]\n",
+    }.items():
+        (tmp_path / file).parent.mkdir(exist_ok=True)
+        (tmp_path / file).write_text(text, encoding="utf-8")
+    source = load_catalog(tmp_path).sources["window_cases"]
+    assert source.formats.declared == ("csv", "xlsx", "xls")
+    assert [column.name for column in source.columns if column.is_derived] == [
+        "district", "fees_word",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_a_module_of_the_architecture_is_there(name: str) -> None:
+    rooms = ("pipelines", "dags", "docs", "benchmarks", "docker", "tests")
+    assert any(next((PROJECT / room).rglob(name), None) for room in rooms)

@@ -17,7 +17,7 @@ SELECT *
 FROM receipts
 WHERE
     (verdict IN ('accepted', 'accepted_with_quarantine', 'held') OR quarantined > 0)
-    AND NOT list_contains(reasons ->> '$[*].code', 'outdated_return')
+    AND NOT list_has_any(reasons ->> '$[*].code', ['outdated_return', 'withdrawn_return'])
     AND first_position < coalesce(
         (
             SELECT min(position) FROM delivery

@@ -239,10 +239,28 @@ CREATE OR REPLACE TEMP MACRO _qualified(stem) AS
         lambda part: concat_ws('…', nullif(part.inner, ''), nullif(part.after, ''))
     )[1];
 
+-- Whether a unit that the contract counts in has a scale of its own: 万元, 千克.
+CREATE OR REPLACE TEMP MACRO _counts_by_scale(units) AS
+    regexp_matches(
+        array_to_string(units::VARCHAR[], chr(10)), '(?m)^[[:space:]]*[十百千万亿拾佰仟萬億]'
+    );
+
+-- Whether a number without a unit has 万 or 亿 in it, or ends with a scale: 300万, 3百, 三万零五.
+CREATE OR REPLACE TEMP MACRO _is_bare_scaled(t) AS
+    regexp_full_match(
+        _word(t),
+        '(?:' || _qualifiers_before() || ')?'
+        || '[-+0-9.,点零〇一二两三四五六七八九十百千万亿余多壹贰叁肆伍陆柒捌玖拾佰仟萬億兩]*'
+        || '(?:[万亿萬億]'
+        ||     '[0-9零〇一二两三四五六七八九十百千余多壹贰叁肆伍陆柒捌玖拾佰仟兩]*|[十百千拾佰仟])'
+        || '(?:' || _qualifiers_after() || ')?'
+    );
+
 -- DECIMAL(28,6): the number a cell states, in the unit it is counted in. `units` VARCHAR[]: the
--- words that may trail it.
+-- words that may trail it. 300万 that is counted in 万元 may be 300 or 3,000,000 of them.
 CREATE OR REPLACE TEMP MACRO normalise_number(t, units) AS
     CASE WHEN regexp_full_match(t, '[+-]?[0-9]+(?:\.[0-9]{1,6})?') THEN _decimal(t)
+    WHEN _counts_by_scale(units) AND _is_bare_scaled(t) THEN NULL
     ELSE coalesce(_worded_number(t, units), _spelled_number(t, units)) END;
 
 -- VARCHAR: the words by which a number that could be read was qualified, as written: '约', '余';
@@ -339,12 +357,16 @@ CREATE OR REPLACE TEMP MACRO _hour(half, hour) AS
 
 -- VARCHAR: a number's cell with the unit that another cell of its row says, unless it ends with it
 -- itself ('5041', '万条' -> '5041万条'). What is none of `units`, scaled or not, is put in brackets,
--- with which nothing reads as a number.
+-- with which nothing reads as a number; so is a scale alone where one of `units` has its own. A cell
+-- with a scale beside a unit with one ('300万', '万元') is no number either.
 CREATE OR REPLACE TEMP MACRO with_unit(t, unit, units) AS
     CASE
         WHEN unit IS NULL THEN t
         WHEN _tail_power(_word(unit), units) IS NULL THEN t || '（' || unit || '）'
+        WHEN _counts_by_scale(units) AND _is_bare_scaled(unit) THEN t || '（' || unit || '）'
         WHEN ends_with(_word(t), _word(unit)) THEN t
+        WHEN _counts_by_scale(units) AND _is_bare_scaled(t)
+            AND regexp_matches(_word(unit), '^[余多]?[十百千万亿]') THEN t || '，' || unit
         ELSE t || unit
     END;
 

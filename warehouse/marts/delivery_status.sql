@@ -32,7 +32,8 @@ SELECT
     in_force.rows AS rows_in_force,
     latest.reasons,
     latest.warnings,
-    latest.superseded
+    latest.superseded,
+    coalesce(list_transform(latest.corrects, lambda origin: origin.delivery_id), []) AS corrects
 FROM latest
 LEFT JOIN in_force
     ON latest.delivery_id = in_force.delivery_id AND latest.received_at = in_force.received_at
@@ -58,3 +59,5 @@ COMMENT ON COLUMN marts.delivery_status.rows_in_force IS '现行数据中来自�
 COMMENT ON COLUMN marts.delivery_status.reasons IS '判定理由';
 COMMENT ON COLUMN marts.delivery_status.warnings IS '提醒';
 COMMENT ON COLUMN marts.delivery_status.superseded IS '被本次报送取代的报送编号';
+COMMENT ON COLUMN marts.delivery_status.corrects IS
+'本次回传所更正的报送编号，最早者在前；空表示完整报送';

@@ -2,7 +2,7 @@
 -- days that something newer provides
 CREATE VIEW marts.quarantine_current AS
 WITH receipts AS (
-    SELECT *
+    SELECT *, min(position) OVER (PARTITION BY delivery_id, received_at) AS first_position
     FROM delivery
     WHERE verdict <> 'unchanged'
     QUALIFY row_number() OVER (PARTITION BY delivery_id, received_at ORDER BY position DESC) = 1
@@ -22,7 +22,19 @@ newest AS (
 ),
 
 to_mend AS (
-    SELECT *
+    SELECT
+        newest.*,
+        -- a return's rows are as old as the file that it mends
+        coalesce(
+            (
+                SELECT max(original.received_at)
+                FROM delivery AS original
+                WHERE
+                    original.delivery_id = newest.corrects[1].delivery_id
+                    AND original.received_at < newest.received_at
+            ),
+            newest.received_at
+        ) AS sent_at
     FROM newest
     WHERE
         quarantined > 0
@@ -31,7 +43,7 @@ to_mend AS (
             FROM decision
             WHERE
                 decision.kind = 'withdraw' AND decision.delivery_id = newest.delivery_id
-                AND decision.position > newest.position
+                AND decision.position > newest.first_position
         )
 )
 
@@ -57,7 +69,11 @@ LEFT JOIN partition_in_force AS newer
         AND quarantine.business_date = newer.business_date
         AND to_mend.part = newer.part
         AND quarantine.delivery_id <> newer.delivery_id
-        AND to_mend.received_at < newer.received_at
+        AND to_mend.sent_at < newer.received_at
+        AND NOT list_contains(
+            coalesce(list_transform(to_mend.corrects, lambda one: one.delivery_id), []),
+            newer.delivery_id
+        )
 WHERE newer.delivery_id IS NULL;
 
 COMMENT ON VIEW marts.quarantine_current IS '待更正的隔离行及理由：各报送位置最新一次报送中的（个人信息已脱敏）';

@@ -1,6 +1,8 @@
 -- grain: one row per receipt of a delivery, the newest first: its latest judgement
 SELECT
-    delivery.*,
+    delivery.* REPLACE (
+        coalesce(list_transform(corrects, lambda origin: origin.delivery_id), []) AS corrects
+    ),
     (delivery_id, received_at) IN (SELECT (delivery_id, received_at) FROM partition_in_force)
     AS in_force
 FROM delivery

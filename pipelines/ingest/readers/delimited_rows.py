@@ -22,6 +22,7 @@ from pipelines.ingest.readers.layout import (
     torn_rows,
     unmapped,
 )
+from pipelines.ingest.readers.pages import check_row, pages_of
 
 if TYPE_CHECKING:
     from _csv import Reader
@@ -71,8 +72,12 @@ def unwrapped(cell: str) -> str:
 
 
 def rows_of_any_width(table: Table, block: list[tuple[int, str, int]]) -> Iterator[pa.RecordBatch]:
-    """Rows that lack only empty cells, or have only such to the right, are taken; others not."""
+    """Rows that lack only empty cells, or have only such to the right, are taken; others not.
+
+    One cell alone may be a note below the table: `pad` is not for it.
+    """
     width = table.header.width
+    pages = pages_of(table.source, table.header)
     numbers: list[int] = []
     taken: list[list[str]] = []
     torn: list[Fault] = []
@@ -85,12 +90,15 @@ def rows_of_any_width(table: Table, block: list[tuple[int, str, int]]) -> Iterat
         beyond = "".join(cells[width:]).strip()
         joined = "".join(cells)
         is_blank = not joined.strip()
-        takes_short = is_blank or table.dialect.short_rows == "pad"
+        is_lone = sum(bool(unwrapped(cell).strip()) for cell in cells[:width]) == 1
+        takes_short = is_blank or (table.dialect.short_rows == "pad" and not is_lone)
         if width and not beyond and (sent >= width or takes_short):
             numbers.append(number)
             taken.append([*cells[:width], *[""] * (width - len(cells))])
             continue
         filled = as_far_as_filled(cells)
+        if pages is not None:
+            check_row(pages, number, filled)
         value = str(len(filled) if beyond else sent)
         has_breaks = "\n" in joined or "\r" in joined
         swallows = has_breaks and any(_swallows(table, cell) for cell in cells)
@@ -113,8 +121,10 @@ def rows_of_one_width(
     if table.seen.formulas:
         columns = [_unwrapped_column(column) for column in columns]
     batch = from_columns(table.source, table.header, columns, numbers)
-    if lacking > 0 and table.dialect.short_rows == "quarantine":
-        return _without_short(table, batch, columns, table.header.width - lacking)
+    if lacking > 0:
+        batch = _without_short(table, batch, columns, table.header.width - lacking)
+        if table.dialect.short_rows == "quarantine":
+            return batch
     if table.seen.nul:
         batch = _without_nul(table, batch, columns)
     if table.seen.quotes and table.header.width > 1:
@@ -125,9 +135,23 @@ def rows_of_one_width(
 def _without_short(
     table: Table, batch: pa.RecordBatch, columns: Sequence[pa.Array], width: int
 ) -> pa.RecordBatch:
-    """The batch with all rows as faults, for they have `width` cells; blank ones stay noise."""
+    """The batch with its rows as faults, for they have `width` cells; blank ones stay noise.
+
+    Where short rows are padded, only those with one cell filled.
+    """
     sent = pa.array([str(width)] * batch.num_rows)
+    if table.dialect.short_rows == "pad":
+        sent = pc.if_else(_lone(columns), sent, None)
     return _faulted(table, batch, columns, "cells", sent, str(table.header.width))
+
+
+def _lone(columns: Sequence[pa.Array]) -> pa.Array:
+    """Whether a row has but one cell filled."""
+    filled = pa.array(np.zeros(len(columns[0]), np.int32))
+    for column in columns:
+        has = pc.not_equal(pc.utf8_trim_whitespace(column), "")
+        filled = pc.add(filled, pc.cast(has, pa.int32()))
+    return pc.equal(filled, 1)
 
 
 def _unwrapped_column(cells: pa.Array) -> pa.Array:

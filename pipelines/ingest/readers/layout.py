@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 
@@ -24,6 +24,7 @@ from pipelines.contracts.models import Column, Source
 from pipelines.contracts.reasons import Reason
 from pipelines.errors import UnreadableError
 from pipelines.ingest.headers import Header
+from pipelines.ingest.readers.pages import again, pages_of
 from pipelines.storage import is_machines
 
 BATCH_ROWS = 50_000
@@ -33,12 +34,31 @@ FIGURES = "[0-9０-９〇零一二三四五六七八九十百千万亿两]"
 
 
 @dataclass(frozen=True)
+class Section:
+    """The rows of one `sheet`: their header, and what `from_sheet` columns say of them.
+
+    `title` is '' where they say the `sheet` itself.
+    """
+
+    header: Header
+    title: str = ""
+
+
+@dataclass(frozen=True)
 class Reading:
-    """An opened delivery: its header, its rows yet to be read, what people should know of it."""
+    """An opened delivery: its header, its rows yet to be read, what people should know of it.
+
+    `sections` are those, by `sheet`, of which rows have been read; they grow with the batches.
+    """
 
     header: Header
     batches: Iterator[pa.RecordBatch]
     warnings: tuple[Reason, ...] = ()
+    sections: Mapping[str, Section] = field(default_factory=dict)
+
+    def section(self, sheet: str) -> Section:
+        """What the rows of `sheet`, once read, stand in; the whole file where it is but one."""
+        return self.sections.get(sheet, Section(self.header))
 
 
 def layout(source: Source) -> pa.Schema:
@@ -58,16 +78,21 @@ def from_columns(
     numbers: np.ndarray,
     sheet: str = "",
     hidden: np.ndarray | None = None,
+    title: str = "",
 ) -> pa.RecordBatch:
     """Physical columns (those beyond the header only count for blankness) as our layout.
 
-    `hidden` says of each row whether it is left out by contract.
+    `hidden` says of each row whether it is left out by contract, `title` what `from_sheet` columns
+    say in place of `sheet`.
     """
     count = len(numbers)
     nothing = pa.nulls(count, pa.string())
-    cells = [_given(column, header, columns, count, sheet) for column in source.columns]
+    cells = [_given(column, header, columns, count, title or sheet) for column in source.columns]
     filled = [pc.fill_null(column, "") for column in columns] or [pa.array([""] * count)]
     noise = _noise(header, filled)
+    pages = pages_of(source, header)
+    if pages is not None and count:
+        noise = again(pages, filled, numbers, noise, sheet)
     if hidden is not None:
         noise = pc.or_(noise, pa.array(hidden))
     batch = pa.record_batch(
@@ -87,11 +112,11 @@ def from_columns(
 
 
 def _given(
-    column: Column, header: Header, columns: Sequence[pa.Array], count: int, sheet: str
+    column: Column, header: Header, columns: Sequence[pa.Array], count: int, title: str
 ) -> pa.Array:
     """What the file gives for a column of the contract."""
     if column.from_sheet:
-        return pa.array([sheet or None] * count, pa.string())
+        return pa.array([title or None] * count, pa.string())
     if column.name not in header.positions:
         return pa.nulls(count, pa.string())
     cells = columns[header.positions[column.name]]

@@ -13,6 +13,7 @@ RECORDS = "sources/records.yaml"
 CAMERAS = "sources/cameras.yaml"
 METRICS = "metrics.yaml"
 TARGETS = "targets.yaml"
+SUITE = "expectations/records.json"
 DEPARTMENTS = "departments.csv"
 
 
@@ -42,7 +43,7 @@ def test_all_problems_are_reported_at_once(config):
         load_catalog(config.folder)
     assert caught.value.exit_code == 2
     files = {problem.file for problem in caught.value.problems}
-    assert {"records.yaml", "cameras.yaml", METRICS, DEPARTMENTS} <= files
+    assert {RECORDS, CAMERAS, METRICS, DEPARTMENTS} <= files
     assert str(caught.value).count("\n") == len(caught.value.problems) - 1
 
 
@@ -51,49 +52,57 @@ def test_all_problems_are_reported_at_once(config):
     ("file", "old", "new", "where", "key", "words"),
     [
         # a contract by itself
-        (RECORDS, "owner:", "ownr:", "records.yaml", "ownr", ["nobody knows", "spelling"]),
-        (RECORDS, "owner:", "ownr:", "records.yaml", "owner", ["missing", "add it"]),
-        (RECORDS, "pii: phone", "pi: phone", "records.yaml", "columns[4].pi", ["nobody knows"]),
-        (RECORDS, "type: integer", "type: number", "records.yaml", "columns[3].type", ["number"]),
-        (RECORDS, "max_quarantine: 0.5", "max_quarantine: 5", "records.yaml", "max_quarantine", []),
-        (RECORDS, "title:", "owner: x\ntitle:", "records.yaml", "-", ["'owner'", "2 times"]),
-        (RECORDS, "from: 2021-09-23", "from: 2021-02-30", "records.yaml", "-", ["out of range"]),
-        (RECORDS, "columns:", "columns: [", "records.yaml", "-", ["not valid YAML"]),
-        (RECORDS, "name: records", "name: recs", "records.yaml", "name", ["file's name"]),
-        (RECORDS, "key: [item]", "key: [unit]", "records.yaml", "key", ["unit", "not required"]),
-        (RECORDS, "key: [item]", "key: [itm]", "records.yaml", "key", ["itm is no column", "item"]),
-        (RECORDS, "[数据量]", "[数据量, 目录 编码]", "records.yaml", "columns", ["目录编码", "2"]),
-        (RECORDS, "[数据量]", "['　']", "records.yaml", "columns", ["blank"]),
-        (RECORDS, "[数据量]", "['数据|新增']", "records.yaml", "columns", ["header_rows: 2"]),
-        (RECORDS, "name: amount", "name: item", "records.yaml", "columns", ["declared 2 times"]),
-        (RECORDS, "name: phone", "name: row_number", "records.yaml", "columns", ["every source"]),
-        (RECORDS, r"'^[A-Z]\d+$'", "'['", "records.yaml", "columns.item.pattern", ["no regular"]),
-        (RECORDS, r"'^[A-Z]\d+$'", "'^(?!A)'", "records.yaml", "columns.item.pattern", ["RE2"]),
-        (RECORDS, '["合计"]', '["("]', "records.yaml", "footer", ["no regular"]),
-        (RECORDS, "footer:", "file_patterns: ['(']\nfooter:", "records.yaml", "file_patterns",
+        (RECORDS, "owner:", "ownr:", RECORDS, "ownr", ["did you mean `owner`?", "spelling"]),
+        (RECORDS, "owner:", "ownr:", RECORDS, "owner", ["missing", "add it"]),
+        (RECORDS, "pii: phone", "pi: phone", RECORDS, "columns.phone.pi",
+         ["nobody knows this key; did you mean `pii`?"]),
+        (RECORDS, "type: integer", "type: number", RECORDS, "columns.amount.type",
+         ["number", "see Column in pipelines/contracts/models.py"]),
+        (RECORDS, "max_quarantine: 0.5", "max_quarantine: 5", RECORDS, "max_quarantine", []),
+        (RECORDS, "title:", "owner: x\ntitle:", RECORDS, "-", ["'owner'", "2 times"]),
+        (RECORDS, "from: 2021-09-23", "from: 2021-02-30", RECORDS, "-", ["out of range"]),
+        (RECORDS, "columns:", "columns: [", RECORDS, "-", ["not valid YAML"]),
+        (RECORDS, "name: records", "name: recs", RECORDS, "name", ["file's name"]),
+        (RECORDS, "key: [item]", "key: [unit]", RECORDS, "key", ["unit", "not required"]),
+        (RECORDS, "key: [item]", "key: [itm]", RECORDS, "key", ["itm is no column", "item"]),
+        (RECORDS, "[数据量]", "[数据量, 目录 编码]", RECORDS, "columns", ["目录编码", "2"]),
+        (RECORDS, "[数据量]", "['　']", RECORDS, "columns", ["blank"]),
+        (RECORDS, "[数据量]", "['数据|新增']", RECORDS, "columns", ["header_rows: 2"]),
+        (RECORDS, "name: amount", "name: item", RECORDS, "columns", ["declared 2 times"]),
+        (RECORDS, "name: phone", "name: row_number", RECORDS, "columns", ["every source"]),
+        (RECORDS, r"'^[A-Z]\d+$'", "'['", RECORDS, "columns.item.pattern", ["no regular"]),
+        (RECORDS, r"'^[A-Z]\d+$'", "'^(?!A)'", RECORDS, "columns.item.pattern", ["RE2"]),
+        (RECORDS, '["合计"]', '["("]', RECORDS, "footer", ["no regular"]),
+        (RECORDS, "footer:", "file_patterns: ['(']\nfooter:", RECORDS, "file_patterns",
          ["no regular"]),
-        (RECORDS, "footer:", "file_patterns: ['(?P<day>x)']\nfooter:", "records.yaml",
+        (RECORDS, "footer:", "file_patterns: ['(?P<day>x)']\nfooter:", RECORDS,
          "file_patterns", ["group day"]),
-        (RECORDS, "department: unit", "department: amount", "records.yaml", "partition.department",
+        (RECORDS, "department: unit", "department: amount", RECORDS, "partition.department",
          ["plain text"]),
-        (RECORDS, "department: unit", "department: phone", "records.yaml", "partition.department",
+        (RECORDS, "department: unit", "department: phone", RECORDS, "partition.department",
          ["plain text"]),
-        (RECORDS, "business_date: day", "business_date: item", "records.yaml",
+        (RECORDS, "business_date: day", "business_date: item", RECORDS,
          "partition.business_date", ["plain date"]),
-        (RECORDS, "business_date: day", "business_date: dy", "records.yaml",
+        (RECORDS, "business_date: day", "business_date: dy", RECORDS,
          "partition.business_date", ["no column"]),
-        (RECORDS, "{wjw:", "{wjj:", "records.yaml", "formats.csv.departments", ["wjj"]),
-        (RECORDS, "gb18030,", "big5,", "records.yaml", "formats.csv.encoding", ["big5"]),
-        (RECORDS, "gb18030,", 'gb18030, delimiter: "，",', "records.yaml", "formats.csv.delimiter",
+        (RECORDS, "{wjw:", "{wjj:", RECORDS, "formats.csv.departments", ["wjj"]),
+        (RECORDS, "gb18030,", "big5,", RECORDS, "formats.csv.encoding", ["big5"]),
+        (RECORDS, "gb18030,", 'gb18030, delimiter: "，",', RECORDS, "formats.csv.delimiter",
          []),
-        (RECORDS, "from: 2021-09-23", "from: 2021-09-23, departments: [gaj, xyz]", "records.yaml",
+        (RECORDS, "from: 2021-09-23", "from: 2021-09-23, departments: [gaj, xyz]", RECORDS,
          "due.departments", ["xyz"]),
-        (CAMERAS, "{csv: {}}", "{}", "cameras.yaml", "formats", ["no format"]),
-        (CAMERAS, "type: boolean", "type: boolean, pattern: x", "cameras.yaml", "columns[2]",
+        (RECORDS, '"02:00"', "18:00", RECORDS, "due.time",
+         ['write it in quotes: "18:00"', "see Due in pipelines/contracts/models.py"]),
+        (CAMERAS, "{csv: {}}", "{xlsx: {sheet: 0, sheets: all}}", CAMERAS, "formats.xlsx",
+         ["say `sheet` or `sheets`, not both"]),
+        (CAMERAS, "{csv: {}}", "{csv: {}, jsnl: {}}", CAMERAS, "formats.jsnl",
+         ["did you mean `jsonl`?"]),
+        (CAMERAS, "{csv: {}}", "{}", CAMERAS, "formats", ["no format"]),
+        (CAMERAS, "type: boolean", "type: boolean, pattern: x", CAMERAS, "columns.integrated",
          ["`pattern`"]),
         # totals and drift
         *(
-            (RECORDS, "columns:", f"{declared}\ncolumns:", "records.yaml", key, words)
+            (RECORDS, "columns:", f"{declared}\ncolumns:", RECORDS, key, words)
             for declared, key, words in [
                 ("totals: [{cumulative: sum, increment: amount}]", "totals[0].cumulative",
                  ["sum is no column", "use one of unit"]),
@@ -125,25 +134,30 @@ def test_all_problems_are_reported_at_once(config):
             ]
         ),
         (CAMERAS, "columns:", "totals: [{cumulative: status, increment: camera}]\ncolumns:",
-         "cameras.yaml", "totals[0]", ["without a key", "name the source's key"]),
-        (RECORDS, "type: integer,", "type: integer, unit: 条, unit_from: ut,", "records.yaml",
+         CAMERAS, "totals[0]", ["without a key", "name the source's key"]),
+        (RECORDS, "type: integer,", "type: integer, unit: 条, unit_from: ut,", RECORDS,
          "columns.amount.unit_from", ["ut is no column"]),
-        (RECORDS, "type: integer,", "type: integer, unit: 条, unit_from: day,", "records.yaml",
+        (RECORDS, "type: integer,", "type: integer, unit: 条, unit_from: day,", RECORDS,
          "columns.amount.unit_from", ["day must be a text column"]),
-        (RECORDS, "type: integer,", "type: integer, unit: 条, unit_from: phone,", "records.yaml",
+        (RECORDS, "type: integer,", "type: integer, unit: 条, unit_from: phone,", RECORDS,
          "columns.amount.unit_from", ["not personal"]),
-        (RECORDS, "type: integer,", "type: integer, unit_from: unit,", "records.yaml",
+        (RECORDS, "type: integer,", "type: integer, unit_from: unit,", RECORDS,
          "columns.amount.unit_from", ["no `unit`"]),
         (RECORDS, "  - {name: phone", "  - {name: word, qualifier_of: amout, type: text}\n"
-         "  - {name: phone", "records.yaml", "columns.word.qualifier_of", ["amout is no column"]),
+         "  - {name: phone", RECORDS, "columns.word.qualifier_of", ["amout is no column"]),
         (RECORDS, "  - {name: phone", "  - {name: word, qualifier_of: day, type: text}\n"
-         "  - {name: phone", "records.yaml", "columns.word.qualifier_of", ["day is no number"]),
+         "  - {name: phone", RECORDS, "columns.word.qualifier_of", ["day is no number"]),
         (RECORDS, "  - {name: phone", "  - {name: word, qualifier_of: amount, type: text, "
-         "nulls: 无}\n  - {name: phone", "records.yaml", "columns.word.qualifier_of",
+         "nulls: 无}\n  - {name: phone", RECORDS, "columns.word.qualifier_of",
          ["`nulls`", "amount"]),
-        (RECORDS, "pii: phone", "code: id_number", "records.yaml", "columns.phone.code",
+        (RECORDS, "  - {name: phone", "  - {name: word, qualifier_of: amount, type: text}\n"
+         "  - {name: phone", RECORDS, "columns.word.description", ["no header"]),
+        (RECORDS, "  - {name: phone", "  - {name: town, from_sheet: true, type: text, "
+         "required: true, description: 区县}\n  - {name: phone", RECORDS, "columns.town.required",
+         ["csv, jsonl, parquet have no sheets", "leave `required` out"]),
+        (RECORDS, "pii: phone", "code: id_number", RECORDS, "columns.phone.code",
          ["personal", "pii: id_number"]),
-        (RECORDS, "pattern:", "code: uscc, pattern:", "records.yaml", "columns.item.code",
+        (RECORDS, "pattern:", "code: uscc, pattern:", RECORDS, "columns.item.code",
          ["remove `pattern`"]),
         # metrics
         (METRICS, "column: amount", "column: amout", METRICS, "amount", ["no column of records"]),
@@ -188,6 +202,22 @@ def test_a_mistake_is_named_with_file_key_and_mend(config, file, old, new, where
     told(config, where, key, *words)
 
 
+def test_a_column_of_the_sheet_may_be_required_where_every_file_has_sheets(config):
+    town = "  - {name: town, from_sheet: true, type: text, required: true, description: 区县}\n"
+    config.edit(CAMERAS, "columns:\n", f"columns:\n{town}")
+    for formats in ("{xlsx: {sheets: all}, ods: {}}", "{csv: {}, zip: {members: all}}"):
+        config.edit(CAMERAS, "formats: {csv: {}}", f"formats: {formats}")
+        assert config.problems() == []
+        config.edit(CAMERAS, f"formats: {formats}", "formats: {csv: {}}")
+    told(config, CAMERAS, "columns.town.required", "csv have no sheets")
+
+
+def test_an_entry_without_a_name_is_named_by_its_position(config):
+    config.edit(CAMERAS, "{name: status, header: [状态]", "{nme: status, header: [状态]")
+    told(config, CAMERAS, "columns[1].nme", "did you mean `name`?")
+    told(config, CAMERAS, "columns[1].name", "missing")
+
+
 def test_successors_that_go_round_are_told_of_each(config):
     config.edit(
         DEPARTMENTS,
@@ -227,8 +257,8 @@ PAIR = "expect_column_pair_values_to_be_equal"
 )  # fmt: skip
 def test_a_suites_mistake_is_named(config, expectation, key, words):
     suite = {"name": "records", "expectations": [expectation], "meta": {}}
-    config.write("expectations/records.json", json.dumps(suite))
-    told(config, "records.json", f"expectations{key}", *words)
+    config.write(SUITE, json.dumps(suite))
+    told(config, SUITE, f"expectations{key}", *words)
 
 
 @pytest.mark.parametrize(
@@ -243,36 +273,33 @@ def test_a_suites_mistake_is_named(config, expectation, key, words):
 )
 def test_a_misshapen_expectation_is_a_problem_and_no_crash(config, expectation):
     suite = {"name": "records", "expectations": [expectation]}
-    config.write("expectations/records.json", json.dumps(suite))
-    assert {problem.file for problem in config.problems()} == {"records.json"}
+    config.write(SUITE, json.dumps(suite))
+    assert {problem.file for problem in config.problems()} == {SUITE}
 
 
 @pytest.mark.parametrize("text", ["", "[]", "nul", '"x"', '{"name": "records"'])
 def test_a_suite_that_is_no_suite_is_a_problem(config, text):
-    config.write("expectations/records.json", text)
-    told(config, "records.json", "-")
+    config.write(SUITE, text)
+    told(config, SUITE, "-")
 
 
 def test_a_missing_suite_says_what_to_write(config):
-    (config.folder / "expectations/records.json").unlink()
-    problem = told(config, "records.json", "-", "no suite")
+    (config.folder / SUITE).unlink()
+    problem = told(config, SUITE, "-", "no suite")
     suite = problem.mend[problem.mend.index("{") :]
-    config.write("expectations/records.json", suite)
+    config.write(SUITE, suite)
     assert config.problems() == []
 
 
 def test_a_suite_named_otherwise_is_a_problem(config):
-    config.write("expectations/records.json", '{"name": "cameras", "expectations": []}')
-    told(config, "records.json", "name", "cameras")
+    config.write(SUITE, '{"name": "cameras", "expectations": []}')
+    told(config, SUITE, "name", "cameras")
 
 
-@pytest.mark.parametrize(
-    "file", [RECORDS, METRICS, TARGETS, DEPARTMENTS, "expectations/records.json"]
-)
+@pytest.mark.parametrize("file", [RECORDS, METRICS, TARGETS, DEPARTMENTS, SUITE])
 def test_a_file_that_is_not_utf8_is_named(config, file):
     config.write(file, "名称: 公安局,\n".encode("gb18030"))
-    path = config.folder / file
-    told(config, path.name, "-", "utf-8")
+    told(config, file, "-", "utf-8")
 
 
 @pytest.mark.parametrize("file", [METRICS, TARGETS])
@@ -290,12 +317,12 @@ def test_an_entry_that_is_no_mapping_is_named_by_its_position(config):
 @pytest.mark.parametrize("text", ["- a\n", "text\n"])
 def test_a_contract_that_is_no_mapping_is_named(config, text):
     config.write(RECORDS, text)
-    told(config, "records.yaml", "-", "dictionary")
+    told(config, RECORDS, "-", "dictionary")
 
 
 def test_an_empty_contract_is_a_problem_of_its_own(config):
     config.write(RECORDS, "# to do\n")
-    told(config, "records.yaml", "name", "missing")
+    told(config, RECORDS, "name", "missing")
 
 
 def test_a_list_may_be_empty(config):
@@ -379,7 +406,7 @@ def test_a_contracts_hash_follows_what_judges_and_nothing_else(config):
     before = renamed
 
     suite = {"name": "records", "expectations": [{"type": NOT_NULL, "kwargs": {"column": "item"}}]}
-    config.write("expectations/records.json", json.dumps(suite))
+    config.write(SUITE, json.dumps(suite))
     with_rule = config.catalog()
     assert with_rule.contract_hash("records") != before.contract_hash("records")
     assert with_rule.contract_hash("cameras") == before.contract_hash("cameras")

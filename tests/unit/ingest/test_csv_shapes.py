@@ -217,9 +217,23 @@ def test_short_rows_are_kept_out_or_padded_as_the_contract_says(read, usual):
     assert [row["fault_value"] for row in rows[:5]] == ["2", None, "1", None, "2"]
     assert json.loads(rows[0]["torn"]) == ["1", "a"]
     rows = read(text, contract(csv={"short_rows": "pad"}))[usual:]
-    assert fates(rows) == ["data", "noise", "data", "data"] + ["data"] * 60
+    assert fates(rows) == ["data", "noise", "cells", "data"] + ["data"] * 60
     assert [row["amount"] or None for row in rows[:5]] == [None, None, None, "5", None]
-    assert data_of(rows)[1][0] == "2"
+    assert (rows[2]["fault_value"], rows[2]["fault_expected"]) == ("1", "3")
+    assert json.loads(rows[2]["torn"]) == ["2"]
+
+
+@pytest.mark.parametrize(
+    "note", ["制表人：张三", "第1页", '="第1页"', "制表人：张三,", ",张三", " ,7"]
+)
+@pytest.mark.parametrize("usual", ["1,a,2\n", "1,a\n", "1,a,2,\n"])
+def test_a_note_below_the_table_is_not_padded_to_a_row(read, usual, note):
+    """Whether most rows are as short as the note or not."""
+    rows = read(f"{HEADER}\n" + usual * 5 + note + "\n", contract(csv={"short_rows": "pad"}))
+    assert fates(rows) == ["data"] * 5 + ["cells"]
+    assert rows[5]["number"] is None
+    assert rows[5]["row_number"] == 7
+    assert rows[5]["first"] is not None  # by which a footer would know it
 
 
 @pytest.mark.parametrize(
@@ -352,7 +366,8 @@ def fate(sent, short_rows, delimiter):
     padded = sent[:3] + [""] * (3 - len(sent))
     if not "".join(sent).strip() or [cell.strip() for cell in padded] == HEADER.split(","):
         return "cells or noise" if "".join(sent[3:]).strip() else "noise"
-    if "".join(sent[3:]).strip() or (len(sent) < 3 and short_rows == "quarantine"):
+    is_lone = sum(bool(cell.strip()) for cell in padded) == 1
+    if "".join(sent[3:]).strip() or (len(sent) < 3 and (short_rows == "quarantine" or is_lone)):
         return "cells"
     if "\0" in "".join(padded):
         return "nul"
@@ -546,7 +561,7 @@ GRID = [["编号", "单位", "数量"]]
     [
         (["", "", "（条）"], {"amount": ""}), (["", "", "万条"], {"amount": "万条"}),
         (["", "", "单位：万条"], {"amount": "万条"}), (["单位：万条", "", ""], {"amount": "万条"}),
-        (["-", "名称", "(单位:亿)"], {"amount": "亿"}),
+        (["-", "计量单位", "(单位:亿)"], {"amount": "亿"}),
     ],
 )  # fmt: skip
 def test_a_row_of_units_belongs_to_the_header(row, suffixes):
@@ -604,6 +619,156 @@ def test_figures_get_the_unit_that_their_header_says(read, cell, text):
     assert (row["number"], row["amount"]) == ("1", text)
 
 
+SHARED = contract(
+    columns=[
+        *[column.model_dump() for column in PLAIN.columns],
+        {"name": "share", "header": "占比", "type": "decimal", "unit": "%"},
+        {"name": "index", "header": "指数", "type": "decimal"},
+    ]
+)
+SHARED_GRID = ["编号", "单位", "数量", "占比", "指数"]
+
+
+@pytest.mark.parametrize(
+    "title",
+    [
+        ["单位：万条 填报日期：2021年9月23日"], ["单位：万条    填报人：张三"],
+        ["单位：万条  制表：数据科"], ["单位：", "万条"], ["单位：", "", "万条"], ["单位：万条、%"],
+        ["单位：万条。"], ["计量单位为万条"], ["单位（万条）"], ["数据单位：万条；占比单位：%"],
+        ["填报单位：甲局 单位：万条"], ["单 位： 万条"], ["统计表（万条）", "单位：万条"],
+    ],
+)  # fmt: skip
+def test_a_unit_above_the_table_is_found_among_other_words(title):
+    _, header = locate(SHARED, [title, SHARED_GRID])
+    assert header.suffixes == {"amount": "万条"}
+    assert header.faults(SHARED) == ()
+
+
+@pytest.mark.parametrize(
+    "title",
+    [["统计表（万条）"], ["单位：万条填报人：张三"], ["统计表 万条"], ["单位：万条", "单位：千条"],
+     ["单位：千条", "（万条）"]],
+)  # fmt: skip
+def test_a_unit_above_the_table_that_fits_nowhere_is_refused(title):
+    _, header = locate(SHARED, [title, SHARED_GRID])
+    (fault,) = header.faults(SHARED)
+    assert (fault.code, fault.column, fault.expected) == ("header_unit", "amount", "条")
+    assert "万条" in fault.value
+    assert "张三" not in fault.value
+    _, header = locate(PLAIN, [title, ["编号", "单位", "数量（条）"]])
+    assert header.faults(PLAIN) == ()  # the header says its own
+
+
+@pytest.mark.parametrize("title", ["累计归集3亿条", "共数万条", "填报单位：万条山镇", "十件实事"])
+def test_a_count_in_a_title_is_no_unit(title):
+    source = contract(columns=[{"name": "amount", "header": "数量", "type": "integer",
+                                "unit": ["条", "件"], "required": True}])  # fmt: skip
+    _, header = locate(source, [[title], ["数量"]])
+    assert header.suffixes == {}
+    assert bool(header.faults(source)) == ("：" in title)  # that may be one, and is told
+
+
+def test_a_bare_scale_is_for_columns_that_count():
+    _, header = locate(SHARED, [["单位：万"], SHARED_GRID])
+    assert header.suffixes == {"amount": "万"}
+    assert match(SHARED, ["编号", "占比（万）"]).faults(SHARED)[0].code == "header_unit"
+
+
+@pytest.mark.parametrize(
+    "row", [["x", "", "暂无"], ["", "", "暂无"], ["x", "", "（条）"], ["x", "a", "赵子龙"]]
+)
+def test_a_first_row_of_data_is_no_row_of_units(row):
+    assert locate(UNIT_ROW, [*GRID, row]) == (0, locate(UNIT_ROW, GRID)[1])
+
+
+@pytest.mark.parametrize(
+    "row", [["（万件）", "", ""], ["", "", "（赵子龙）"], ["", "单位", "万件"]]
+)
+def test_a_row_of_units_that_are_not_agreed_is_told_by_its_units_only(row):
+    index, header = locate(UNIT_ROW, [*GRID, row])
+    (fault,) = header.faults(UNIT_ROW)
+    assert (index, fault.code) == (1, "header_unit")
+    assert "赵子龙" not in fault.english() + fault.chinese()
+
+
+# --- headers: pages glued together --------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "page",
+    ["编号,单位,数量(万条)", "编号,数量,单位", "编号,单位,数量/万条,", "序号,编号,单位,数量",
+     "单位：万条", ",,单位：万条", "单位：万条,,", "编号,单位,数量（万元）", "编号,数量(万条)"],
+)  # fmt: skip
+def test_a_page_with_another_header_or_unit_is_refused(opened, page):
+    reason = refused(opened, f"{HEADER}\n1,a,2\n{page}\n3,b,4\n")
+    assert (reason.code, reason.value) == ("page_header", "3")
+
+
+@pytest.mark.parametrize(
+    ("first", "page"),
+    [
+        ("编号,单位,数量", "编号,单位,数量（条）"),
+        ("编号,单位,数量(万条)", "编 号,单位,数量/万条"),
+        ("单位：万条\n编号,单位,数量", "编号,单位,数量"),
+        ("单位：万条\n编号,单位,数量", "编号,单位,数量（万条）"),
+    ],
+)  # fmt: skip
+def test_a_page_with_the_same_header_otherwise_spelled_is_noise(read, first, page):
+    assert fates(read(f"{first}\n1,a,2\n{page}\n3,b,4\n")) == ["data", "noise", "data"]
+
+
+def test_a_page_may_say_the_unit_of_the_first_again(read):
+    rows = read("单位：万条,,\n编号,单位,数量\n1,a,2\n单位：万条,,\n编号,单位,数量\n3,b,4\n")
+    assert fates(rows) == ["data", "data", "noise", "data"]
+    assert rows[-1]["amount"] == "4万条"
+
+
+def test_an_office_among_the_rows_is_no_unit(read):
+    assert fates(read(f"{HEADER}\n1,填报单位：甲局,2\n2,单位：万条,3\n")) == ["data", "data"]
+
+
+def test_a_page_of_two_header_rows_or_of_units_is_compared_too(opened):
+    source = CASES.model_copy(update={"unit_row": True})
+    head = "序号,单位,办件量,,备注\n,,网上,窗口,\n,,（件）,（件）,\n1,a,2,3,\n"
+    for page in (
+        "序号,单位,办件量(万件),,备注\n,,网上,窗口,\n",
+        "序号,单位,办件量,,备注\n,,网上(万件),窗口,\n",
+        "序号,单位,办件量,,备注\n,,网上,窗口,\n,,（万件）,（件）,\n",
+    ):
+        assert refused(opened, f"{head}{page}4,b,5,6,\n", source).code == "page_header"
+
+
+# --- headers: fewer rows than agreed ------------------------------------------------------------
+
+
+def test_a_row_of_data_is_not_taken_for_the_second_row_of_a_header():
+    columns = [
+        {"name": "number", "header": "序号", "type": "text", "required": True},
+        {"name": "contact", "header": "联系人", "type": "text"},
+        {"name": "note", "header": "备注", "type": "text"},
+    ]
+    source = contract(columns=columns, header_rows=2)
+    rows = [["序号", "联系人", "备注"], ["", "张三丰", "住址东风路八号"], ["2", "x", "y"]]
+    _, header = locate(source, rows)
+    faults = header.faults(source)
+    assert {(fault.code, fault.column, fault.value) for fault in faults} == {
+        ("header_depth", "contact", "联系人"), ("header_depth", "note", "备注"),
+    }  # fmt: skip
+    told = "".join(reason.english() + reason.chinese() for reason in (*faults, *header.warnings))
+    assert "张三丰" not in told
+    assert "东风路" not in told
+
+
+def test_a_header_of_fewer_rows_than_agreed_is_told_as_that():
+    rows = [["序号", "单位", "办件量"], ["1", "甲", "5"]]
+    index, header = locate(CASES, rows)
+    assert (index, header.positions) == (-1, {})
+    told = {(fault.code, fault.column) for fault in header.faults(CASES)}
+    assert told == {
+        ("header_depth", "number"), ("header_depth", "office"), ("missing_column", "online"),
+    }  # fmt: skip
+
+
 # --- headers: what is told, and columns without one ---------------------------------------------
 
 
@@ -628,6 +793,11 @@ def test_a_missing_column_is_told_with_the_header_most_like_it(cell, closest):
         assert f"closest: {closest}" in fault.english()
         assert f"最接近的是“{closest}”" in fault.chinese(source.titles)
     assert SECRET not in fault.english()
+
+
+def test_cells_of_a_row_that_may_be_data_are_no_extra_columns_by_name():
+    header = match(PLAIN, ["编号", "张三", "李四"])
+    assert header.extra == ("…", "…")
 
 
 def test_a_row_that_may_be_data_is_not_searched_for_the_closest():

@@ -157,9 +157,44 @@ def test_members_of_several_formats_keep_their_sheets():
     )
     rows, _ = opened(data, "zip", MANY)
     assert [(row["number"], row["sheet"], row["district"]) for row in rows] == [
-        ("1", "a.xlsx/城东", "城东"), ("2", "a.xlsx/城东", "城东"), ("1", "b/c.json", "c"),
+        ("1", "a.xlsx/城东", "a"), ("2", "a.xlsx/城东", "a"), ("1", "b/c.json", "c"),
         ("2", "b/c.json", "c"), ("1", "d.zip/e.csv", "e"), ("2", "d.zip/e.csv", "e"),
     ]  # fmt: skip
+
+
+def test_workbooks_of_one_sheet_are_called_after_their_members():
+    """Of several sheets each has its own name, as in a workbook that was not packed."""
+    data = zipped(("东区.xlsx", workbook("预算")), ("西区.xlsx", workbook("预算", "决算")))
+    rows, _ = opened(data, "zip", MANY)
+    assert [(row["sheet"], row["district"]) for row in rows] == [
+        *[("东区.xlsx/预算", "东区")] * 2, *[("西区.xlsx/预算", "西区")] * 2,
+    ]  # fmt: skip
+    rows, _ = opened(data, "zip", contract({"xlsx": {"sheets": "all"}}, members="all"))
+    assert [(row["sheet"], row["district"]) for row in rows] == [
+        *[("东区.xlsx/预算", "预算")] * 2, *[("西区.xlsx/预算", "预算")] * 2,
+        *[("西区.xlsx/决算", "决算")] * 2,
+    ]  # fmt: skip
+    rows, _ = opened(workbook("预算", "决算"), "xlsx", MANY)
+    assert {row["district"] for row in rows} == {"预算"}
+
+
+def test_a_reading_knows_the_header_and_the_title_of_each_sheet():
+    data = zipped(
+        ("东区.csv", CSV), ("西区.csv", "名称,编号\n甲,1\n".encode()),
+        ("南区.xlsx", workbook("预算")),
+    )  # fmt: skip
+    with TemporaryDirectory() as folder:
+        path = Path(folder, "export")
+        path.write_bytes(data)
+        reading = open_delivery(path, "zip", MANY, None, LIMIT, Path(folder))
+        for batch in reading.batches:
+            for row in batch.to_pylist():
+                section = reading.section(row["sheet"])
+                assert section.title == row["district"]
+                assert section.header.cells[section.header.positions["number"]] == "编号"
+        heads = [reading.section(name).header.cells for name in ("东区.csv", "西区.csv")]
+    assert heads == [("编号", "名称"), ("名称", "编号")]
+    assert set(reading.sections) == {"东区.csv", "西区.csv", "南区.xlsx/预算"}
 
 
 def test_an_unsound_member_is_named_and_all_rows_counted():

@@ -8,6 +8,7 @@ import tracemalloc
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
 import pytest
@@ -396,6 +397,13 @@ def test_nested_columns_are_read_by_their_path():
 def test_parquet_columns_as_text(column, texts):
     rows = read(parquet({"编号": ["1", "2", "3"], "电话": column}), "parquet")
     assert [row["phone"] for row in rows] == texts
+
+
+@pytest.mark.parametrize("kind", [pa.float16(), pa.float32(), pa.float64()])
+def test_nan_in_parquet_is_nothing(kind):
+    keys = pa.array(np.array([np.nan, 1.5], kind.to_pandas_dtype()), kind)
+    data = parquet({"编号": keys, "电话": ["x", "NaN"]})
+    assert pairs(read(data, "parquet")) == [(None, "x"), ("1.5", "NaN")]
 
 
 def test_an_encrypted_parquet_file_is_told():

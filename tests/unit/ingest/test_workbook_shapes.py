@@ -896,6 +896,47 @@ def test_a_page_of_another_encoding_is_told_by_what_it_says(refused, sent, decla
     assert f"it reads as {sent}" in reason.value
 
 
+@pytest.mark.parametrize(
+    "cell",
+    [
+        "5<sup>1</sup>", "5<sub>1</sub>", "<s>4</s>5", "<del>4</del> 5", "<strike>4</strike>5",
+        "5<a><sup>[1]</sup></a>", "<s>4<s>3</s>2</s>5", "5<sup>1",
+        "<span style='DISPLAY : none'>0005</span>5", "<span hidden>0005</span>5",
+        "<div style='color:red;display:none;'><div>4</div></div>5",
+    ],
+)  # fmt: skip
+def test_a_cell_with_struck_raised_or_hidden_text_keeps_its_row_out(read, cell):
+    sent = page(TABLE_HEADER, table_row("a", cell, "", ""), table_row("b", "6", "", ""))
+    rows = read(sent.encode(), "html")
+    assert told(rows, "row_number", "fault", "fault_value", "fault_expected") == [
+        (2, "marked_cell", "", "数量"), (3, None, None, None),
+    ]  # fmt: skip
+    assert rows[1]["amount"] == "6"
+
+
+def test_text_all_of_one_kind_is_a_value_and_marks_of_a_header_are_its_text(read):
+    header = table_row("编<sup>号</sup>", "数量", "占比", "日期", "备注", tag="th")
+    cells = ("<s>a</s>", "<sup>5</sup>", "<b>9</b><s> </s>", "", "x<sup>2</sup>")
+    rows = read(page(header, table_row(*cells)).encode(), "html")
+    assert told(rows, "fault", "code", "amount", "share") == [(None, "a", "5", "9")]
+
+
+def test_rows_that_a_page_hides_are_noise(read):
+    plain = table_row("{}", "5", "", "")
+    sent = page(
+        TABLE_HEADER,
+        "<tr style='display:none'><td>1<td>5</tr>", "<tr hidden><td>2<td>5", plain.format("3"),
+        "<tbody style='x:y; display: none'>", plain.format("4"), plain.format("5"), "</tbody>",
+        "<tr style='display:table-row'><td>6<td>5</tr>", "<tr hidden></tr><td>7<td>5</tr>",
+        table="<table><tbody hidden></table><table>",
+    )  # fmt: skip
+    rows = read(sent.encode(), "html")
+    assert told(rows, "row_number", "code", "noise") == [
+        (2, "1", True), (3, "2", True), (4, "3", False), (5, "4", True), (6, "5", True),
+        (7, "6", False), (8, "7", False),
+    ]  # fmt: skip
+
+
 def test_errors_on_pages_are_errors(read):
     rows = read(page(TABLE_HEADER, table_row("1", "#DIV/0!", "", "")).encode(), "html")
     assert told(rows, "fault", "fault_value") == [("error_cell", "#DIV/0!")]

@@ -23,10 +23,14 @@ UNKNOWN_ERROR = "#ERROR"  # never the file's own text, which may be anything
 
 @dataclass(frozen=True)
 class Flaw:
-    """A cell without a value that anyone entered: a Reason's code, and the text that it shows."""
+    """A cell without a value that anyone entered: a Reason's code, and the text that it shows.
+
+    `is_told`: the text is a program's, not a person's, and may stand in the Reason.
+    """
 
     code: str
     text: str = ""
+    is_told: bool = True
 
 
 UNCALCULATED = Flaw("uncalculated")

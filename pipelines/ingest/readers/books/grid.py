@@ -20,6 +20,7 @@ from pipelines.ingest.readers.layout import (
     BATCH_ROWS,
     Fault,
     Reading,
+    Section,
     cell_text,
     faulty,
     from_columns,
@@ -94,7 +95,9 @@ def read_book(source: Source, options: WorkbookFormat, book: Book, limit: int) -
             table = _table(source, book, position)
             if not table.is_blank:
                 break
-    return Reading(table.header, _rows(source, options, book, table, positions, limit))
+    sections: dict[str, Section] = {}
+    rows = _rows(source, options, book, table, positions, limit, sections)
+    return Reading(table.header, rows, sections=sections)
 
 
 def _chosen(options: WorkbookFormat, book: Book) -> list[int]:
@@ -145,8 +148,12 @@ def _rows(
     first: _Table,
     later: Iterator[int],
     limit: int,
+    sections: dict[str, Section],
 ) -> Iterator[pa.RecordBatch]:
-    """The rows of every sheet; an unsound header of one of several rejects all of them."""
+    """The rows of every sheet; an unsound header of one of several rejects all of them.
+
+    A sheet says which of several its rows are of; a single one bears any name.
+    """
     meter = _Meter(limit)
     read = 0
     table, header, start = first, first.header, first.start
@@ -157,6 +164,7 @@ def _rows(
             rest += sum(_length(source, book, position) for position in later)
             placed = [fault.model_copy(update={"place": table.name[:200]}) for fault in faults]
             raise RejectedError(placed, read + rest)
+        sections[table.name] = Section(header, table.name if options.sheets is not None else "")
         rows = table.rows if header is table.header else table.all_rows
         for batch in _batches(source, header, table, rows, start, book.is_1904, meter):
             read += batch.num_rows
@@ -234,7 +242,8 @@ def _batch(
         texts = [cell if type(cell) is str else read(cell) for cell in cells]
         for place, text in enumerate(texts):
             if isinstance(text, Flaw):
-                flawed.setdefault(place, (text.code, text.text, source.titles[column.name]))
+                value = text.text if text.is_told else ""
+                flawed.setdefault(place, (text.code, value, source.titles[column.name]))
                 texts[place] = _plain(cells[place])
         columns.append(texts)  # type: ignore[arg-type]  # flaws are texts by now
     columns += [[""] * len(block)] * (len(header.cells) - len(columns))

@@ -12,7 +12,7 @@ from pipelines.contracts.models import Source, WorkbookFormat
 from pipelines.contracts.reasons import Reason
 from pipelines.errors import UnreadableError
 from pipelines.ingest.headers import SEARCHED_ROWS, Merged
-from pipelines.ingest.readers.books.cells import check_extent, error_cell, is_error
+from pipelines.ingest.readers.books.cells import Flaw, check_extent, error_cell, is_error
 from pipelines.ingest.readers.books.grid import Book, Sheet, read_book
 from pipelines.ingest.readers.decoding import HEAD_BYTES, other_encoding, strict_text
 from pipelines.ingest.readers.layout import Reading, damaged
@@ -23,6 +23,10 @@ CELL_CHARACTERS = 1 << 18
 MARKUP_CHARACTERS = 1 << 19  # of one tag or comment
 DEPTH = 100  # of tables inside tables
 UNSEEN = frozenset({"style", "script", "comment", "template", "title"})
+MARKS = frozenset({"sup", "sub", "s", "del", "strike"})
+BODIES = frozenset({"thead", "tbody", "tfoot"})
+VOID = frozenset({"br", "hr", "img", "input", "wbr", "col", "embed"})  # have nothing inside
+UNDISPLAYED = re.compile(r"(?:^|;)\s*display\s*:\s*none\b", re.IGNORECASE)
 CHARSET = re.compile(rb"<meta\s[^>]*?charset\s*=\s*[\"']?\s*([A-Za-z][\w-]*)", re.IGNORECASE)
 ENCODINGS = {
     "utf-8": "utf-8", "utf8": "utf-8", "gbk": "gb18030", "gb2312": "gb18030",
@@ -45,7 +49,7 @@ def read_html(path: Path, source: Source, department: str | None, limit: int) ->
     page = _Page(options.table)
 
     def open_table(position: int) -> Sheet:
-        return Sheet(_rows(path, source, options.encoding, page), page.merged)
+        return Sheet(_rows(path, source, options.encoding, page), page.merged, page.hidden)
 
     book = Book(names=("",), open=open_table)
     reading = read_book(source, WorkbookFormat(), book, limit)
@@ -90,7 +94,11 @@ def _too_long(row: int) -> UnreadableError:
 
 
 class _Page(HTMLParser):
-    """Collects the rows of one table among those that have cells; tables inside it are others."""
+    """Collects the rows of one table among those that have cells; tables inside it are others.
+
+    A row that the page does not show is `hidden`. Of a cell that is shown in part, or in part
+    struck out or raised, nobody knows the value.
+    """
 
     def __init__(self, wanted: int) -> None:
         super().__init__(convert_charrefs=True)
@@ -98,12 +106,16 @@ class _Page(HTMLParser):
         self.tables = 0  # that have cells, so far
         self.number = 0  # of the open row, from 0
         self.merged: list[Merged] = []
+        self.hidden: set[int] = set()  # rows, from 0
         self.is_found = self.is_done = False
         self._open: list[int | None] = []  # the tables that are open, by their position
         self._unseen = 0
         self._row: list[object] | None = None
         self._cell: list[str] | None = None
         self._characters = 0
+        self._mark = ("", 0)  # the tag of the outermost mark in the cell, and how often it is open
+        self._is_marked = self._is_unmarked = False  # whether the cell has such text
+        self._is_row_hidden = self._is_body_hidden = False
         self._span = (1, 1)
         self._spanned: dict[int, int] = {}  # by column: rows yet covered from above
         self._width = 0
@@ -125,6 +137,13 @@ class _Page(HTMLParser):
     def _is_ours(self) -> bool:
         return bool(self._open) and self._open[-1] == self.wanted
 
+    @property
+    def _is_open(self) -> bool:
+        """Whether we are in our table, or before the first cell of what may be ours."""
+        return self._is_ours or (
+            bool(self._open) and self._open[-1] is None and self.tables == self.wanted
+        )
+
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         if tag in UNSEEN:
             self._unseen += 1
@@ -132,6 +151,8 @@ class _Page(HTMLParser):
             if len(self._open) == DEPTH:
                 raise UnreadableError(Reason(code="deep", value=str(self.number + 1)))
             self._open.append(None)
+            if not self.is_found:
+                self._is_row_hidden = self._is_body_hidden = False
         elif tag in ("td", "th") and self._open:
             if self._open[-1] is None:
                 self._open[-1] = self.tables
@@ -139,10 +160,23 @@ class _Page(HTMLParser):
                 self.tables += 1
             if self._is_ours:
                 self._start_cell(dict(attrs))
-        elif tag == "tr" and self._is_ours:
+        elif tag == "tr" and self._is_open:
             self._end_row()
-        elif tag in ("br", "p", "div") and self._cell and self._is_ours:
-            self._cell.append(BREAK)
+            self._is_row_hidden = _is_hidden(attrs)
+        elif tag in BODIES and self._is_open:
+            self._end_row()
+            self._is_body_hidden = _is_hidden(attrs)
+        elif self._cell is not None and self._is_ours:
+            if tag in ("br", "p", "div") and self._cell:
+                self._cell.append(BREAK)
+            self._start_mark(tag, attrs)
+
+    def _start_mark(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        outermost, depth = self._mark
+        if depth:
+            self._mark = (outermost, depth + (tag == outermost))
+        elif tag in MARKS or (tag not in VOID and _is_hidden(attrs)):
+            self._mark = (tag, 1)
 
     def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         if tag not in UNSEEN:  # <title/> has nothing inside
@@ -159,6 +193,11 @@ class _Page(HTMLParser):
             self._end_cell()
         elif self._is_ours and tag == "tr":
             self._end_row()
+        elif tag in BODIES and self._is_open:
+            self._end_row()
+            self._is_body_hidden = False
+        elif self._is_ours and self._mark[1] and tag == self._mark[0]:
+            self._mark = (tag, self._mark[1] - 1)
 
     def handle_data(self, data: str) -> None:
         if self._cell is None or self._unseen or not self._is_ours:
@@ -167,6 +206,9 @@ class _Page(HTMLParser):
         if self._characters > CELL_CHARACTERS:
             raise _too_long(self.number)
         self._cell.append(data.replace(BREAK, ""))
+        if data.strip():
+            self._is_marked = self._is_marked or self._mark[1] > 0
+            self._is_unmarked = self._is_unmarked or not self._mark[1]
 
     def end_table(self) -> None:
         """The wanted table is over, or the page is."""
@@ -180,6 +222,7 @@ class _Page(HTMLParser):
             self._row = []
         self._cover()
         self._cell, self._characters = [], 0
+        self._mark, self._is_marked, self._is_unmarked = ("", 0), False, False
         self._span = (_span(attributes.get("rowspan")), _span(attributes.get("colspan")))
 
     def _cover(self) -> None:
@@ -195,7 +238,10 @@ class _Page(HTMLParser):
         text = text.replace("\n ", "\n").strip(" \n")
         rows, columns = self._span
         top, left = self.number, len(self._row)
-        self._row.append(error_cell(text) if is_error(text) else text)
+        if self._is_marked and self._is_unmarked:
+            self._row.append(Flaw("marked_cell", text, is_told=False))
+        else:
+            self._row.append(error_cell(text) if is_error(text) else text)
         self._row.extend([""] * (columns - 1))
         if rows > 1:
             for column in range(left, left + columns):
@@ -208,13 +254,24 @@ class _Page(HTMLParser):
 
     def _end_row(self) -> None:
         self._end_cell()
+        is_hidden, self._is_row_hidden = self._is_row_hidden or self._is_body_hidden, False
         if self._row is None:
             return
         self._cover()
         self._ready.append(self._row)
         self._row = None
+        if is_hidden:
+            self.hidden.add(self.number)
         self.number += 1
         self._spanned = {column: left - 1 for column, left in self._spanned.items() if left > 1}
+
+
+def _is_hidden(attrs: list[tuple[str, str | None]]) -> bool:
+    """Whether a tag keeps what is inside it from being shown."""
+    return any(
+        name == "hidden" or (name == "style" and UNDISPLAYED.search(value or "") is not None)
+        for name, value in attrs
+    )
 
 
 def _span(text: str | None) -> int:

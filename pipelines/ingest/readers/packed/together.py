@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from pipelines.contracts.models import Source
 from pipelines.contracts.reasons import Reason
 from pipelines.errors import RejectedError, UnreadableError
-from pipelines.ingest.readers.layout import Reading
+from pipelines.ingest.readers.layout import Reading, Section
 from pipelines.ingest.readers.packed.contents import DataFile, placed
 
 Read = Callable[[DataFile], Reading]
@@ -34,7 +34,9 @@ def together(files: Sequence[DataFile], source: Source, read: Read) -> Reading:
         raise RejectedError(faults, sum(_rows(file, read) for file in files))
     extra = dict.fromkeys(name for header in headers for name in header.extra)
     header = replace(headers[0], extra=tuple(extra))
-    return Reading(header, _batches(files, source, read), tuple(warnings))
+    sections: dict[str, Section] = {}
+    batches = _batches(files, source, read, sections)
+    return Reading(header, batches, tuple(warnings), sections)
 
 
 def _opened(file: DataFile, read: Read) -> Reading:
@@ -51,11 +53,21 @@ def _rows(file: DataFile, read: Read) -> int:
         return error.rows_read
 
 
-def _batches(files: Sequence[DataFile], source: Source, read: Read) -> Iterator[pa.RecordBatch]:
+def _batches(
+    files: Sequence[DataFile], source: Source, read: Read, sections: dict[str, Section]
+) -> Iterator[pa.RecordBatch]:
     for position, file in enumerate(files):
+        stem = PurePosixPath(file.member).stem
         try:
-            for batch in _opened(file, read).batches:
-                yield _of_member(batch, file.member, source)
+            reading = _opened(file, read)
+            for batch in reading.batches:
+                title: str | None = stem
+                for sheet in pc.unique(batch.column("sheet")).to_pylist():
+                    inside = reading.section(sheet)
+                    title = None if inside.title else stem
+                    place = f"{file.member}/{sheet}" if sheet else file.member
+                    sections[place] = Section(inside.header, inside.title or stem)
+                yield _of_member(batch, file.member, source, title)
         except UnreadableError as error:
             raise placed(error, file.member) from None
         except RejectedError as error:  # found among the rows, such as on a later sheet
@@ -73,16 +85,17 @@ def _placed(reasons: Sequence[Reason], file: DataFile) -> list[Reason]:
     ]
 
 
-def _of_member(batch: pa.RecordBatch, member: str, source: Source) -> pa.RecordBatch:
-    """The batch with the member in `sheet`, and in columns that take the sheet's name."""
+def _of_member(
+    batch: pa.RecordBatch, member: str, source: Source, title: str | None
+) -> pa.RecordBatch:
+    """The batch with the member in `sheet`, and `title`, if any, where columns take its name."""
     sheet = batch.column("sheet")
     has_none = pc.equal(sheet, "")
     inside = pc.binary_join_element_wise(member, sheet, "/")
     columns = dict(zip(batch.schema.names, batch.columns, strict=True))
     columns["sheet"] = pc.if_else(has_none, pa.scalar(member), inside)
-    bare = pc.and_(has_none, pc.is_null(batch.column("fault")))
+    mapped = pc.is_null(batch.column("fault"))
     for column in source.columns:
-        if column.from_sheet:
-            stem = pa.scalar(PurePosixPath(member).stem)
-            columns[column.name] = pc.if_else(bare, stem, columns[column.name])
+        if column.from_sheet and title is not None:
+            columns[column.name] = pc.if_else(mapped, pa.scalar(title), columns[column.name])
     return pa.record_batch(list(columns.values()), schema=batch.schema)

@@ -142,7 +142,10 @@ def _bytes(column: pa.Array) -> int:
 
 
 def _as_text(column: pa.Array) -> pa.Array:
-    """As text; floats and decimals without the exponents that Arrow would write."""
+    """As text; floats and decimals without the exponents that Arrow would write.
+
+    NaN is how frames write that there is nothing.
+    """
     if not (pa.types.is_floating(column.type) or pa.types.is_decimal(column.type)):
         try:
             text = pc.cast(column, pa.string())
@@ -150,4 +153,5 @@ def _as_text(column: pa.Array) -> pa.Array:
             return text
         except (pa.ArrowNotImplementedError, pa.ArrowInvalid):  # nested, binary
             pass
-    return pa.array([cell_text(cell) for cell in column.to_pylist()], pa.string())
+    cells = column.to_pylist()
+    return pa.array([None if cell != cell else cell_text(cell) for cell in cells], pa.string())

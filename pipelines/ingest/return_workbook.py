@@ -34,8 +34,9 @@ class Corrected(NamedTuple):
 
 @dataclass
 class Workbook:
-    """The file's own headers, and the touched rows by those that they replace."""
+    """Whose it is, the file's own headers, and the touched rows by those that they replace."""
 
+    delivery_id: str
     headers: tuple[str, ...]
     rows: dict[Row, Corrected] = field(default_factory=dict)
     faults: list[Reason] = field(default_factory=list)
@@ -51,8 +52,7 @@ def read_workbook(path: Path, before: Mapping[str, str], open_file: Open) -> Wor
     Raises UnreadableError when it is no workbook of ours, or of none of them.
     """
     sheet = _sheet(path, returns.SHEET, open_file)
-    _check_origin(path, before, open_file)
-    book = Workbook(headers_of(sheet.header))
+    book = Workbook(_origin(path, before, open_file), headers_of(sheet.header))
     seen: set[Row] = set()
     number = 1
     with suppress(_NoSheetError):
@@ -119,28 +119,30 @@ def _read_row(row: Mapping[str, str | None], book: Workbook, seen: set[Row]) -> 
         book.faults.append(reason)
 
     sheet, number = row["sheet_of_row"] or "", (row["number"] or "").strip()
-    named = f"{sheet} {number}".strip()[:100]
-    if not (number.isascii() and number.isdecimal()) or len(number) > 18 or not row["seal"]:
-        return fault("return_unknown_row", named)
-    mended = (sheet, int(number))
+    # what stands here instead of ours may be anybody's name or phone: it is never told
+    if not (number.isascii() and number.isdecimal()) or len(number) > 18:
+        return fault("return_unknown_row")
+    mended, seal = (sheet, int(number)), (row["seal"] or "").strip()
+    if seal.partition("-")[0] != returns.place_seal(book.delivery_id, *mended):
+        return fault("return_unknown_row")
     if mended in seen:
-        return fault("return_repeated_row", named)
+        return fault("return_repeated_row", f"{sheet} {number}".strip()[:100])
     seen.add(mended)
     cells = tuple(row[f"c{position}"] or "" for position in range(len(book.headers)))
     action = (row["action"] or returns.CORRECT).strip()
     if action == returns.DELETE:
         book.rows[mended] = Corrected(at, book.headers, None)
     elif action != returns.CORRECT:
-        fault("return_action", action[:100], f"{returns.CORRECT}/{returns.DELETE}")
-    elif row["seal"] != returns.seal(*mended, cells):
+        fault("return_action", expected=f"{returns.CORRECT}/{returns.DELETE}")
+    elif seal != returns.seal(book.delivery_id, *mended, cells):
         if any(cell.endswith(returns.CUT) for cell in cells):
             return fault("return_cut")
         book.rows[mended] = Corrected(at, book.headers, cells)
     return None
 
 
-def _check_origin(path: Path, before: Mapping[str, str], open_file: Open) -> None:
-    """UnreadableError unless the workbook says whose it is, and that is one of `before`.
+def _origin(path: Path, before: Mapping[str, str], open_file: Open) -> str:
+    """Which delivery's workbook it is; UnreadableError unless it says so, and it is of `before`.
 
     Office programs may drop a document's properties: what the summary says then counts alone.
     """
@@ -150,6 +152,7 @@ def _check_origin(path: Path, before: Mapping[str, str], open_file: Open) -> Non
     for delivery_id, sha256 in told:
         if before.get(delivery_id) != sha256:
             raise _layout(returns.SHA256)
+    return told[0][0]
 
 
 def _properties(path: Path) -> tuple[str, str] | None:
