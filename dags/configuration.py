@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from pipelines.contracts.catalog import Catalog, read_catalog
+from pipelines.contracts.consistency import files_of
 from pipelines.contracts.models import Source
 from pipelines.errors import ConfigurationError, Problem
 
@@ -32,8 +33,8 @@ def sound_catalog(config_dir: Path | None, source: str | None = None) -> Catalog
     fatal = [one for one in problems if one.file in SHARED or _is_whole_file(one)]
     sources = {one.name: one for one in _sound(catalog.sources.values(), problems)}
     if source is not None and source not in sources:
-        own = [one for one in problems if one.file in _files(source)]
-        gone = Problem(f"{source}.yaml", "-", "the contract is not there", "restore it")
+        own = [one for one in problems if one.file in files_of(source)]
+        gone = Problem(files_of(source)[0], "-", "the contract is not there", "restore it")
         fatal += own or [gone]
     if fatal:
         raise ConfigurationError(fatal)
@@ -54,11 +55,7 @@ def sound_catalog(config_dir: Path | None, source: str | None = None) -> Catalog
 
 def _sound(sources: Iterable[Source], problems: Collection[Problem]) -> Iterable[Source]:
     files = {problem.file for problem in problems}
-    return (source for source in sources if files.isdisjoint(_files(source.name)))
-
-
-def _files(source: str) -> tuple[str, str]:
-    return f"{source}.yaml", f"{source}.json"
+    return (source for source in sources if files.isdisjoint(files_of(source.name)))
 
 
 def _is_whole_file(problem: Problem) -> bool:

@@ -92,14 +92,19 @@ def fold_header(header: str) -> str:
     return re.sub(r"\s+", "", unicodedata.normalize("NFKC", header)).casefold()
 
 
+def files_of(source: str) -> tuple[str, str]:
+    """What problems call a source's contract and its suite."""
+    return f"sources/{source}.yaml", f"expectations/{source}.json"
+
+
 def cross_check(
     catalog: Catalog, metrics_file: str, targets_file: str, departments_file: str
 ) -> Iterator[Problem]:
     """Every problem of one file with another; the names are those of the files, for messages."""
     for source in catalog.sources.values():
-        yield from _check_source(source, catalog, f"sources/{source.name}.yaml")
-        suite = catalog.suites[source.name]
-        yield from _check_suite(source, suite, f"expectations/{source.name}.json")
+        contract, business_rules = files_of(source.name)
+        yield from _check_source(source, catalog, contract)
+        yield from _check_suite(source, catalog.suites[source.name], business_rules)
     for metric in catalog.metrics.values():
         yield from _check_metric(metric, catalog, metrics_file)
     for target in catalog.targets.values():

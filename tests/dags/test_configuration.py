@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
 
 from dags.configuration import sound_catalog, sound_sources
 from pipelines.errors import ConfigurationError
+from pipelines.settings import PROJECT
 
 
 def test_a_broken_contract_takes_its_metrics_and_targets_and_nothing_else(
@@ -30,6 +32,17 @@ def test_what_the_source_itself_lacks_is_named(broken_config: Path) -> None:
         sound_catalog(broken_config, "video_channels")
     with pytest.raises(ConfigurationError, match=r"no_such.yaml: -: the contract is not there"):
         sound_catalog(broken_config, "no_such")
+
+
+def test_a_broken_suite_takes_its_source(tmp_path: Path) -> None:
+    for path in (PROJECT / "pipelines" / "contracts").iterdir():
+        (tmp_path / path.name).symlink_to(path)
+    suites = tmp_path / "expectations"
+    shutil.copytree(PROJECT / "expectations", suites)
+    (suites / "app_visits.json").write_text('{"name": "app_visits", "expectations": [{}]}')
+    assert "app_visits" not in sound_catalog(tmp_path).sources
+    with pytest.raises(ConfigurationError, match=r"expectations/app_visits.json: "):
+        sound_catalog(tmp_path, "app_visits")
 
 
 @pytest.mark.parametrize(
