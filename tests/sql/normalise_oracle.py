@@ -218,6 +218,8 @@ def _spelled_readings(rest: str, units: list[str]) -> set[Decimal]:
         scales = stem[len(stem.rstrip("".join([*SMALL, *LARGE]))) :]
         number = stem.removesuffix(scales)
         if scales and number.endswith(("余", "多")):
+            if number[-2:-1] in {"两", "兩"}:  # its scale follows at once, or it is a weight
+                continue
             stem = number[:-1] + scales
         try:
             readings.add(_spelled(stem))
@@ -348,8 +350,11 @@ def _section(tokens: list) -> int:
             token = int(token)
         if token not in range(1, 10):
             raise NoNumeralError(token)
-        scale = tokens[at + 1] if at + 1 < len(tokens) else 1
-        if scale not in (1, 10, 100, 1000) or scale >= last:
+        ends = at + 1 == len(tokens)
+        scale = 1 if ends else tokens[at + 1]
+        if not ends and scale not in (10, 100, 1000):
+            raise NoNumeralError("a digit without a scale is the last")
+        if scale >= last:
             raise NoNumeralError(scale)
         if scale == 1 and not (nought or last == 10):
             raise NoNumeralError("三百五 is 350 or 305")
