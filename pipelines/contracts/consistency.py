@@ -80,6 +80,7 @@ TABLE_RULES = frozenset(
 )
 BEYOND_RE2 = re.compile(r"\(\?<?[=!]|\(\?P=|\\[1-9]")
 NUMBERS = (ColumnType.INTEGER, ColumnType.DECIMAL)
+DATES = (ColumnType.DATE, ColumnType.TIMESTAMP)
 NUMBER_RULES = frozenset(
     f"expect_column_{name}_to_be_between" for name in ("sum", "min", "max", "mean")
 )

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from pipelines.contracts.delivery import Delivery
 from pipelines.contracts.models import Source
@@ -33,9 +33,10 @@ def brought(delivery: Delivery, settings: Settings, folder: Path) -> Iterator[tu
                     f"{delivery}: the archive has lost {file.name}; restore it, {file}"
                 )
             files[sha256] = stack.enter_context(raw_bytes(settings.archive, sha256, folder))
-        scratch = stack.enter_context(TemporaryDirectory(dir=folder, prefix="unpacked-"))
+        scratch = folder / f"unpacked-{delivery.sha256}"  # made when something is unpacked
+        stack.callback(shutil.rmtree, scratch, ignore_errors=True)
         limits = settings.max_uncompressed_bytes, settings.max_archive_ratio
-        bench = Bench(delivery.department, *limits, Path(scratch))
+        bench = Bench(delivery.department, *limits, scratch)
         yield [(one, files[one.sha256]) for one in chain], bench
 
 

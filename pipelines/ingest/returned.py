@@ -6,11 +6,11 @@ judged again: the rows of the original, but for those that a department has corr
 
 from __future__ import annotations
 
+import uuid
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from tempfile import mkdtemp
 from typing import NamedTuple
 
 import numpy as np
@@ -42,7 +42,7 @@ class Bench(NamedTuple):
 
     def open(self, path: Path, format_name: str, source: Source) -> Reading:
         """Open a delivery, unpacked into a folder of its own."""
-        folder = Path(mkdtemp(dir=self.scratch))
+        folder = self.scratch / uuid.uuid4().hex
         return open_delivery(
             path, format_name, source, self.department, self.limit, folder, self.ratio
         )

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 
-from pipelines.contracts.consistency import fold_header
+from pipelines.contracts.consistency import DATES, fold_header
 from pipelines.contracts.models import Column, ColumnType, Source
 from pipelines.contracts.returns import OWN_HEADERS
 from pipelines.ingest.headers import Header
-
-DATES = (ColumnType.DATE, ColumnType.TIMESTAMP)  # of cells that are numbers
 
 
 def headers_of(header: Header) -> tuple[str, ...]:

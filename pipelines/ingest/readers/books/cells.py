@@ -70,6 +70,14 @@ def error_cell(text: str) -> Flaw:
     return Flaw("error_cell", text if is_error(text) else UNKNOWN_ERROR)
 
 
+def check_text(characters: int, limit: int) -> None:
+    """Refuse a workbook that repeats one text in cells until no memory holds them."""
+    if characters > limit:
+        raise UnreadableError(
+            Reason(code="repeated_text", value=str(characters), expected=str(limit))
+        )
+
+
 def check_extent(rows: int, columns: int) -> None:
     """Refuse a sheet whose outermost cells span a grid that no memory holds."""
     if rows * columns > GRID_CELLS:

@@ -11,11 +11,12 @@ from itertools import chain, islice, zip_longest
 import numpy as np
 import pyarrow as pa
 
+from pipelines.contracts.consistency import DATES
 from pipelines.contracts.models import Column, ColumnType, Source, WorkbookFormat
 from pipelines.contracts.reasons import Reason
 from pipelines.errors import RejectedError, UnreadableError
 from pipelines.ingest.headers import SEARCHED_ROWS, Header, Merged, locate
-from pipelines.ingest.readers.books.cells import Flaw
+from pipelines.ingest.readers.books.cells import Flaw, check_text
 from pipelines.ingest.readers.layout import (
     BATCH_ROWS,
     Fault,
@@ -31,7 +32,6 @@ BATCH_CELLS = 2_000_000
 BATCH_TEXT = 64 << 20  # characters of one batch, beyond which it is not waited for more rows
 EXACT = 10**15  # Excel keeps fifteen digits of a number
 EPOCH_1904 = 1462  # days from 1900-01-00 to 1904-01-01, as Excel counts them
-DATES = (ColumnType.DATE, ColumnType.TIMESTAMP)
 
 
 @dataclass(frozen=True)
@@ -67,10 +67,7 @@ class _Meter:
 
     def count(self, characters: int) -> None:
         self.read += characters
-        if self.read > self.limit:
-            raise UnreadableError(
-                Reason(code="repeated_text", value=str(self.read), expected=str(self.limit))
-            )
+        check_text(self.read, self.limit)
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import re
-import struct
 import zipfile
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol
@@ -19,11 +17,9 @@ from defusedxml.ElementTree import fromstring
 from pipelines.contracts.reasons import Reason
 from pipelines.errors import UnreadableError
 from pipelines.ingest.readers.layout import damaged
+from pipelines.ingest.readers.packed.zips import BROKEN
 
-BROKEN = (  # what zipfile raises for what is no sound package, and a parser for what is no XML
-    zipfile.BadZipFile, zlib.error, OSError, NotImplementedError, RuntimeError, EOFError,
-    ParseError, ExpatError, struct.error, ValueError, KeyError, LookupError,
-)  # fmt: skip
+UNSOUND = (*BROKEN, ParseError, ExpatError, LookupError)  # a package, or the XML in it
 QUOTED = re.compile(r"'.*'|\".*\"", re.DOTALL)
 PARTS = 10_000
 INDEX_BYTES = 32 << 20  # of a part that lists others: the workbook, its relations
@@ -37,7 +33,7 @@ def unbroken() -> Iterator[None]:
         yield
     except DefusedXmlException as error:
         raise UnreadableError(Reason(code="unsafe_xml", value=type(error).__name__)) from None
-    except BROKEN as error:
+    except UNSOUND as error:
         raise unsound(error) from None
 
 

@@ -11,7 +11,7 @@ from typing import IO
 from pipelines.contracts.reasons import Reason
 from pipelines.errors import UnreadableError
 from pipelines.ingest.headers import SEARCHED_ROWS
-from pipelines.ingest.readers.books.cells import Survey, check_extent, error_cell
+from pipelines.ingest.readers.books.cells import Survey, check_extent, check_text, error_cell
 from pipelines.ingest.readers.books.packages import BLOCK, relations
 
 ROW_HEADER, STRING_REFERENCE, LAST_CELL, STRING_ITEM = 0, 7, 11, 19  # [MS-XLSB] 2.3.2
@@ -60,12 +60,7 @@ def survey(path: Path, part: str, limit: int) -> Survey:
                         told.flawed(row, column, error_cell(ERROR_TEXTS.get(data[8], "")))
                     elif kind == STRING_REFERENCE:
                         spelled += lengths[int.from_bytes(data[8:12], "little")]
-                        if spelled > limit:
-                            raise UnreadableError(
-                                Reason(
-                                    code="repeated_text", value=str(spelled), expected=str(limit)
-                                )
-                            )
+                        check_text(spelled, limit)
                 elif kind == MERGED:
                     top, bottom, left, right = struct.unpack_from("<4I", data)
                     if top < SEARCHED_ROWS:

@@ -18,6 +18,7 @@ from pipelines.ingest.readers.books.cells import (
     UNCALCULATED,
     Survey,
     check_extent,
+    check_text,
     error_cell,
 )
 from pipelines.ingest.readers.books.packages import (
@@ -86,10 +87,7 @@ def survey(path: Path, part: str, limit: int, wants_hidden: bool) -> Survey:
                 rows = max([rows, *{int(digits) for _, digits, _ in filled}])
                 columns = max([columns, *map(_column_number, {one for one, _, _ in filled})])
                 spelled += _spelled(block, lengths, longest)
-                if spelled > limit:
-                    raise UnreadableError(
-                        Reason(code="repeated_text", value=str(spelled), expected=str(limit))
-                    )
+                check_text(spelled, limit)
                 has_formulas = has_formulas or FORMULA.search(block) is not None
                 is_suspect = is_suspect or ERROR.search(block) is not None
                 is_suspect = is_suspect or (has_formulas and NO_RESULT.search(block) is not None)

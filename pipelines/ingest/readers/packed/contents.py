@@ -101,6 +101,7 @@ class Contents:
         return found
 
     def _place(self) -> Path:
+        self.scratch.mkdir(mode=0o700, parents=True, exist_ok=True)
         return self.scratch / f"unpacked-{next(self._numbers)}"
 
     def _agreed(self, actual: str, claimed: str) -> str:
