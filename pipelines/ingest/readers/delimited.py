@@ -19,7 +19,8 @@ import pyarrow.csv
 from pipelines.contracts.models import CsvDialect, Source
 from pipelines.contracts.reasons import Reason
 from pipelines.errors import UnreadableError
-from pipelines.ingest.headers import MAX_COLUMNS, SEARCHED_ROWS, locate
+from pipelines.ingest.header_search import locate
+from pipelines.ingest.headers import MAX_COLUMNS, SEARCHED_ROWS
 from pipelines.ingest.readers.decoding import (
     BLOCK,
     BYTE_ORDER_MARK,

@@ -14,15 +14,9 @@ from pipelines.contracts.consistency import fold_header
 from pipelines.contracts.models import Source
 from pipelines.contracts.reasons import Reason
 from pipelines.errors import UnreadableError
-from pipelines.ingest.headers import (
-    Header,
-    is_unit_row,
-    match,
-    paths,
-    required_of,
-    units_of_lines,
-    with_unit_row,
-)
+from pipelines.ingest.header_search import paths
+from pipelines.ingest.header_units import is_unit_row, units_of_lines, with_unit_row
+from pipelines.ingest.headers import Header, match, required_of
 
 TAIL = r"(?:[,、/(\[【]|(?:计量)?单位:).*$"  # what may follow a header's name, folded
 UNIT_LINE = r"单\s*位\s*[:：为（(\[【]"

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from pipelines.contracts.models import Source
 from pipelines.errors import UnreadableError
-from pipelines.ingest.headers import MAX_COLUMNS, locate, match
+from pipelines.ingest.header_search import locate
+from pipelines.ingest.headers import MAX_COLUMNS, match
 from pipelines.ingest.readers import delimited
 from pipelines.ingest.readers.delimited import read_csv
 from pipelines.ingest.readers.delimited_rows import unwrapped

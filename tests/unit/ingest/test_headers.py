@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 
 from pipelines.contracts.consistency import fold_header
 from pipelines.contracts.models import Source
-from pipelines.ingest.headers import SEARCHED_ROWS, locate, match
+from pipelines.ingest.header_search import locate
+from pipelines.ingest.headers import SEARCHED_ROWS, match
 
 SOURCE = Source.model_validate(
     {

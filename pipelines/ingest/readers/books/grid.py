@@ -15,7 +15,8 @@ from pipelines.contracts.consistency import DATES
 from pipelines.contracts.models import Column, ColumnType, Source, WorkbookFormat
 from pipelines.contracts.reasons import Reason
 from pipelines.errors import RejectedError, UnreadableError
-from pipelines.ingest.headers import SEARCHED_ROWS, Header, Merged, locate
+from pipelines.ingest.header_search import locate
+from pipelines.ingest.headers import SEARCHED_ROWS, Header, Merged
 from pipelines.ingest.readers.books.cells import Flaw, check_text
 from pipelines.ingest.readers.layout import (
     BATCH_ROWS,
