@@ -22,7 +22,7 @@ from pipelines.ingest.checks import ChecksFailedError, Judge, Rule, rules, withi
 from pipelines.ingest.normalise import REFUSED, ignored, typed_rows
 from pipelines.ingest.opening import brought, open_brought
 from pipelines.ingest.owners import department_names, owners
-from pipelines.ingest.readers.layout import layout
+from pipelines.ingest.readers.layout import RUST_PANIC, layout
 from pipelines.ingest.returned import Bench, Chain
 from pipelines.ingest.verdicts import Outcome
 from pipelines.settings import Settings
@@ -32,7 +32,6 @@ FLUSH_BYTES = 256 << 20  # or fewer, when they are long
 CATEGORY_VALUES = 200  # a column of more values is no category
 CATEGORY_TEXT = 100  # of a value, as much as is kept
 DEFECT = "defect"  # the reason of a delivery that our own code fails on
-RUST_PANIC = "PanicException"  # how a panic in calamine arrives: an exception that is no Exception
 Progress = Callable[[Delivery], None]
 log = logs.get(__name__)
 

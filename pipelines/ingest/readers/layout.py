@@ -28,6 +28,7 @@ from pipelines.ingest.readers.pages import again, pages_of
 from pipelines.storage import is_machines
 
 BATCH_ROWS = 50_000
+RUST_PANIC = "PanicException"  # how a panic in calamine arrives: an exception that is no Exception
 JSON = json.JSONEncoder(ensure_ascii=False)
 SCALES = "十百千万亿"
 FIGURES = "[0-9０-９〇零一二三四五六七八九十百千万亿两]"

@@ -18,11 +18,10 @@ from pipelines.ingest.readers.books import ods_parts, xlsb_parts, xlsx_parts
 from pipelines.ingest.readers.books.cells import Flaws, Survey
 from pipelines.ingest.readers.books.grid import Book, Sheet, read_book
 from pipelines.ingest.readers.books.packages import check_package, unbroken, unsound
-from pipelines.ingest.readers.layout import Reading
+from pipelines.ingest.readers.layout import RUST_PANIC, Reading
 
 Tabs = list[tuple[str, str | None]]  # name, and the part that holds the sheet
 Found = TypeVar("Found")
-RUST_PANIC = "PanicException"  # an exception that is no Exception
 
 
 def read_xlsx(path: Path, source: Source, department: str | None, limit: int) -> Reading:
