@@ -269,3 +269,19 @@ def test_two_publications_at_once_wait_for_each_other(city: City) -> None:
     assert failures == []
     numbers = sorted(path.stem for path in (patient.published / "generations").iterdir())
     assert numbers == ["000001", "000002", "000003"]
+
+
+def test_statements_in_headers_and_cells_are_text(city: City) -> None:
+    sting = "x'); DROP TABLE records; --\"; DELETE FROM delivery; ${table}"
+    city.source(RECORDS, drift={"categories": ["domain"]})
+    sent = city.send(
+        [("a", 1, sting, sting), (sting, "many", "", "")], header=("事项", "数量", "领域", sting)
+    )
+    assert sent.verdict is Verdict.ACCEPTED_WITH_QUARANTINE
+    assert city.rows("SELECT item, domain FROM records") == [("a", sting)]
+    [(told,)] = city.rows("SELECT row_text->>'item' FROM quarantine")
+    assert told == sting
+    [(extra, categories)] = city.rows("SELECT extra_columns, categories['domain'] FROM profile")
+    assert (extra, categories) == ([sting], [sting])
+    repairs.rebuild(city.settings, city.catalog, "records")
+    assert city.rows("SELECT item, domain FROM records") == [("a", sting)]
