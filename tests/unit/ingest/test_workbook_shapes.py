@@ -429,7 +429,7 @@ def test_dates_of_both_epochs_as_dates_numbers_and_texts(read, is_1904):
 def test_numbers_of_date_columns_of_binary_workbooks_count_from_their_epoch(read, is_1904):
     data = xlsb({0: HEADER, 1: ["1", 7.0, 0.5, 44447.0 - 1462 * is_1904]}, is_1904=is_1904)
     (row,) = read(data, "xlsb")
-    assert (row["amount"], row["share"], row["day"]) == ("7", "50.0", "44447")
+    assert (row["amount"], row["share"], row["day"]) == ("7", "50%", "44447")
 
 
 def test_shares_are_percent_and_the_display_never_counts(read):
@@ -445,7 +445,7 @@ def test_shares_are_percent_and_the_display_never_counts(read):
     rows = read(workbook(("S", fill)))
     assert {row["amount"] for row in rows} == {"265000000"}
     assert [row["share"] for row in rows] == [
-        "97.00", "30.0", "100.0", "5.500", "97%", "3.5",
+        "97%", "30%", "100%", "5.5%", "97%", "3.5",
     ]  # fmt: skip
 
 
@@ -483,7 +483,7 @@ def test_a_header_of_two_rows_is_read_by_its_paths(read, column):
         sheet.write(0, column, "标题")
 
     (row,) = read(workbook(("S", fill)), header_rows=2)
-    assert told([row], "row_number", "code", "amount", "share") == [(4, "1", "5", "50.0")]
+    assert told([row], "row_number", "code", "amount", "share") == [(4, "1", "5", "50%")]
 
 
 def test_a_header_of_two_rows_in_a_binary_workbook(read):
@@ -492,7 +492,7 @@ def test_a_header_of_two_rows_in_a_binary_workbook(read):
         merged=[(0, 1, 0, 0), (0, 0, 1, 2)],
     )
     (row,) = read(data, "xlsb", header_rows=2)
-    assert told([row], "row_number", "code", "amount", "share") == [(3, "1", "5", "50.0")]
+    assert told([row], "row_number", "code", "amount", "share") == [(3, "1", "5", "50%")]
 
 
 def test_cells_merged_over_rows_of_data_are_not_filled_in(read):
@@ -679,7 +679,7 @@ def test_a_binary_workbook_whose_parts_contradict_each_other_is_damaged(refused,
 # --- OpenDocument -------------------------------------------------------------------------------
 
 
-def ods(*tables, doctype=""):
+def ods(*tables, doctype="", styles=""):
     spaces = " ".join(
         f'xmlns:{name}="urn:oasis:names:tc:opendocument:xmlns:{name}:1.0"'
         for name in ("office", "table", "text", "style")
@@ -693,7 +693,7 @@ def ods(*tables, doctype=""):
         file.writestr("mimetype", "application/vnd.oasis.opendocument.spreadsheet")
         file.writestr(
             "content.xml", f'{doctype}<office:document-content {spaces} xmlns:calcext="{calc}">'
-            f"<office:body><office:spreadsheet>{body}</office:spreadsheet></office:body>"
+            f"{styles}<office:body><office:spreadsheet>{body}</office:spreadsheet></office:body>"
             "</office:document-content>",
         )  # fmt: skip
         file.writestr("META-INF/manifest.xml", "<manifest/>")
@@ -912,6 +912,61 @@ def test_a_cell_with_struck_raised_or_hidden_text_keeps_its_row_out(read, cell):
         (2, "marked_cell", "", "数量"), (3, None, None, None),
     ]  # fmt: skip
     assert rows[1]["amount"] == "6"
+
+
+RAISED, STRUCK = '<vertAlign val="superscript"/>', "<strike/>"
+
+
+def rich(*runs):
+    """Runs of rich text as (properties, text)."""
+    return "".join(f"<r><rPr>{look}</rPr><t>{text}</t></r>" for look, text in runs)
+
+
+@pytest.mark.parametrize("kind", ["shared", "inline"])
+@pytest.mark.parametrize(
+    ("text", "is_marked"),
+    [
+        (rich(("", "5"), (RAISED, "1")), True),
+        ("<r><t>5</t></r>" + rich(('<vertAlign val="subscript"/>', "1")), True),
+        (rich((STRUCK, "4"), ("<b/>", "51")), True),
+        (rich((RAISED, "5"), (STRUCK, "1")), False),  # nothing else is there
+        (rich(("<b/>", "5"), ('<strike val="0"/><vertAlign val="baseline"/>', "1")), False),
+        (rich(("", "51"), (RAISED, " ")), False),
+        ('<t>51</t><rPh sb="0" eb="1"><t>wuyi</t></rPh>', False),
+    ],
+)
+def test_rich_text_in_part_struck_or_raised_keeps_its_row_out(read, kind, text, is_marked):
+    is_shared = kind == "shared"
+    inside = 's"><v>1</v>' if is_shared else f'inlineStr"><is>{text}</is>'
+    sent = package(
+        f'{HEAD}<row r="2"><c r="A2"><v>1</v></c><c r="B2" t="{inside}</c></row>',
+        strings=f"<si><t>x</t></si><si>{text}</si>" if is_shared else "",
+    )
+    rows = read(sent)
+    expected = ("marked_cell", "", "数量", None) if is_marked else (None, None, None, "51")
+    assert told(rows, "fault", "fault_value", "fault_expected", "amount") == [expected]
+
+
+@pytest.mark.parametrize(
+    ("look", "is_marked"),
+    [
+        ('style:text-position="super 58%"', True), ('style:text-position="-33% 58%"', True),
+        ('style:text-line-through-style="solid"', True),
+        ('style:text-line-through-type="double"', True),
+        ('style:text-position="0% 100%" style:text-line-through-style="none"', False),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("text", ["5{}", "<text:span>5{}</text:span>", "<text:a>5</text:a>{}"])
+def test_spans_of_an_ods_in_part_struck_or_raised_keep_their_row_out(read, look, is_marked, text):
+    styles = (
+        '<office:automatic-styles><style:style style:name="T1" style:family="text">'
+        f"<style:text-properties {look}/></style:style></office:automatic-styles>"
+    )
+    marked = text.format('<text:span text:style-name="T1">1</text:span>')
+    sent = ods(("S", ODS_HEADER + row(text_cell("a"), text_cell(marked))), styles=styles)
+    rows = read(sent, "ods")
+    expected = ("marked_cell", "", "数量", None) if is_marked else (None, None, None, "51")
+    assert told(rows, "fault", "fault_value", "fault_expected", "amount") == [expected]
 
 
 def test_text_all_of_one_kind_is_a_value_and_marks_of_a_header_are_its_text(read):

@@ -6,6 +6,7 @@ import io
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import chain, repeat
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,7 +19,7 @@ from pipelines.ingest.readers.books import ods_parts, xlsb_parts, xlsx_parts
 from pipelines.ingest.readers.books.cells import Flaws, Survey
 from pipelines.ingest.readers.books.grid import Book, Sheet, read_book
 from pipelines.ingest.readers.books.packages import check_package, unbroken, unsound
-from pipelines.ingest.readers.layout import RUST_PANIC, Reading
+from pipelines.ingest.readers.layout import RUST_PANIC, Reading, cell_text
 
 Tabs = list[tuple[str, str | None]]  # name, and the part that holds the sheet
 Found = TypeVar("Found")
@@ -166,5 +167,6 @@ def _with_flaws(
         row = [""] * missing + (values or [])
         for column, flaw in flaws.get(index, {}).items():
             row += [""] * (column - left + 1 - len(row))
-            row[column - left] = flaw
+            shown = flaw.text or cell_text(row[column - left]) or ""
+            row[column - left] = replace(flaw, text=shown)
         yield row

@@ -34,6 +34,7 @@ class Flaw:
 
 
 UNCALCULATED = Flaw("uncalculated")
+MARKED = Flaw("marked_cell", is_told=False)
 Flaws = dict[int, dict[int, Flaw]]  # by row and column, both from 0
 
 
@@ -58,6 +59,25 @@ class Survey:
         if self.count > FLAWS:
             raise UnreadableError(Reason(code="error_cells", value=str(FLAWS)))
         self.flaws[row][column] = flaw
+
+
+@dataclass
+class Marks:
+    """Whether a text is in part struck out, raised or lowered: nobody knows what then counts."""
+
+    has_marked: bool = False
+    has_other: bool = False
+
+    @property
+    def are_partial(self) -> bool:
+        """Whether some of the text is marked, and some is not."""
+        return self.has_marked and self.has_other
+
+    def add(self, text: str, is_marked: bool) -> None:
+        """Take in a piece of the text; blanks tell nothing."""
+        if text.strip():
+            self.has_marked = self.has_marked or is_marked
+            self.has_other = self.has_other or not is_marked
 
 
 def is_error(text: str) -> bool:

@@ -12,7 +12,7 @@ from pipelines.contracts.models import Source, WorkbookFormat
 from pipelines.contracts.reasons import Reason
 from pipelines.errors import UnreadableError
 from pipelines.ingest.headers import SEARCHED_ROWS, Merged
-from pipelines.ingest.readers.books.cells import Flaw, check_extent, error_cell, is_error
+from pipelines.ingest.readers.books.cells import MARKED, Marks, check_extent, error_cell, is_error
 from pipelines.ingest.readers.books.grid import Book, Sheet, read_book
 from pipelines.ingest.readers.decoding import HEAD_BYTES, other_encoding, strict_text
 from pipelines.ingest.readers.layout import Reading, damaged
@@ -114,7 +114,7 @@ class _Page(HTMLParser):
         self._cell: list[str] | None = None
         self._characters = 0
         self._mark = ("", 0)  # the tag of the outermost mark in the cell, and how often it is open
-        self._is_marked = self._is_unmarked = False  # whether the cell has such text
+        self._marks = Marks()
         self._is_row_hidden = self._is_body_hidden = False
         self._span = (1, 1)
         self._spanned: dict[int, int] = {}  # by column: rows yet covered from above
@@ -206,9 +206,7 @@ class _Page(HTMLParser):
         if self._characters > CELL_CHARACTERS:
             raise _too_long(self.number)
         self._cell.append(data.replace(BREAK, ""))
-        if data.strip():
-            self._is_marked = self._is_marked or self._mark[1] > 0
-            self._is_unmarked = self._is_unmarked or not self._mark[1]
+        self._marks.add(data, self._mark[1] > 0)
 
     def end_table(self) -> None:
         """The wanted table is over, or the page is."""
@@ -222,7 +220,7 @@ class _Page(HTMLParser):
             self._row = []
         self._cover()
         self._cell, self._characters = [], 0
-        self._mark, self._is_marked, self._is_unmarked = ("", 0), False, False
+        self._mark, self._marks = ("", 0), Marks()
         self._span = (_span(attributes.get("rowspan")), _span(attributes.get("colspan")))
 
     def _cover(self) -> None:
@@ -238,8 +236,8 @@ class _Page(HTMLParser):
         text = text.replace("\n ", "\n").strip(" \n")
         rows, columns = self._span
         top, left = self.number, len(self._row)
-        if self._is_marked and self._is_unmarked:
-            self._row.append(Flaw("marked_cell", text, is_told=False))
+        if self._marks.are_partial:
+            self._row.append(replace(MARKED, text=text))
         else:
             self._row.append(error_cell(text) if is_error(text) else text)
         self._row.extend([""] * (columns - 1))

@@ -9,8 +9,10 @@ from pipelines.contracts.reasons import Reason
 from pipelines.errors import UnreadableError
 from pipelines.ingest.headers import SEARCHED_ROWS
 from pipelines.ingest.readers.books.cells import (
+    MARKED,
     UNCALCULATED,
     Flaw,
+    Marks,
     Survey,
     check_extent,
     error_cell,
@@ -21,6 +23,7 @@ from pipelines.ingest.readers.books.packages import index_part, parse
 TABLE = "urn:oasis:names:tc:opendocument:xmlns:table:1.0}"
 OFFICE = "urn:oasis:names:tc:opendocument:xmlns:office:1.0}"
 TEXT = "urn:oasis:names:tc:opendocument:xmlns:text:1.0}"
+STYLE = "urn:oasis:names:tc:opendocument:xmlns:style:1.0}"
 CALC = "urn:org:documentfoundation:names:experimental:calc:xmlns:calcext:1.0}"
 HIDDEN = ("collapse", "filter")
 ROWS = 1_048_576
@@ -56,9 +59,17 @@ class _Tables:
         self._is_annotation = False
         self._formula = self._type = self._shown_type = ""
         self._text: list[str] | None = None
+        self._style = ""
+        self._marking: set[str] = set()  # the styles that strike out, raise or lower
+        self._spans: list[bool] = []  # that are open: whether they do
+        self._marks = Marks()
 
     def start(self, tag: str, attributes: Mapping[str, str]) -> None:
-        if tag == f"{TABLE}table":
+        if tag == f"{STYLE}style":
+            self._style = attributes.get(f"{STYLE}name", "")
+        elif tag == f"{STYLE}text-properties" and _marks(attributes):
+            self._marking.add(self._style)
+        elif tag == f"{TABLE}table":
             self._depth += 1
             if self._depth == 1:
                 self.surveys.append(Survey(attributes.get(f"{TABLE}name", "")))
@@ -78,6 +89,9 @@ class _Tables:
             self._is_annotation = True
         elif tag == f"{TEXT}p" and not self._is_annotation:
             self._fill()
+        elif tag == f"{TEXT}span":
+            is_marking = attributes.get(f"{TEXT}style-name") in self._marking
+            self._spans.append(is_marking or any(self._spans[-1:]))
 
     def _start_cell(self, attributes: Mapping[str, str]) -> None:
         self._repeats = int(attributes.get(f"{TABLE}number-columns-repeated", 1))
@@ -91,6 +105,7 @@ class _Tables:
             last = (self._row + spanned[0] - 1, self._column + spanned[1] - 1)
             self.surveys[-1].merged.append(((self._row, self._column), last))
         self._text = [] if self._formula or self._shown_type == "error" else None
+        self._marks = Marks()
         if self._type or self._formula:
             self._fill()
 
@@ -100,8 +115,12 @@ class _Tables:
         self._check()
 
     def data(self, text: str) -> None:
-        if self._text is not None and not self._is_annotation and len(self._text) < SHOWN:
+        if self._is_annotation:
+            return
+        if self._text is not None and len(self._text) < SHOWN:
             self._text.append(text[:SHOWN])
+        if self._marking:
+            self._marks.add(text, any(self._spans[-1:]))
 
     def end(self, tag: str) -> None:
         if tag == f"{TABLE}table":
@@ -110,12 +129,16 @@ class _Tables:
             return
         elif tag == f"{OFFICE}annotation":
             self._is_annotation = False
+        elif tag == f"{TEXT}span":
+            self._spans.pop()
         elif tag in (f"{TABLE}table-cell", f"{TABLE}covered-table-cell"):
             shown = "".join(self._text or ()).strip()
             if self._shown_type == "error" or (self._formula and is_error(shown)):
                 self._flaws.append((self._column, self._repeats, error_cell(shown)))
             elif self._formula and not self._type:
                 self._flaws.append((self._column, self._repeats, UNCALCULATED))
+            elif self._marks.are_partial:
+                self._flaws.append((self._column, self._repeats, MARKED))
             self._column += self._repeats
             self._text = None
         elif tag == f"{TABLE}table-row":
@@ -131,3 +154,10 @@ class _Tables:
     def _check(self) -> None:
         rows = max(self._rows, self._row + 1)
         check_extent(1, self._others + rows * self._columns)
+
+
+def _marks(attributes: Mapping[str, str]) -> bool:
+    """Whether a style's text properties strike out, raise or lower what they are of."""
+    position = attributes.get(f"{STYLE}text-position", "0%").split()[:1]
+    lines = {attributes.get(f"{STYLE}text-line-through-{one}", "none") for one in ("style", "type")}
+    return position not in ([], ["0%"]) or lines != {"none"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import re
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from pathlib import Path
 from typing import IO
 
@@ -15,7 +15,9 @@ from pipelines.contracts.reasons import Reason
 from pipelines.errors import UnreadableError
 from pipelines.ingest.readers.books.cells import (
     GRID_CELLS,
+    MARKED,
     UNCALCULATED,
+    Marks,
     Survey,
     check_extent,
     check_text,
@@ -50,6 +52,8 @@ NEW_ERROR = re.compile(
     rb"[A-Z_]{1,20}!?(?=</\2v>)"
 )
 ITEM = re.compile(rb"<(?:\w+:)?si[\s/>]")
+MARK = re.compile(rb"<(?:\w+:)?(?:vertAlign|strike)[\s/>]")
+RAISED = ("superscript", "subscript")
 
 
 def sheets(package: zipfile.ZipFile) -> tuple[list[tuple[str, str | None]], bool]:
@@ -75,9 +79,9 @@ def survey(path: Path, part: str, limit: int, wants_hidden: bool) -> Survey:
     told = Survey()
     with zipfile.ZipFile(path) as package:
         rows = columns = found = placed = spelled = 0
-        lengths = _string_lengths(package)
+        lengths, marked = _shared_strings(package)
         longest = int(lengths.max(initial=0))
-        is_suspect, has_formulas = wants_hidden, False
+        is_suspect, has_formulas = wants_hidden or bool(marked), False
         with package.open(part) as stream:
             for block in _whole_tags(stream):
                 places = PLACES.findall(block)
@@ -90,10 +94,11 @@ def survey(path: Path, part: str, limit: int, wants_hidden: bool) -> Survey:
                 check_text(spelled, limit)
                 has_formulas = has_formulas or FORMULA.search(block) is not None
                 is_suspect = is_suspect or ERROR.search(block) is not None
+                is_suspect = is_suspect or MARK.search(block) is not None
                 is_suspect = is_suspect or (has_formulas and NO_RESULT.search(block) is not None)
                 told.is_padded = told.is_padded or _is_padded(block)
         if is_suspect or placed < found or rows * columns > GRID_CELLS:
-            parse(package, part, _Cells(told))
+            parse(package, part, _Cells(told, marked))
     return told
 
 
@@ -138,19 +143,78 @@ def mended(path: Path, part: str) -> bytes | None:
     return copy.getvalue() if count else None
 
 
-class _Cells:
-    """What the parser calls for each element of a sheet: ECMA-376-1 18.3.1."""
+class _RichText:
+    """What the parser calls for what is inside a text of runs: ECMA-376-1 18.4."""
 
-    def __init__(self, told: Survey) -> None:
+    def __init__(self) -> None:
+        self.marks = Marks()
+        self._is_on = self._is_spelling = False
+
+    def start(self, tag: str, attributes: Mapping[str, str]) -> None:
+        match local(tag):
+            case "r":
+                self._is_on = False
+            case "strike":
+                self._is_on = self._is_on or attributes.get("val", "1") in TRUE
+            case "vertAlign":
+                self._is_on = self._is_on or attributes.get("val") in RAISED
+            case "rPh":  # how the text is said, which no cell shows
+                self._is_spelling = True
+
+    def data(self, text: str) -> None:
+        if not self._is_spelling:
+            self.marks.add(text, self._is_on)
+
+    def end(self, tag: str) -> None:
+        if local(tag) == "rPh":
+            self._is_spelling = False
+
+
+class _SharedStrings:
+    """What the parser calls for each element of the shared strings: those that are marked."""
+
+    def __init__(self) -> None:
+        self.marked: set[str] = set()
+        self._count = 0
+        self._text = _RichText()
+
+    def start(self, tag: str, attributes: Mapping[str, str]) -> None:
+        if local(tag) == "si":
+            self._text = _RichText()
+        self._text.start(tag, attributes)
+
+    def data(self, text: str) -> None:
+        self._text.data(text)
+
+    def end(self, tag: str) -> None:
+        self._text.end(tag)
+        if local(tag) == "si":
+            if self._text.marks.are_partial:
+                self.marked.add(str(self._count))
+            self._count += 1
+
+
+class _Cells:
+    """What the parser calls for each element of a sheet: ECMA-376-1 18.3.1.
+
+    `marked` are the shared strings, by their number as cells say it, that are so in part.
+    """
+
+    def __init__(self, told: Survey, marked: Container[str]) -> None:
         self._told = told
+        self._marked = marked
         self._row = self._column = -1
         self._rows = self._columns = 0
         self._kind = ""
         self._has_formula = False
         self._text: list[str] | None = None
         self._value = ""
+        self._inline: _RichText | None = None
 
     def start(self, tag: str, attributes: Mapping[str, str]) -> None:
+        if self._inline is not None:
+            self._inline.start(tag, attributes)
+            return
         match local(tag):
             case "row":
                 self._row = int(attributes["r"]) - 1 if "r" in attributes else self._row + 1
@@ -171,18 +235,30 @@ class _Cells:
                 check_extent(self._rows, self._columns)
                 self._has_formula = self._has_formula or inside == "f"
                 self._text = [] if inside == "v" else None
+                self._inline = _RichText() if inside == "is" else None
 
     def data(self, text: str) -> None:
         if self._text is not None:
             self._text.append(text)
+        if self._inline is not None:
+            self._inline.data(text)
 
     def end(self, tag: str) -> None:
+        if self._inline is not None and local(tag) != "is":
+            self._inline.end(tag)
+            return
         match local(tag):
+            case "is" if self._inline is not None:
+                if self._inline.marks.are_partial:
+                    self._told.flawed(self._row, self._column, MARKED)
+                self._inline = None
             case "v":
                 self._value = "".join(self._text or ()).strip()
                 self._text = None
             case "c" if self._kind == "e":
                 self._told.flawed(self._row, self._column, error_cell(self._value))
+            case "c" if self._kind == "s" and self._value in self._marked:
+                self._told.flawed(self._row, self._column, MARKED)
             case "c" if self._has_formula and not self._value and self._kind != "str":
                 self._told.flawed(self._row, self._column, UNCALCULATED)
 
@@ -206,18 +282,23 @@ def _whole_tags(stream: IO[bytes]) -> Iterator[bytes]:
     yield rest
 
 
-def _string_lengths(package: zipfile.ZipFile) -> np.ndarray:
-    """The shared strings' lengths in bytes, markup included."""
+def _shared_strings(package: zipfile.ZipFile) -> tuple[np.ndarray, set[str]]:
+    """The shared strings' lengths in bytes, markup included, and those that are marked in part."""
     name = next((one for one in package.namelist() if one.lower() == "xl/sharedstrings.xml"), None)
     if name is None:
-        return np.zeros(0, np.int64)
+        return np.zeros(0, np.int64), set()
     starts: list[int] = []
     at = 0
+    has_marks = False
     with package.open(name) as stream:
         for block in _whole_tags(stream):
             starts += [at + item.start() for item in ITEM.finditer(block)]
+            has_marks = has_marks or MARK.search(block) is not None
             at += len(block)
-    return np.diff(np.array([*starts, at], np.int64))
+    strings = _SharedStrings()
+    if has_marks:
+        parse(package, name, strings)
+    return np.diff(np.array([*starts, at], np.int64)), strings.marked
 
 
 def _column_number(letters: bytes) -> int:
