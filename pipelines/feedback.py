@@ -79,6 +79,19 @@ class _AsSent(NamedTuple):
     beyond: tuple[str, ...]
 
 
+class _File(NamedTuple):
+    """What is read from the archive of a file whose rows are to be mended.
+
+    `positions` are the contract's columns among the `headers`, `units` what those count in, in
+    Chinese, by position; `rows` the wanted ones, by where they stand.
+    """
+
+    headers: tuple[str, ...]
+    positions: Mapping[str, int]
+    units: Mapping[int, str]
+    rows: Mapping[Row, _AsSent]
+
+
 def write(
     settings: Settings,
     catalog: Catalog,
@@ -175,7 +188,7 @@ def _write(
     of_all = [one for whose in wanted for one in by_owner[whose]]
     error = ""
     try:
-        headers, positions, raw = _read(settings, catalog, delivery, of_all, work)
+        file = _read(settings, catalog, delivery, of_all, work)
     except CitybrainError as failure:
         error = str(failure)
     for whose, place in wanted.items():
@@ -186,11 +199,8 @@ def _write(
             yield Written(*told, None, error)
             continue
         contract = catalog.sources[delivery.source]
-        beyond = any(raw[one.sheet, one.number].beyond for one in some)
-        summary = _summary(catalog, contract, entry, delivery, whose, some, headers, beyond)
-        mended = (
-            _mended(one, raw[one.sheet, one.number], positions, contract.titles) for one in some
-        )
+        summary = _summary(catalog, contract, entry, delivery, whose, some, file)
+        mended = (_mended(one, file, contract.titles) for one in some)
         _put(place, summary, mended)
         yield Written(*told, place)
 
@@ -201,8 +211,8 @@ def _read(
     delivery: Delivery,
     rows: Sequence[_Quarantined],
     work: Path,
-) -> tuple[tuple[str, ...], dict[str, int], dict[Row, _AsSent]]:
-    """From the archive: the file's headers, the contract's columns among them, the rows' cells."""
+) -> _File:
+    """The file with its `rows`, from the archive; UsageError where it cannot show them."""
     from pipelines.ingest.headers import match
     from pipelines.ingest.opening import brought, open_brought
     from pipelines.ingest.owners import department_names, owners
@@ -232,7 +242,21 @@ def _read(
             f"{delivery} ({delivery.delivery_id}): row {min(lost)[1]} is not where it was judged; "
             f"the contract has changed since: `citybrain rebuild {delivery.source}`, then publish"
         )
-    return headers, match(contract, headers).positions, raw
+    positions = match(contract, headers).positions
+    return _File(headers, positions, _units(contract, positions, judged.header.suffixes), raw)
+
+
+def _units(
+    contract: Source, positions: Mapping[str, int], suffixes: Mapping[str, str]
+) -> dict[int, str]:
+    """What figures count in where their cells do not say it, by the position of their header."""
+    units: dict[int, str] = {}
+    for name, position in positions.items():
+        if suffix := suffixes.get(name):
+            units[position] = f"按原文件的注明，以“{suffix}”计，更正时请勿换算"
+        elif contract.column(name).share:
+            units[position] = "百分数，如 97%"
+    return units
 
 
 def _among(reading: Reading, wanted: Collection[Row]) -> Iterator[dict[str, Any]]:
@@ -307,15 +331,14 @@ def _as_sent(row: Mapping[str, Any], headers: Sequence[str], above: Sequence[str
     return _AsSent(cells, tuple(torn[len(above) :]))
 
 
-def _mended(
-    row: _Quarantined, raw: _AsSent, positions: Mapping[str, int], titles: Mapping[str, str]
-) -> Mended:
+def _mended(row: _Quarantined, file: _File, titles: Mapping[str, str]) -> Mended:
     from pipelines.outputs.feedback import Mended
 
+    raw = file.rows[row.sheet, row.number]
     marks: dict[int, tuple[str, ...]] = {}
     notes: list[str] = []
     for reason in _reasons(row):
-        position = positions.get(reason.column)
+        position = file.positions.get(reason.column)
         if position is None:
             notes.append(reason.chinese(titles))
         else:
@@ -334,8 +357,7 @@ def _summary(
     delivery: Delivery,
     whose: str,
     rows: Sequence[_Quarantined],
-    headers: tuple[str, ...],
-    has_beyond: bool,
+    file: _File,
 ) -> Feedback:
     from pipelines.outputs.feedback import Feedback
 
@@ -369,9 +391,10 @@ def _summary(
         facts=tuple(facts),
         problems=tuple(problems.most_common()),
         remarks=tuple(reason.chinese(contract.titles) for reason in of_whole),
-        headers=headers,
+        headers=file.headers,
+        units=file.units,
         count=len(rows),
-        has_beyond=has_beyond,
+        has_beyond=any(file.rows[one.sheet, one.number].beyond for one in rows),
     )
 
 

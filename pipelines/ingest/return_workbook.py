@@ -15,6 +15,7 @@ from pipelines.contracts import returns
 from pipelines.contracts.models import Column, ColumnType, Formats, Source, WorkbookFormat
 from pipelines.contracts.reasons import Reason
 from pipelines.errors import RejectedError, UnreadableError
+from pipelines.ingest.headers import match
 from pipelines.ingest.readers.layout import Reading
 from pipelines.ingest.verbatim import headers_of, verbatim
 
@@ -46,12 +47,14 @@ class _NoSheetError(Exception):
     """There is no further sheet of rows."""
 
 
-def read_workbook(path: Path, before: Mapping[str, str], open_file: Open) -> Workbook:
-    """What a return says of one of the deliveries `before` (id → hash of the bytes).
+def read_workbook(
+    path: Path, source: Source, before: Mapping[str, str], open_file: Open
+) -> Workbook:
+    """What a return says of one of the deliveries `before` (id → hash of the bytes) of `source`.
 
     Raises UnreadableError when it is no workbook of ours, or of none of them.
     """
-    sheet = _sheet(path, returns.SHEET, open_file)
+    sheet = _sheet(path, source, returns.SHEET, open_file)
     book = Workbook(_origin(path, before, open_file), headers_of(sheet.header))
     seen: set[Row] = set()
     number = 1
@@ -59,7 +62,7 @@ def read_workbook(path: Path, before: Mapping[str, str], open_file: Open) -> Wor
         while True:
             _read_sheet(sheet, book, seen)
             number += 1
-            sheet = _sheet(path, f"{returns.SHEET}{number}", open_file)
+            sheet = _sheet(path, source, f"{returns.SHEET}{number}", open_file)
             if headers_of(sheet.header) != book.headers:
                 raise _layout(f"{returns.SHEET}{number}")
     return book
@@ -77,12 +80,13 @@ def _form(sheet: str, names: tuple[str, ...], headers: tuple[str, ...]) -> Sourc
     )  # fmt: skip
 
 
-def _sheet(path: Path, name: str, open_file: Open) -> Reading:
+def _sheet(path: Path, source: Source, name: str, open_file: Open) -> Reading:
     """The rows of a sheet: what identifies them and, verbatim, the file's own columns."""
     form = _form(name, ("sheet_of_row", "number", "seal", "action"), returns.BEFORE)
     try:
         header = open_file(path, "xlsx", form).header
-        return open_file(path, "xlsx", verbatim(form, header, *form.columns))
+        columns = verbatim(source, match(source, header.cells), *form.columns).columns
+        return open_file(path, "xlsx", form.model_copy(update={"columns": columns}))
     except RejectedError as error:
         missing = "、".join(reason.expected or reason.value for reason in error.reasons)
         raise _layout(missing) from None

@@ -59,7 +59,7 @@ def open_return(
     rows name none of the original's, or another department's.
     """
     (whole, path), *later = chain
-    header, books = bench.open(path, whole.format, source).header, _workbooks(chain, bench)
+    header, books = bench.open(path, whole.format, source).header, _workbooks(chain, source, bench)
     wanted = {row for book in books if book for row in book.rows}
     naming = source.partition.department if bench.department is None else None
     batches = bench.open(path, whole.format, source).batches
@@ -83,13 +83,13 @@ def open_return(
     return replace(reading, batches=laid_over(reading, view, taken))
 
 
-def _workbooks(chain: Chain, bench: Bench) -> list[Workbook | None]:
+def _workbooks(chain: Chain, source: Source, bench: Bench) -> list[Workbook | None]:
     """What each return says; None for one that could not be read in its own right."""
     books: list[Workbook | None] = []
     for number, (_, path) in enumerate(chain[1:], start=1):
         before = {one.delivery_id: one.sha256 for one, _ in chain[:number]}
         try:
-            books.append(read_workbook(path, before, lambda *given: bench.open(*given)))
+            books.append(read_workbook(path, source, before, bench.open))
         except UnreadableError:
             if number == len(chain) - 1:
                 raise

@@ -52,7 +52,9 @@ class Feedback:
     """Everything that a workbook says but its rows; texts are Chinese.
 
     `facts` are what the summary tells first, `problems` the reasons with the rows that they
-    concern, `remarks` reasons that concern the delivery. `judged_at` is in Shanghai's time.
+    concern, `remarks` reasons that concern the delivery. `units` say, by the position of a header,
+    what the figures below it count in where the cells leave it away. `judged_at` is in Shanghai's
+    time.
     """
 
     delivery_id: str
@@ -62,6 +64,7 @@ class Feedback:
     problems: tuple[tuple[str, int], ...]
     remarks: tuple[str, ...]
     headers: tuple[str, ...]
+    units: Mapping[int, str]
     count: int
     has_beyond: bool
 
@@ -131,7 +134,9 @@ def _write_summary(sheet: Any, styles: Mapping[str, Any], feedback: Feedback) ->
     identified = (
         (returns.DELIVERY_ID, feedback.delivery_id), (returns.SHA256, feedback.sha256),
     )  # fmt: skip
-    for item, content in (*feedback.facts, *identified):
+    units = "\n".join(f"{feedback.headers[at]}：{text}" for at, text in feedback.units.items())
+    counted = (("填写单位", units),) if units else ()
+    for item, content in (*feedback.facts, *counted, *identified):
         row += 1
         _line(sheet, row, (item, content), styles["item"], styles["content"])
     row += 2
@@ -174,6 +179,8 @@ def _write_rows(
         sheet = book.add_worksheet(name)
         some = min(SHEET_ROWS - 1, feedback.count - (number - 1) * (SHEET_ROWS - 1))
         _arrange(sheet, headers, widths, some, styles)
+        for at, text in feedback.units.items():
+            _comment(sheet, 0, len(returns.BEFORE) + at, (text,))
         for at, row in enumerate(islice(coming, some), start=1):
             comments += _write_row(sheet, styles, at, row, feedback, comments < COMMENTS)
 
@@ -232,11 +239,14 @@ def _write_row(
     if not comment:
         return 0
     for position, some in marked.items():
-        text = "\n".join(some)
-        size = {"width": 260, "height": 24 + 18 * sum(1 + _width(one) // 36 for one in some)}
-        look = {"author": "", "font_name": "宋体", "font_size": 9, "color": "#FFFFE1"}
-        sheet.write_comment(at, position, _text(text), size | look)
+        _comment(sheet, at, position, some)
     return len(marked)
+
+
+def _comment(sheet: Any, row: int, column: int, lines: Sequence[str]) -> None:
+    size = {"width": 260, "height": 24 + 18 * sum(1 + _width(one) // 36 for one in lines)}
+    look = {"author": "", "font_name": "宋体", "font_size": 9, "color": "#FFFFE1"}
+    sheet.write_comment(row, column, _text("\n".join(lines)), size | look)
 
 
 def shown(cell: str) -> str:

@@ -562,6 +562,35 @@ def test_numbers_and_dates_as_office_programs_type_them(city: City) -> None:
     assert desks(city) == LOADED
 
 
+def test_what_figures_count_in_is_said_and_kept(city: City) -> None:
+    """Units of a header, and shares as office programs hold them: 98% typed is the number 0.98."""
+    cases = {"name": "cases", "header": ["办件量"], "type": "integer", "unit": "件"}
+    rate = {"name": "rate", "header": ["满意率"], "type": "decimal", "unit": "%", "share": True}
+    city.source(SURVEY | {"columns": [SURVEY["columns"][0], cases, rate], "partition": {}})
+    book = openpyxl.Workbook()
+    for row in (
+        ("窗口编号", "办件量（万件）", "满意率"),
+        ("00001", 0.2, 0.95), ("00002", "x", 0.5), ("00003", 0.1, "y"),
+    ):  # fmt: skip
+        book.active.append(row)
+    stream = io.BytesIO()
+    book.save(stream)
+    send(city, stream.getvalue(), suffix=".xlsx")
+    path = written(city)["a"]
+    units = ("按原文件的注明，以“万件”计，更正时请勿换算", "百分数，如 97%")
+    told = {row[0].value: row[1].value for row in opened(path)["说明"].iter_rows()}
+    assert told["填写单位"] == f"办件量（万件）：{units[0]}\n满意率：{units[1]}"
+    sheet = opened(path)["待更正数据"]
+    assert tuple(cell.comment.text for cell in sheet[1] if cell.comment) == units
+    shown = dict(table(sheet))
+    assert [shown[row]["满意率"].value for row in (3, 4)] == ["50%", "y"]
+    mended = {3: {"办件量（万件）": "0.3"}, 4: {"满意率": 0.98}}
+    assert returned(city, path, mended).verdict is Verdict.ACCEPTED
+    assert city.rows("SELECT cases, rate FROM survey ORDER BY desk") == [
+        (2000, 95), (3000, 50), (1000, 98),
+    ]  # fmt: skip
+
+
 def test_personal_data_is_in_the_workbook_alone(city: City) -> None:
     city.source(SURVEY)
     judged = send(city, as_csv(EVERYTHING))

@@ -283,7 +283,9 @@ def _reading_of(column: Column, is_1904: bool) -> Callable[[object], str | Flaw]
         return plain(cell)
 
     def share(cell: object) -> str | Flaw:
-        return f"{Decimal(repr(cell)) * 100:f}" if number(cell) else plain(cell)
+        if not number(cell):
+            return plain(cell)
+        return f"{(Decimal(repr(cell)) * 100).normalize():f}%"
 
     def day(cell: object) -> str | Flaw:
         return plain(cell + EPOCH_1904 if number(cell) else cell)  # type: ignore[operator]
