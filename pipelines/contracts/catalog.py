@@ -62,8 +62,15 @@ class Catalog:
         """Identifies how a delivery of `source` is judged: its contract, its suite, and the names
         of departments where rows are placed by them.
         """
-        names = self.sources[source].partition.department and self.configuration["departments:all"]
-        return _hash([self.configuration[f"source:{source}"], names])
+        return self._contract_hashes[source]
+
+    @cached_property
+    def _contract_hashes(self) -> dict[str, str]:
+        named = {
+            name: source.partition.department and self.configuration["departments:all"]
+            for name, source in self.sources.items()
+        }
+        return {name: _hash([self.configuration[f"source:{name}"], named[name]]) for name in named}
 
     @cached_property
     def configuration(self) -> dict[str, Any]:
