@@ -37,9 +37,8 @@ def typed_rows(source: Source) -> str:
 
     Each contract column comes typed, beside `<column>__refused`: the text, masked if personal,
     of a cell that was filled and could not be read as what was declared. A number with a unit has
-    `<column>__cause` besides. `_department` and
-    `_business_date` say where a row belongs, `_stray_department` and `_stray_date` what its own
-    columns say when that is elsewhere.
+    `<column>__cause` besides. `_department` and `_business_date` say where a row belongs,
+    `_stray_department` and `_stray_date` what its own columns say when that is elsewhere.
     """
     names = source.column_names
     by = source.partition
