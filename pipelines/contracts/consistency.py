@@ -86,11 +86,21 @@ NUMBER_RULES = frozenset(
 )
 FORMATS_WITHOUT_SHEETS = ("csv", "html", "json", "jsonl", "xml", "parquet")
 SEVERITIES = ("critical", "warning", "info")
+UNSEEN = (*range(0x200B, 0x2010), *range(0x202A, 0x202F), 0x2060, 0xFEFF)
+FOLDED = dict.fromkeys(UNSEEN, "") | {ord("萬"): "万", ord("億"): "亿"}
+
+
+def fold_text(text: str) -> str:
+    """A header or title as it is compared, but for its blanks: width, case, 萬 and 億 folded.
+
+    What nobody sees is gone: byte order marks, zero-width blanks, marks of direction.
+    """
+    return unicodedata.normalize("NFKC", text).translate(FOLDED).casefold()
 
 
 def fold_header(header: str) -> str:
-    """A header as it is compared: width, case and blanks folded."""
-    return re.sub(r"\s+", "", unicodedata.normalize("NFKC", header)).casefold()
+    """A header as it is compared: as `fold_text` has it, without blanks."""
+    return re.sub(r"\s+", "", fold_text(header))
 
 
 def files_of(source: str) -> tuple[str, str]:

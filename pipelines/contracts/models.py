@@ -6,6 +6,7 @@ Shapes are checked here, what one file says of another in consistency.py.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import date, time
 from enum import StrEnum
@@ -15,6 +16,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
 Code = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,32}$")]
+SCALE = "[十百千万亿拾佰仟萬億]+"
 
 
 def _as_tuple(value: object) -> object:
@@ -57,12 +59,14 @@ class Column(Declared):
     `header` lists the accepted spellings (width, case and blanks are folded), of a header in
     several rows the path `办件量|网上`; `required` means that the header must be there and no cell
     empty. `values` are the only texts allowed: a list, or a mapping to what the warehouse stores.
-    `unit` lists the words that may trail a number, `unit_from` names the column that says each
-    row's. `share`: number cells of workbooks are shares of one, as cells formatted as percent hold
-    them. `code` is a public code, validated by its check character or structure. `pattern` is a
-    regular expression that a text must match somewhere (say ^ and $), looked at before the mask;
-    `minimum` and `maximum` are inclusive bounds of numbers and dates; `nulls` are the spellings of
-    an empty cell, such as `—` or `无`; what `pii` says is personal is masked so.
+    `unit` lists the words that may trail a number, all for the one unit it is stored in; a scale
+    before it (万条 of 条) is read into it. `unit_from` names the column that says each row's.
+    `share`: number cells of workbooks are shares of one, as cells formatted as percent hold them;
+    it needs a `maximum`, of percent. `code` is a public code, validated by its check character or
+    structure. `pattern` is a regular expression that a text must match somewhere (say ^ and $),
+    looked at before the mask; `minimum` and `maximum` are inclusive bounds of numbers and dates;
+    `nulls` are the spellings of an empty cell, such as `—` or `无`; what `pii` says is personal is
+    masked so.
     `description` is the column's Chinese comment, its first header unless told.
 
     Two kinds of columns have no header, and need a `description`: `from_sheet` is the name of the
@@ -108,6 +112,19 @@ class Column(Declared):
         return self
 
     @model_validator(mode="after")
+    def _units_have_one_scale(self) -> Self:
+        for unit in self.unit:
+            for stored in ("", *self.unit):
+                if unit.endswith(stored) and re.fullmatch(SCALE, unit.removesuffix(stored)):
+                    raise ValueError(
+                        f"`unit` {unit} is {stored} with a scale, and which of them is stored "
+                        "nothing says: declare that one; the other is read into it"
+                        if stored
+                        else f"`unit` {unit} is a scale: say of what, 万条"
+                    )
+        return self
+
+    @model_validator(mode="after")
     def _keys_fit_the_type(self) -> Self:
         if self.name.endswith(("__refused", "__text", "__cause")):
             raise ValueError("a name may not end with __refused, __text or __cause")
@@ -126,6 +143,11 @@ class Column(Declared):
                 raise ValueError(f"`{key}` is for numbers, and this column is {self.type}")
         if self.share and "%" not in self.unit:
             raise ValueError("`share` is for columns whose `unit` has %")
+        if self.share and self.maximum is None:
+            raise ValueError(
+                "`share` needs a `maximum` in percent, such as 100, lest 97.5 typed as a number "
+                "pass for 9750 %"
+            )
         for key, bound in (("minimum", self.minimum), ("maximum", self.maximum)):
             if bound is None:
                 continue
@@ -310,7 +332,8 @@ class Totals(Declared):
     """A column that is cumulative, and the column that is its increment.
 
     For each `by` (the key, unless told): cumulative(d) = cumulative(d-1) + increment(d) +
-    correction(d), to within `tolerance`. A delivery that breaks it is told of, or `held`.
+    correction(d), to within `tolerance`; d-1 is the day before on which the source is due. A total
+    that `resets` starts each year or month from 0. A delivery that breaks it is told of, or `held`.
     """
 
     cumulative: Name
@@ -318,6 +341,7 @@ class Totals(Declared):
     correction: Name | None = None
     by: tuple[Name, ...] = ()
     tolerance: float = Field(0, ge=0)
+    resets: Literal["yearly", "monthly"] | None = None
     on_break: Literal["warn", "hold"] = "warn"
 
 
@@ -325,12 +349,13 @@ class Drift(Declared):
     """When a delivery differs from its department's history so much that people are told.
 
     `volume` is a robust z-score of the number of rows, (rows - median) / spread, against the last
-    `history` deliveries (of a daily source: of the same weekday), of which there must be `minimum`.
-    The spread is 1.4826 * MAD (Iglewicz and Hoaglin, 1993), or the largest of the square root of
-    the median, 5 % of it, and 1, where that is more. `null_share` is by how much a column's share
-    of empty cells may rise. `categories` are columns of few values, of which one never seen is
-    told. `columns`: whether columns that appear or vanish are told. None (or nothing) leaves a
-    comparison out.
+    `history` deliveries, of which there must be `minimum`. Those of a daily source are of the same
+    weekday, worked or free as the day is; while they are too few, of days alike in one of both,
+    and held against the least and the most of them, not their median. The spread is 1.4826 * MAD
+    (Iglewicz and Hoaglin, 1993), or the largest of the square root of the median, 5 % of it, and 1,
+    where that is more. `null_share` is by how much a column's share of empty cells may rise.
+    `categories` are columns of few values, of which one never seen is told. `columns`: whether
+    columns that appear or vanish are told. None (or nothing) leaves a comparison out.
     """
 
     volume: float | None = Field(3.5, gt=0)
@@ -387,6 +412,11 @@ class Source(Declared):
         """The columns that tell the totals of one department and day apart."""
         partition = (self.partition.department, self.partition.business_date)
         return totals.by or tuple(name for name in self.key if name not in partition)
+
+    @property
+    def is_personal(self) -> bool:
+        """Whether a column holds personal data, which may stray into the others."""
+        return any(column.pii for column in self.columns)
 
     @property
     def titles(self) -> dict[str, str]:

@@ -180,6 +180,12 @@ TEMPLATES: dict[str, tuple[str, str]] = {
         "第 {value} 行又是表头或单位说明（{expected}），与前面的表头不一致；"
         "请统一各页的表头、列序和单位后重新报送",
     ),
+    "shifted": (
+        "the sheet has no header and begins in column {value}, and the first one in column "
+        "{expected}; begin all sheets in the same column, or repeat the header",
+        "该工作表没有表头，且从第 {value} 列开始，而首个工作表从第 {expected} 列开始；"
+        "请使各表从同一列开始，或在每个表中重复表头",
+    ),
     "repeated_header": (
         "column {column} is there twice (headers {value}); keep one",
         "列“{value}”重复出现，请只保留一列",
@@ -254,9 +260,9 @@ TEMPLATES: dict[str, tuple[str, str]] = {
         "该反馈所针对的报送已被撤回（{value}），本次回传未采用；如需采集，请重新报送完整文件",
     ),
     "overtaken_return": (
-        "days of this file that something newer provides ({expected}: {value}) were left as they "
-        "are; correct them in what was sent last",
-        "{expected} 个业务日期已有更新的报送（{value}），本次回传未予改动；请在最新的报送中更正",
+        "days that another delivery provides ({expected}: {value}) were left as they are; correct "
+        "them in that one",
+        "{expected} 个业务日期已有其他报送（{value}），本次回传未予改动；请在该报送中更正",
     ),
     "return_layout": (
         "the workbook is not as it was sent out ({value}); mend it as it was sent, and keep its "
@@ -300,13 +306,20 @@ TEMPLATES: dict[str, tuple[str, str]] = {
     ),
     "fallen_total": (
         "{column}: the total fell ({value}), should be {expected}; correct the total, or send the "
-        "earlier day again if that one was wrong",
-        "{column}：累计较前次减少（{value}），应为 {expected}；请更正，若前次有误请重报前次",
+        "earlier day again if that one was wrong, or the days between if those corrected it",
+        "{column}：累计较前次减少（{value}），应为 {expected}；请更正，若前次有误请重报前次，"
+        "若中间漏报的日期有更正请补报",
     ),
     "total_gap": (
         "{column}: the total does not follow from the one before and the increment ({value}): "
         "should be {expected}; correct the total or the increment",
         "{column}：累计与前次累计加新增不衔接（{value}），应为 {expected}；请更正累计或新增",
+    ),
+    "total_start": (
+        "{column}: the total starts anew from 0 here, and is not what came since ({value}): should "
+        "be {expected}; start it anew, or correct the increment",
+        "{column}：累计应自期初从 0 重新起算，与期初以来的新增不符（{value}），应为 {expected}；"
+        "请重新起算，或更正新增",
     ),
     "total_gap_next": (
         "{column}: the next day, which stands, does not follow from this one ({value}): should be "
@@ -318,6 +331,17 @@ TEMPLATES: dict[str, tuple[str, str]] = {
         "{value} data rows, and {expected} is usual for this department; see whether it is "
         "complete, and nothing in it twice",
         "数据行数 {value} 明显偏离本单位以往水平（{expected}），请核实是否漏报或重复",
+    ),
+    "drift_volume_weekday": (
+        "{value} data rows, and {expected} is usual for this department on the same weekday; see "
+        "whether it is complete, and nothing in it twice",
+        "数据行数 {value} 明显偏离本单位以往同一星期几的水平（{expected}），请核实是否漏报或重复",
+    ),
+    "drift_volume_kind": (
+        "{value} data rows, and {expected} is usual for this department on days worked or free as "
+        "this one, or of its weekday; see whether it is complete, and nothing in it twice",
+        "数据行数 {value} 明显偏离本单位以往同类日期（同为工作日或休息日，或同一星期几）的水平"
+        "（{expected}），请核实是否漏报或重复",
     ),
     "drift_column_new": (
         "column {value} was not in the delivery before; tell the bureau if it is to be taken",
@@ -367,6 +391,12 @@ TEMPLATES: dict[str, tuple[str, str]] = {
         "the row has {value} cells, and the header {expected}; align it with the header",
         "该行有 {value} 个单元格，表头为 {expected} 列，请与表头对齐",
     ),
+    "note": (
+        "the row has nothing but a note, a day or a total's name in its first cell; delete it, or "
+        "have it declared as a footer",
+        "该行仅首个单元格有内容，形如说明、日期、页码或合计字样，不是数据行；"
+        "请删除该行，或与我局约定其为表尾说明",
+    ),
     "nul": (
         "cell {value} of the row has NUL bytes, which are no text; export the row again",
         "该行第 {value} 个单元格含有空字节（NUL），不是有效文本，请重新导出该行",
@@ -390,9 +420,23 @@ TEMPLATES: dict[str, tuple[str, str]] = {
         "{expected}：公式尚未计算，没有结果；请用 WPS 等软件打开文件，保存后重新报送",
     ),
     "marked_cell": (
-        "{expected}: part of the cell is struck out, raised, lowered or hidden; write the value "
-        "alone",
-        "{expected}：单元格中有删除线、上标、下标或隐藏的文字，无法确定其值；请只保留数值本身",
+        "{expected}: part of the cell is struck out, raised, lowered, hidden or a form's field; "
+        "write the value alone",
+        "{expected}：单元格中有删除线、上标、下标、隐藏文字或输入控件，无法确定其值；"
+        "请只保留数值本身",
+    ),
+    "no_text": (
+        "{expected}: the cell holds bytes that are no UTF-8; export the column as text",
+        "{expected}：单元格内容不是有效的 UTF-8 文本，请将该列按文本（UTF-8）重新导出",
+    ),
+    "mixed_text": (
+        "{expected}: the element holds text and other elements; write the value alone",
+        "{expected}：元素中既有文字又有其他元素，无法确定其值；请只保留数值本身",
+    ),
+    "attribute_unit": (
+        "{expected}: the attribute {value} says another unit than agreed; write the figures in the "
+        "unit that is agreed",
+        "{expected}：属性“{value}”注明的单位与约定不符，请换算成约定单位后填写",
     ),
     "lost_digits": (
         "{expected}: a spreadsheet has rounded this number to fifteen digits; format the column "

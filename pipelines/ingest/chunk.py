@@ -16,10 +16,10 @@ from pipelines import logs
 from pipelines.contracts.delivery import Delivery, PartitionRows, Profile, StagedChunk
 from pipelines.contracts.models import Department, Drift, Source, Suite
 from pipelines.contracts.reasons import Reason
-from pipelines.engine import quoted, sql
+from pipelines.engine import literal, quoted, sql
 from pipelines.errors import RejectedError, UnreadableError
 from pipelines.ingest.checks import ChecksFailedError, Judge, Rule, rules, within
-from pipelines.ingest.normalise import REFUSED, ignored, typed_rows
+from pipelines.ingest.normalise import REFUSED, ignored, typed_rows, unstrayed
 from pipelines.ingest.opening import brought, open_brought
 from pipelines.ingest.owners import department_names, owners
 from pipelines.ingest.readers.layout import RUST_PANIC, layout
@@ -170,7 +170,8 @@ class Chunk:
         self.duckdb.register("raw", pa.concat_tables(pending))
         noise = ignored(self.source)
         self._run(f"INSERT INTO staged {typed_rows(self.source)}")
-        self._run(sql("staging/faulted_rows.sql", ignored=noise))
+        told = unstrayed("fault_value", self.source)
+        self._run(sql("staging/faulted_rows.sql", ignored=noise, fault_value=told))
         for number, rows in self._all(
             f"SELECT _delivery, count(*) FROM raw WHERE {noise} GROUP BY _delivery"
         ):
@@ -262,7 +263,7 @@ class Chunk:
                 if within(rule, value):
                     continue
                 outcome = outcomes[number]
-                reason = rule.reason.model_copy(update={"value": f"{value}"})
+                reason = rule.reason.model_copy(update={"value": self._unstrayed(f"{value}")})
                 if not rule.critical:
                     outcome.warnings.append(reason)
                 elif rule.holds:
@@ -301,8 +302,14 @@ class Chunk:
                 other_date=numbers["other_partition" + (by.business_date or "business_date")],
                 no_date=numbers["required" + (by.business_date or "business_date")],
                 key_conflict=numbers["key_conflict"],
+                stray_department=unstrayed("_stray_department", self.source),
             )
         )
+
+    def _unstrayed(self, text: str) -> str:
+        """`text` as it may be told."""
+        (told,) = self._all(f"SELECT {unstrayed(literal(text), self.source)}")
+        return str(told[0])
 
     def _text(self, name: str) -> str:
         """What a staged cell holds, as text: its value, or what could not be read as one."""
@@ -348,8 +355,9 @@ class Chunk:
             "staging/profiles.sql",
             nulls=", ".join(f"count(*) - count(staged.{quoted(name)})" for name in names),
             values=", ".join(
-                f"list(DISTINCT left(staged.{quoted(name)}, {CATEGORY_TEXT})) "
-                f"FILTER (staged.{quoted(name)} IS NOT NULL)"
+                f"list_transform(list(DISTINCT left(staged.{quoted(name)}, {CATEGORY_TEXT})) "
+                f"FILTER (staged.{quoted(name)} IS NOT NULL), "
+                f"lambda value: {unstrayed('value', self.source)})"
                 for name in categories
             ),
         )
@@ -384,7 +392,9 @@ class Chunk:
         )
         names = self.source.column_names
         columns = ", ".join(f"staged.{quoted(name)}" for name in names)
-        texts = ", ".join(f"{quoted(name)} := {self._text(name)}" for name in names)
+        texts = ", ".join(
+            f"{quoted(name)} := {unstrayed(self._text(name), self.source)}" for name in names
+        )
         self._run(sql("staging/accepted.sql", columns=columns, path=_path(chunk.accepted)))
         self._run(sql("staging/quarantined.sql", texts=texts, path=_path(chunk.quarantined)))
 
@@ -405,7 +415,8 @@ def _shown(rule: Rule, source: Source) -> sa.ColumnElement[Any]:
     if not rule.column:
         return sa.null()
     refused: sa.ColumnClause[Any] = sa.column(rule.column + REFUSED)
-    return sa.func.coalesce(refused, sa.cast(sa.column(rule.column), sa.String))
+    text = sa.func.coalesce(refused, sa.cast(sa.column(rule.column), sa.String))
+    return sa.func.mask_strayed(text, sa.false()) if source.is_personal else text
 
 
 def _lineage_rules(source: Source) -> list[Rule]:

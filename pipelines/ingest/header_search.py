@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import replace
 
 from pipelines.contracts.models import Source
@@ -17,20 +17,26 @@ from pipelines.ingest.headers import (
     match,
     printed,
     required_of,
+    unit_reason,
 )
 
 
 def locate(
-    source: Source, rows: Sequence[Sequence[str]], merged: Sequence[Merged] = ()
+    source: Source,
+    rows: Sequence[Sequence[str]],
+    merged: Sequence[Merged] = (),
+    above: Sequence[str] = (),
 ) -> tuple[int, Header]:
     """The header among a file's first rows: (the index of its last row, how it matches).
 
-    It is the first that has every required column, else the one that has most; a file in
-    which no row matches anything gives index -1 and an empty header. `merged` are cell ranges in
-    the coordinates of `rows`.
+    It is the first that has every required column and is surely one, else the one that has most;
+    a file in which no row matches anything gives index -1 and an empty header. `merged` are cell
+    ranges in the coordinates of `rows`; `above` are lines of text outside the grid, which like the
+    rows above a header may say a unit.
     """
     best_index, best, best_rank = -1, Header((), {}, (), ()), (False, 0)
     required = required_of(source)
+    least = min(2, sum(1 for column in source.columns if column.header))
     last = min(len(rows), SEARCHED_ROWS)
     index = 0
     while index < last:
@@ -40,19 +46,41 @@ def locate(
             rows=tuple(tuple(row) for row in block),
         )
         known = header.positions.keys() | {reason.column for reason in header.unsound}
-        rank = (bool(required) and required <= known, len(known))
+        rank = (bool(known) and required <= known, len(known))
         if rank > best_rank:
-            if rank[0] and not best_rank[0]:  # a header of several rows may begin a little lower
-                last = min(last, index + source.header_rows)
+            if best_rank[0] and any(map(_is_wide, rows[best_index + 1 : index])):
+                break  # they would be lost as titles: what follows them is a page's
             best_index, best, best_rank = index, header, rank
+            is_sure = len(known) >= least and is_surely_header(header.cells, len(known))
+            if rank[0] and is_sure:  # one of several rows may begin a little lower
+                last = min(last, index + source.header_rows)
         index += 1
     if best_index < 0:
         return best_index, _found_in_fewer_rows(source, rows, best)
     best = _with_sound_depth(source, best, _moved(merged, best_index))
-    above, end = best_index, best_index + len(best.rows)
-    if source.unit_row and end < len(rows) and is_unit_row(source, best, rows[end]):
-        best, end = with_unit_row(source, best, rows[end]), end + 1
-    return end - 1, with_unit_of_titles(source, best, rows[:above])
+    titles = [*([line] for line in above), *rows[:best_index]]
+    end = best_index + len(best.rows)
+    if end < len(rows) and is_unit_row(source, best, rows[end]):
+        counted = with_unit_row(source, best, rows[end])
+        if source.unit_row:
+            best, end = counted, end + 1
+        else:
+            best = replace(best, unsound=(*best.unsound, *_unit_row_reasons(source, best, counted)))
+    return end - 1, with_unit_of_titles(source, best, titles)
+
+
+def _is_wide(row: Sequence[str]) -> bool:
+    return sum(1 for cell in row if cell.strip()) > 1
+
+
+def _unit_row_reasons(source: Source, header: Header, counted: Header) -> list[Reason]:
+    """What is said of a row of units that nobody agreed on, unless they are the contract's own."""
+    reasons = list(counted.unsound[len(header.unsound) :])
+    for name, suffix in counted.suffixes.items():
+        if suffix != header.suffixes.get(name, ""):
+            title = printed(header.cells[header.positions[name]])
+            reasons.append(unit_reason(source.column(name), f"{title} ({suffix})"))
+    return reasons
 
 
 def _depth_reason(source: Source, column: str, header: str) -> Reason:
@@ -101,29 +129,30 @@ def _moved(merged: Sequence[Merged], index: int) -> list[Merged]:
 def paths(block: Sequence[Sequence[str]], merged: Sequence[Merged]) -> list[str]:
     """Each column's header: its cells from top to bottom, joined by `|`.
 
-    An upper cell stands above all that it is merged over; in a block without merged cells, above
-    the blank ones to its right that have a header beneath them.
+    An upper cell stands above all that it is merged over; one that is not merged, above the blank
+    ones to its right that have a header beneath them.
     """
     if len(block) == 1:
         return list(block[0])
     width = max(map(len, block))
     grid = [[*(cell.strip() for cell in row), *[""] * (width - len(row))] for row in block]
     bottom_row = len(grid) - 1
-    within = [one for one in merged if one[0][0] <= bottom_row and one[1][0] >= 0]
-    if within:
-        for (top, left), (bottom, right) in within:
-            # one that reaches the last row is a column's own header, however wide it is drawn
-            if 0 <= top <= bottom < bottom_row and left < width:
-                for row in grid[top : bottom + 1]:
-                    span = min(right + 1, width) - left
-                    row[left : left + span] = [grid[top][left]] * span
-    else:
-        _spread(grid)
+    covered: set[tuple[int, int]] = set()
+    for (top, left), (bottom, right) in merged:
+        if bottom < 0 or top > bottom_row or left >= width:
+            continue
+        rows, columns = range(max(top, 0), min(bottom, bottom_row) + 1), range(left, right + 1)
+        covered |= {(row, column) for row in rows for column in columns[: width - left]}
+        # one that reaches the last row is a column's own header, however wide it is drawn
+        if 0 <= top <= bottom < bottom_row:
+            for row in rows:
+                grid[row][left : right + 1] = [grid[top][left]] * len(columns[: width - left])
+    _spread(grid, covered)
     return ["|".join(dict.fromkeys(filter(None, column))) for column in zip(*grid, strict=True)]
 
 
-def _spread(grid: list[list[str]]) -> None:
-    """Write upper cells into the blank ones that they stand above, too."""
+def _spread(grid: list[list[str]], covered: Container[tuple[int, int]]) -> None:
+    """Write upper cells that are not merged into the blank ones that they stand above, too."""
     for number, row in enumerate(grid[:-1]):
         parent = ""
         for position, cell in enumerate(row):
@@ -131,7 +160,7 @@ def _spread(grid: list[list[str]]) -> None:
             left_of_it = [above[position - 1 : position + 1] for above in grid[:number]]
             if any(len(set(pair)) > 1 for pair in left_of_it):
                 parent = ""
-            if not beneath:
+            if not beneath or (number, position) in covered:
                 parent = ""
             elif cell:
                 parent = cell

@@ -8,19 +8,25 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import pairwise
 
-from pipelines.contracts.consistency import NUMBERS, fold_header
+from pipelines.contracts.consistency import NUMBERS, fold_header, fold_text
 from pipelines.contracts.models import Column, Source
 from pipelines.ingest.headers import SCALE, SHARES, Header, cell_at, printed, suffix_of, unit_reason
 
+NUMERALS = "一二三四五六七八九两零〇几数余多上近约超达过"
+OFFICE = "省市区县旗州镇乡村道局委办厅院校司心会队团组"  # 填报单位:万州区 is an office, no unit
 FIGURE = re.compile(r"(?<![a-z])\d|[一二三四五六七八九两零〇]")
-UNIT_CELL = re.compile(r"[(\[【]?(?:(?:计量)?单位:)?([^()\[\]【】]+)[)\]】]?")
-UNIT_OF_ALL = re.compile(r"[(\[【]?(?:计量)?单位:([^()\[\]【】]+)[)\]】]?")
-BRACKETED = re.compile(r"[(\[【]([^()\[\]【】]+)[)\]】]")
-UNIT_TITLES = ("", "单位", "计量单位")
-UNIT_WORDS = r"[(\[【]?\s*([^\s()\[\]【】:;。]*)"
-UNIT_SAID = re.compile(r"单\s*位\s*(?:[:为]\s*|(?=[(\[【]))" + UNIT_WORDS)
-# 3亿条 and 数万条 are no units of a table
-COUNTS = r"\d.一二三四五六七八九两零〇几数余多上近约超达过十百千万亿"
+UNIT_TITLES = ("单位", "计量单位")
+UNIT_CELL = re.compile(r"([(\[【]?)((?:计量)?单位:)?([^()\[\]【】]+)[)\]】]?")
+LONE = re.compile(r"(?<![一-鿿])([一-鿿])\s+(?=[一-鿿](?![一-鿿]))")  # 单 位, 万 条
+# 单位:X, 单位(X, and what ends it; 以X为单位
+SAID = re.compile(
+    r"单位\s*(?:[:为]\s*|(?=[(\[【]))[(\[【]?\s*([^\s()\[\]【】:;。]*)([;。)\]】]|$)?"
+    r"|[以按]([^\s,、以按]{1,9})为单位"
+)
+# a word that can only be a scaled unit: 万宗, 10万条, w条
+SCALED = re.compile(
+    rf"(?:[\d.]+(?=[^\W\d])|w(?![a-z])|[{NUMERALS}]*[十百千万亿])[^:]{{0,5}}(?<![{OFFICE}])"
+)
 
 
 def is_unit_row(source: Source, header: Header, row: Sequence[str]) -> bool:
@@ -30,11 +36,11 @@ def is_unit_row(source: Source, header: Header, row: Sequence[str]) -> bool:
     among words that are none is a row of units, too, and not to be taken for data.
     """
     if _unit_of_all(source, row) is not None:
-        return True
-    numbers = {column.name for column in _numbers(source, header)}
+        return source.unit_row  # else a line like any other, in which 单位 may be an office
+    numbers = {column.name for column in numbers_of(source, header)}
     for name, position in header.positions.items():
         cell = fold_header(cell_at(row, position))
-        if name not in numbers and _is_word(cell) and cell not in UNIT_TITLES:
+        if name not in numbers and _is_word(cell) and _bare(cell).rstrip(":") not in UNIT_TITLES:
             return False
     said = [cell for _, cell in _said_units(source, header, row)]
     if not said or any(map(FIGURE.search, said)):
@@ -47,11 +53,12 @@ def is_unit_row(source: Source, header: Header, row: Sequence[str]) -> bool:
 def _bare(cell: str) -> str:
     """A unit without its brackets and 单位:."""
     found = UNIT_CELL.fullmatch(cell)
-    return found[1] if found else cell
+    return found[3] if found else cell
 
 
 def _says_unit(source: Source, cell: str) -> bool:
-    return BRACKETED.fullmatch(cell) is not None or _is_unit(source, _bare(cell))
+    found = UNIT_CELL.fullmatch(cell)
+    return found is not None and (bool(found[1]) or _is_unit(source, found[3]))
 
 
 def _is_unit(source: Source, word: str) -> bool:
@@ -69,14 +76,15 @@ def _said_units(source: Source, header: Header, row: Sequence[str]) -> list[tupl
     """What `row` says below number columns, where that is neither punctuation nor a null."""
     return [
         (column, fold_header(row[position]))
-        for column in _numbers(source, header)
+        for column in numbers_of(source, header)
         if (position := header.positions[column.name]) < len(row)
         and row[position].strip() not in column.nulls
         and _is_word(row[position])
     ]
 
 
-def _numbers(source: Source, header: Header) -> list[Column]:
+def numbers_of(source: Source, header: Header) -> list[Column]:
+    """The columns of numbers that a header has."""
     return [
         column
         for column in source.columns
@@ -87,12 +95,10 @@ def _numbers(source: Source, header: Header) -> list[Column]:
 def _unit_of_all(source: Source, cells: Sequence[str]) -> str | None:
     """The unit X of a row whose one filled cell is `单位：X` or `（X）`."""
     filled = [fold_header(cell) for cell in cells if cell.strip()]
-    if len(filled) != 1:
+    found = UNIT_CELL.fullmatch(filled[0]) if len(filled) == 1 else None
+    if found is None:
         return None
-    if found := UNIT_OF_ALL.fullmatch(filled[0]):
-        return found[1]
-    found = BRACKETED.fullmatch(filled[0])
-    return found[1] if found and _is_unit(source, found[1]) else None
+    return found[3] if found[2] or (found[1] and _is_unit(source, found[3])) else None
 
 
 def with_unit_row(source: Source, header: Header, row: Sequence[str]) -> Header:
@@ -101,7 +107,7 @@ def with_unit_row(source: Source, header: Header, row: Sequence[str]) -> Header:
     if unit_of_all is None:
         said = [(column, _bare(cell)) for column, cell in _said_units(source, header, row)]
     else:
-        of_numbers = [column for column in _numbers(source, header) if column.unit]
+        of_numbers = [column for column in numbers_of(source, header) if column.unit]
         fitting = [one for one in of_numbers if suffix_of(one, unit_of_all) is not None]
         said = [(column, unit_of_all) for column in fitting or of_numbers]
     suffixes, unsound = dict(header.suffixes), list(header.unsound)
@@ -123,7 +129,7 @@ def with_unit_of_titles(source: Source, header: Header, rows: Sequence[Sequence[
     """The header with the unit that a line above it says of the whole table (`单位：万条`).
 
     It is for the columns that count in it and say none themselves. 单位 also means an office: a
-    line that fits no column says nothing, unless it names a unit of the contract with a scale.
+    line that fits no column says nothing, unless what it says has a scale (see `units_of_lines`).
     """
     fitting, astray = units_of_lines(source, header, rows)
     suffixes, unsound = dict(header.suffixes), list(header.unsound)
@@ -145,14 +151,12 @@ def units_of_lines(
 ) -> tuple[dict[str, dict[str, str]], dict[str, list[str]]]:
     """What lines outside the table say of its units, by column: (unit -> suffix, units astray).
 
-    Astray is a unit that the column counts in but for its scale, and which is not said as a unit.
+    Astray is a unit that the column counts in but for its scale and which is not said as one, and
+    any word said as a unit that has a scale or a figure and fits no column.
     """
-    columns = [column for column in _numbers(source, header) if column.unit]
-    lines = [
-        [unicodedata.normalize("NFKC", cell).casefold().strip() for cell in row if cell.strip()]
-        for row in rows
-    ]
-    said = {unit for line in lines for unit in _said_of_all(line)}
+    columns = [column for column in numbers_of(source, header) if column.unit]
+    lines = [_folded(row) for row in rows]
+    said = {unit for line in lines for unit in _said_of_all(source, line)}
     fitting: dict[str, dict[str, str]] = {}
     astray: dict[str, list[str]] = {}
     assigned: set[str] = set()
@@ -162,27 +166,49 @@ def units_of_lines(
             unit: suffix for unit, suffix in of_column.items() if suffix is not None
         }
         assigned |= fitting[column.name].keys()
+    odd = {unit for unit in said - assigned if SCALED.fullmatch(unit)}
+    odd = {unit if len(unit) < 5 else unit[:2] + "…" for unit in odd}  # a name may follow
     for column in columns:
         bases = {SCALE.sub("", fold_header(unit), count=1) for unit in column.unit} - SHARES - {""}
         if not bases:
             continue
-        scaled = "[十百]?[千万亿]{1,3}(?:" + "|".join(map(re.escape, sorted(bases))) + ")"
-        pattern = re.compile(rf"(?<![{COUNTS}])({scaled})(?!\w)|单\s*位\s*[:为(\[【]?\s*({scaled})")
+        own = "|".join(map(re.escape, sorted(bases)))
+        scaled = f"[十百]?[千万亿]{{1,3}}(?:{own})"
+        # 3亿条 and 数万条 are no units of a table
+        pattern = re.compile(
+            rf"(?<![\d.{NUMERALS}十百千万亿])({scaled})(?![^\W为计])|[(\[【]([千万亿]{{1,2}})[)\]】]"
+        )
         shown = {
             one[1] or one[2] for line in lines for cell in line for one in pattern.finditer(cell)
         }
-        lost = (shown | (said & bases)) - assigned
+        shown |= {found[0] for unit in said if (found := re.match(scaled, unit))}
+        lost = odd | ((shown | (said & bases)) - assigned)
         if lost:
             astray[column.name] = sorted(lost)
     return {name: units for name, units in fitting.items() if units}, astray
 
 
-def _said_of_all(line: Sequence[str]) -> Iterator[str]:
-    """The units X of `单位：X`, `单位：X、Y` and `单位（X）`; X may stand in the next cell."""
+def says_unit_of_all(source: Source, row: Sequence[str]) -> bool:
+    """Whether a row says a unit in words, be it of a table or of an office."""
+    return any(True for _ in _said_of_all(source, _folded(row)))
+
+
+def _folded(row: Sequence[str]) -> list[str]:
+    """The filled cells of a line, without the blanks that space out a word."""
+    return [LONE.sub(r"\1", fold_text(cell)).strip() for cell in row if cell.strip()]
+
+
+def _said_of_all(source: Source, line: Sequence[str]) -> Iterator[str]:
+    """The units X of `单位：X`, `单位：X、Y`, `单位（X）`, `以X为单位` and of a cell `（X）`.
+
+    X may stand in the next cell. A bare scale that more words follow (万 个) gets a `…`.
+    """
     for cell, following in pairwise([*line, ""]):
-        for found in UNIT_SAID.finditer(cell):
-            words = found[1]
-            if not words and found.end() == len(cell):
-                after = re.match(UNIT_WORDS, following)
-                words = after[1] if after else ""
-            yield from filter(None, re.split("[、,]", words))
+        bracketed = UNIT_CELL.fullmatch(cell)
+        if bracketed and bracketed[1] and _is_unit(source, bracketed[3].strip()):
+            yield bracketed[3].strip()
+        spelt_out = cell + following if cell.endswith(("单位:", "单位为")) else cell
+        for found in SAID.finditer(spelt_out):
+            *words, last = re.split("[、,]", found[1] or found[3] or "")
+            is_cut = found[2] is None and found[3] is None and SCALE.fullmatch(last) is not None
+            yield from filter(None, [*words, last + "…" if is_cut else last])

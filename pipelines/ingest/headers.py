@@ -138,9 +138,8 @@ def required_of(source: Source) -> set[str]:
 def match(source: Source, cells: Sequence[str]) -> Header:
     """Hold one row's cells, or the paths of several rows, against the contract's headers."""
     spellings = _spellings(source)
-    counted = _without_units(source) | {
-        spelling: column for spelling, column in spellings.items() if column.type in NUMBERS
-    }
+    counted = _without_units(source)
+    spelt = {fold_header(cell) for cell in cells}
     positions: dict[str, int] = {}
     suffixes: dict[str, str] = {}
     others: list[int] = []
@@ -150,7 +149,13 @@ def match(source: Source, cells: Sequence[str]) -> Header:
         column = spellings.get(folded)
         suffix = _spelt_suffix(column, folded) if column else None
         if column is None:
-            column, suffix = _counted_in(folded, counted)
+            fitting = _counted_in(folded, counted)
+            if len(fitting) > 1:  # not one that has a header of its own
+                fitting = [one for one in fitting if not _is_spelt(one[0], spelt)] or fitting
+            if len(fitting) == 1:
+                column, suffix = fitting[0]
+            else:  # none, or nobody knows which: 数据量(万) beside 数据量(条) and 数据量(GB)
+                unsound += [unit_reason(one, printed(cell)) for one, _ in fitting]
         if column is None:
             if folded:
                 others.append(position)
@@ -165,36 +170,55 @@ def match(source: Source, cells: Sequence[str]) -> Header:
     is_header = is_surely_header(cells, len(positions))
     for position in others:
         told = _told_path(cells[position], spellings)
-        column = _other_unit(fold_header(cells[position]), counted)
-        if column is not None and column.name not in positions:
-            unsound.append(unit_reason(column, told))
-        else:
+        missed = [
+            column
+            for column in _other_units(fold_header(cells[position]), counted)
+            if column.name not in positions
+        ]
+        known = {reason.column for reason in unsound}
+        unsound += [unit_reason(column, told) for column in missed if column.name not in known]
+        if not missed:
             extra.append(told if is_header else "…")
     return Header(tuple(cells), positions, tuple(extra), tuple(unsound), suffixes)
 
 
+def _is_spelt(column: Column, folded: Container[str]) -> bool:
+    return any(fold_header(header) in folded for header in column.header)
+
+
 def _readings(folded: str) -> Iterator[tuple[str, str]]:
-    """(header, unit) that a folded header may be meant as; of a path any part may say the unit."""
-    *above, last = folded.split("|")
-    for pattern in UNITS:
-        if found := pattern.fullmatch(last):
-            yield "|".join([*above, found[1]]), found[2]
-    for pattern in UNITS:
-        for number, part in enumerate(above):
-            if found := pattern.fullmatch(part):
-                yield "|".join([*above[:number], found[1], *above[number + 1 :], last]), found[2]
+    """(header, unit) that a folded header may be meant as; of a path any part may say the unit.
+
+    Of a path whose parts say several, the unit is all of them: none that is counted in.
+    """
+    parts = folded.split("|")
+    split = [next(filter(None, (one.fullmatch(part) for one in UNITS)), None) for part in parts]
+    said = {found[2] for found in split if found}
+    if len(said) > 1:
+        bases = [found[1] if found else part for found, part in zip(split, parts, strict=True)]
+        yield "|".join(bases), "、".join(sorted(said))
+    for number in reversed(range(len(parts))):
+        for pattern in UNITS:
+            if found := pattern.fullmatch(parts[number]):
+                yield "|".join([*parts[:number], found[1], *parts[number + 1 :]]), found[2]
 
 
-def _without_units(source: Source) -> dict[str, Column]:
-    """The number columns by their spellings without the contract's own unit, where they have it."""
-    return {
-        base: column
-        for column in source.columns
-        if column.type in NUMBERS
-        for header in column.header
-        for base, unit in _readings(fold_header(header))
-        if suffix_of(column, unit) == ""
-    }
+def _without_units(source: Source) -> dict[str, list[Column]]:
+    """The number columns by their spellings, and by those without the contract's own unit."""
+    counted: dict[str, list[Column]] = {}
+    for column in source.columns:
+        if column.type not in NUMBERS:
+            continue
+        spelt = {fold_header(header) for header in column.header}
+        bases = {
+            base
+            for header in spelt
+            for base, unit in _readings(header)
+            if suffix_of(column, unit) == ""
+        }
+        for base in spelt | bases:
+            counted.setdefault(base, []).append(column)
+    return counted
 
 
 def suffix_of(column: Column, unit: str) -> str | None:
@@ -227,21 +251,20 @@ def _spelt_suffix(column: Column, folded: str) -> str | None:
     return next((suffix for suffix in said if suffix is not None), None)
 
 
-def _counted_in(folded: str, counted: Mapping[str, Column]) -> tuple[Column | None, str | None]:
-    """The column that a header with a unit stands for, and what its cells leave away."""
+def _counted_in(folded: str, counted: Mapping[str, list[Column]]) -> list[tuple[Column, str]]:
+    """The columns that a header with a unit may stand for, and what their cells leave away."""
     for base, unit in _readings(folded):
-        column = counted.get(base)
-        if column is not None:
-            suffix = suffix_of(column, unit)
-            if suffix is not None:
-                return column, suffix
-    return None, None
+        said = [(column, suffix_of(column, unit)) for column in counted.get(base, ())]
+        fitting = [(column, suffix) for column, suffix in said if suffix is not None]
+        if fitting:
+            return fitting
+    return []
 
 
-def _other_unit(folded: str, counted: Mapping[str, Column]) -> Column | None:
-    """The column that a header stands for but for a unit that the contract does not count in."""
-    found = (counted.get(base) for base, _ in _readings(folded))
-    return next((column for column in found if column is not None and column.unit), None)
+def _other_units(folded: str, counted: Mapping[str, list[Column]]) -> list[Column]:
+    """The columns that a header stands for but for a unit that the contract does not count in."""
+    found = (counted.get(base, []) for base, _ in _readings(folded))
+    return [column for column in next(filter(None, found), []) if column.unit]
 
 
 def unit_reason(column: Column, found: str) -> Reason:

@@ -6,17 +6,12 @@ import re
 
 from pipelines.contracts.models import Column, ColumnType, Source
 from pipelines.engine import literal, quoted, sql
+from pipelines.ingest.readers.layout import BLANK
 
 REFUSED = "__refused"  # suffix of the companion column: text that its column could not take
 CAUSE = "__cause"  # beside it, of a number with a unit: the code of the reason, `unit` or `type`
-LONG_DIGITS = r"'([0-9]{3})[0-9]{4,}([0-9]{4}|[0-9]{3}[Xx])', '\1****\2', 'g'"
-# in a code, whose digits are to be seen: what has the shape of a mobile or identity number
-PERSONAL = (
-    r"'(^|[^0-9])(?:(1[3-9][0-9])[0-9]{4}([0-9]{4})"
-    r"|([1-9][0-9]{5})(?:18|19|20)[0-9]{6}([0-9]{3}[0-9Xx]))($|[^0-9A-Za-z])', "
-    r"'\1\2\4****\3\5\6', 'g'"
-)
 SHOWN_CHARACTERS = 200  # of a refused cell
+LOOKED_AT = 300  # more, lest a number be cut before it is known for what it is
 NO_VALUE = (
     "待核实|待核|待定|待补|待报|待填|暂无|暂缺|无|没有|不详|未知|未统计|空|空白|见附件|见备注|同上"
 )
@@ -64,12 +59,24 @@ def typed_rows(source: Source) -> str:
 
 
 def ignored(source: Source) -> str:
-    """The condition on a raw row for being declared noise, or a footer by its first cell."""
+    """The condition on a raw row for being declared noise, or a footer by its first cell.
+
+    Blanks before or in the cell do not matter: 合　计.
+    """
     if not source.footer:
         return "noise"
     footers = "|".join(f"(?:{pattern})" for pattern in source.footer)
-    footer = rf"^[\s　]*(?:{footers})"
-    return f"(noise OR regexp_matches(first, {literal(footer)}))"
+    footer, blank = literal(rf"^[\s　]*(?:{footers})"), literal(BLANK)
+    unspaced = f"regexp_replace(first, {blank}, '', 'g')"
+    return (
+        f"(noise OR regexp_matches(first, {footer})"
+        f" OR (regexp_matches(first, {blank}) AND regexp_matches({unspaced}, {footer})))"
+    )
+
+
+def unstrayed(text: str, source: Source) -> str:
+    """An expression of what is told of `text`: without personal numbers, if the source has such."""
+    return f"mask_strayed({text}, false)" if source.is_personal else text
 
 
 def _raw(name: str) -> str:
@@ -106,21 +113,12 @@ def _stated(column: Column, source: Source) -> str:
         return text
     unit = _text(source.column(column.unit_from))
     whole = f"with_unit({text}, {unit}, {_units(column)})"
-    own = ", ".join(literal(one) for one in column.unit if not _is_scaled(one, column.unit))
-    if not own:
+    if not column.unit:
         return whole
+    own = ", ".join(literal(one) for one in column.unit)
     # the usual row, for which with_unit would be slow
     usual = f"{unit} IN ({own}) AND regexp_full_match({text}, '[+-]?[0-9]+(?:[.][0-9]{{1,6}})?')"
     return f"CASE WHEN {usual} THEN {text} ELSE {whole} END"
-
-
-def _is_scaled(unit: str, units: tuple[str, ...]) -> bool:
-    """Whether it can be taken for another unit, or none, with a scale: 万元, where 元 is one."""
-    return any(
-        re.fullmatch("[十百千万亿]+", unit.removesuffix(other))
-        for other in ("", *units)
-        if unit.endswith(other)
-    )
 
 
 def _units(column: Column) -> str:
@@ -160,12 +158,11 @@ def _typed(column: Column, source: Source) -> str:
 def _refused(column: Column, source: Source) -> str:
     text = _raw(column.name)
     # a phone or identity number that slipped into another column is masked there, too
-    shown = f"regexp_replace(left({text}, {SHOWN_CHARACTERS}), {LONG_DIGITS})"
-    if column.code:
-        shown = f"regexp_replace(left({text}, {SHOWN_CHARACTERS}), {PERSONAL})"
+    every = "false" if column.code else "true"
+    shown = f"left(mask_strayed(left({text}, {LOOKED_AT}), {every}), {SHOWN_CHARACTERS})"
     if column.pii:
         shown = f"mask_{column.pii}({text})"
-    elif any(one.pii for one in source.columns):  # which may have slipped into this one
+    elif source.is_personal:
         shown = _impersonal(column, text, shown)
     name = quoted(column.name)
     return (

@@ -285,3 +285,40 @@ def test_statements_in_headers_and_cells_are_text(city: City) -> None:
     assert (extra, categories) == ([sting], [sting])
     repairs.rebuild(city.settings, city.catalog, "records")
     assert city.rows("SELECT item, domain FROM records") == [("a", sting)]
+
+
+STRAYED = [
+    "138 1234 5678", "138-1234-5678", "１３８１２３４５６７８", "1.3812345678E10",
+    "13,812,345,678", "0563-3021234", "110105 19491231 002X", "11010519491231002X",
+]  # fmt: skip
+
+
+def test_a_number_that_slipped_into_another_column_is_told_and_kept_masked(city: City) -> None:
+    contact = {"name": "contact", "header": ["联系电话"], "type": "text", "pii": "phone"}
+    columns = [
+        {"name": "count", "header": ["件数"], "type": "decimal", "maximum": 10_000},
+        {"name": "held_on", "header": ["日期"], "type": "date"},
+        {"name": "kind", "header": ["类别"], "type": "text", "values": ["甲"]},
+        {"name": "site", "header": ["地点"], "type": "text", "pattern": "^[甲乙]"},
+        {"name": "unit", "header": ["单位"], "type": "text"},
+    ]
+    source = with_columns(RECORDS, contact, *columns) | {"partition": {"department": "unit"}}
+    city.source(source)
+    places = ["件数", "日期", "类别", "地点", "单位"]
+    rows = [
+        (f"{number}-{place}", "", *(f'"{cell}"' * (at == place) for at in range(len(places))))
+        for number, cell in enumerate(STRAYED)
+        for place in range(len(places))
+    ]
+    kept = [
+        ("kept-0", "", '"1,234,567.89"', "", "", "", ""),
+        ("kept-1", "", "", "2021-02-30", "", "", ""),
+    ]
+    judgement = city.send([*rows, *kept], header=("事项", "联系电话", *places))
+    assert city.rows("SELECT count(*) FROM quarantine") == [(len(rows) + len(kept),)]
+    told = " ".join(one.english() + one.chinese() for one in judgement.reasons)
+    stored = str(city.rows("SELECT row_text, CAST(reasons AS VARCHAR) FROM quarantine"))
+    for secret in [*STRAYED, "38123", "1234 5678", "3021234", "19491231", "812345678"]:
+        assert secret not in told + stored, secret
+    assert "2021-02-30" in stored
+    assert "1234567.89" in stored

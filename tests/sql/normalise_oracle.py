@@ -667,3 +667,102 @@ def mask_address(cell: str | None) -> str | None:
     if address is None:
         return None
     return address[:6] + "****" if len(address) > 8 else "****"
+
+
+GAP = "[ \t\r\n\u2000-\u200a\u202f‐‑‒–—―─﹘﹣-]{0,3}"
+
+
+def _spread(*digits: str) -> str:
+    """A pattern of digits, each of these a pattern, with gaps between."""
+    return GAP.join(digits)
+
+
+SEVERAL = "[0-9]"
+BIRTH_CENTURY = f"(?:1{GAP}[89]|2{GAP}0)"
+INSTANT = r"(?:19|20)(?:\d{10}|\d{12})"
+# what a number may be, the first that fits at a place winning; whether that is masked for its shape
+NUMBERS_IN_TEXT = [
+    (re.compile(pattern, re.ASCII), is_suspect)
+    for pattern, is_suspect in [
+        (r"(?:19|20)\d\d[-/.年]\d{1,2}[-/.月]\d{1,2}(?:日|\b)", False),
+        (rf"{INSTANT}\b", False),
+        (r"1\.[3-9]\d{5,}[Ee]\+?10\b", True),
+        (r"[1-9]\.\d{8,}[Ee]\+?1[47]\b", True),
+        (_spread("[1-9]", *[SEVERAL] * 5, BIRTH_CENTURY, *[SEVERAL] * 9, r"[0-9Xx]\b"), True),
+        (_spread("1", "[3-9]", *[SEVERAL] * 9) + r"\b", True),
+        (r"1[3-9]\d[ .,·/_()-]{1,3}\d{4}[ .,·/_()-]{1,3}\d{4}", True),
+        (r"1[3-9],\d{3},\d{3},\d{3}\b", True),
+        (r"0(?:10|2\d|[3-9]\d\d)\)?" + _spread("", "[2-9]", *[SEVERAL] * 7) + r"\b", True),
+        (r"0(?:10|2\d|[3-9]\d\d)\)?" + _spread("", "[2-9]", *[SEVERAL] * 6) + r"\b", True),
+        *[(_spread("62", *[SEVERAL] * more) + r"\b", True) for more in (17, 16, 15, 14)],
+        (r"\d{11,}\.\d{1,6}\b", True),
+        (r"\d{11,}[Xx]?", True),
+        (r"\d{1,3}(?:,\d{3})+(?:\.\d+)?\b", False),
+        (r"\d+(?:\.\d+)?", True),
+    ]
+]
+
+
+def mask_strayed(cell: str | None) -> str | None:
+    return _mask_numbers(cell, every=False)
+
+
+def mask_strayed_and_long(cell: str | None) -> str | None:
+    return _mask_numbers(cell, every=True)
+
+
+def _mask_numbers(cell: str | None, every: bool) -> str | None:
+    if cell is None:
+        return None
+    text = fold(cell)
+    told, at = "", 0
+    while at < len(text):
+        found = next(
+            (
+                (one, suspect)
+                for shape, suspect in NUMBERS_IN_TEXT
+                if (one := shape.match(text, at))
+            ),
+            None,
+        )
+        piece = found[0][0] if found else text[at]
+        told += _masked_number(piece, every) if found and found[1] else piece
+        at += len(piece)
+    return cell if told == text else told
+
+
+def _masked_number(piece: str, every: bool) -> str:
+    mantissa, mark, exponent = re.fullmatch("([^Ee]*)([Ee]?)(.*)", piece, re.DOTALL).groups()
+    if mark:
+        return f"{mantissa[:3]}****{mark}{exponent}"
+    whole, point, _ = piece.partition(".")
+    digits = re.sub("[^0-9Xx]", "", whole if piece.count(".") == 1 and whole.isdigit() else piece)
+    is_long = every and not point and len(piece) > 10 and piece.rstrip("Xx").isdigit()
+    if re.fullmatch(INSTANT, piece, re.ASCII):
+        return piece
+    if not is_long and not _is_personal(digits):
+        return piece
+    return (
+        digits[: 3 if len(digits) < 15 else 6] + "****" + digits[-3 if digits[0] == "0" else -4 :]
+    )
+
+
+def _is_personal(digits: str) -> bool:
+    """A mobile, an identity number of either length, a landline with its area, a bank card."""
+    mobile = digits.removeprefix("00").removeprefix("86") if "86" in digits[:4] else digits
+    if len(mobile) == 11 and mobile.isdigit() and mobile[0] == "1" and mobile[1] in "3456789":
+        return True
+    if not digits[:-1].isdigit():
+        return False
+    if len(digits) == 18 and digits[0] != "0" and digits[6:8] in ("18", "19", "20"):
+        return True
+    if not digits.isdigit():
+        return False
+    if len(digits) == 15:
+        return digits[0] != "0" and int(digits[8:10]) in range(1, 13) and (
+            int(digits[10:12]) in range(1, 32)
+        )  # fmt: skip
+    for area in (3, 4):
+        if len(digits) - area in (7, 8) and digits[0] == "0" and _is_area_code(digits[:area]):
+            return digits[area] in "23456789"
+    return digits.startswith("62") and 16 <= len(digits) <= 19

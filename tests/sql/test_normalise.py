@@ -845,12 +845,34 @@ code = st.one_of(
               st.integers(90, 620).map("{:03}".format), st.sampled_from("0579"),
               st.integers(0, 999999).map("{:06}".format)).map("".join),
 )  # fmt: skip
+
+
+def grouped(digits):
+    """Digits in up to four groups, as people write long numbers."""
+    marks = st.sampled_from(["", " ", "-", "—", " - ", ".", ",", "\u2003"])
+    return st.tuples(digits, st.lists(st.integers(1, 17), max_size=3), marks).map(
+        lambda p: "".join(
+            digit + (p[2] if place in p[1] else "") for place, digit in enumerate(p[0], start=1)
+        ).removesuffix(p[2] or "\n")
+    )
+
+
 excel = st.tuples(st.integers(36400, 73200), decimals).map(lambda p: f"{p[0]}{p[1]}")
 excel_moment = st.floats(36525, 73052, allow_nan=False).map(str)
 contact = st.one_of(
     st.integers(13000000000, 19999999999).map(str),
     st.integers(100000, 99999999).map("0563-{}".format),
     st.integers(10**16, 10**17 - 1).map(lambda n: f"3{n}X"),
+    grouped(
+        st.one_of(
+            st.integers(13000000000, 19999999999).map(str),
+            st.from_regex(r"[1-9][0-9]{5}(?:19|20)[0-9]{9}[0-9X]", fullmatch=True),
+            st.from_regex(r"0[3-9][0-9]{2}[2-9][0-9]{6,7}|62[0-9]{14,17}", fullmatch=True),
+        )
+    ),
+    st.floats(1e8, 1e17).map("{!r}".format),
+    st.floats(1e9, 1e17).map("{:.10E}".format),
+    st.floats(1e8, 1e11).map("{:,.2f}".format),
 )
 valid = st.one_of(
     number, worded, worded, worded, plain_number, moment, moment, excel, excel_moment, contact,
@@ -897,6 +919,8 @@ EXPRESSIONS = {
     "mask_name": "mask_name(t)",
     "mask_email": "mask_email(t)",
     "mask_address": "mask_address(t)",
+    "mask_strayed": "mask_strayed(t, false)",
+    "mask_strayed_and_long": "mask_strayed(t, true)",
 }
 OTHER_CELLS = [
     "条", "万条", "个", "％", " 条", "余万条", "3", "千", "万元", "万", "百万元", "克", "次",
@@ -969,6 +993,56 @@ def test_sql_agrees_with_the_oracle(connection):
 
 
 CONNECTION = connect()
+
+
+STRAYED = [
+    ("138 1234 5678", "138****5678"),
+    ("138-1234-5678", "138****5678"),
+    ("138—1234—5678", "138****5678"),
+    ("138.1234.5678", "138****5678"),
+    ("１３８ １２３４ ５６７８", "138****5678"),
+    ("联系人张三13812345678，13912345678", "联系人张三138****5678,139****5678"),
+    ("8613812345678", "861****5678"),
+    ("13,812,345,678", "138****5678"),
+    ("13812345678.000000", "138****5678.000000"),
+    ("1.3812345678E10", "1.3****E10"),
+    ("0563-3021234", "056****234"),
+    ("(0563) 3021234", "(056****234"),
+    ("110105 19491231 002X", "110105****002X"),
+    ("110105491231002", "110105****1002"),
+    ("1101 0519 4912 3100 2X", "110105****002X"),
+    ("1.10105194912310021E17", "1.1****E17"),
+    ("6222 0212 3456 7890 123", "622202****0123"),
+    ("2021-09-30 13812345678", "2021-09-30 138****5678"),
+    ("13812345678.13912345678", "138****5678.139****5678"),
+]
+NOT_STRAYED = [
+    "2021-02-30", "2021-02-30 12:30:61", "2021-10-13 12:30:15.123", "20210230123456",
+    "2021-09-15 2021-09-30", "1,234,567.89", "1,381,234,567.8", "06,227,020,800",
+    "12345678901.55", "5041万条",
+    "0.3333333333333333", "93.939393939393939%", "138.12345678901", "1.38E10", "00123", "3-5万",
+    "20211399", "１３８", "", None,
+]  # fmt: skip
+CODES = ["34020000001320000001", "13010000001320000001", "91110000600037341L", "123456789012"]
+
+
+@pytest.mark.parametrize(("cell", "expected"), STRAYED)
+def test_a_personal_number_in_text_is_masked_however_it_is_grouped(connection, cell, expected):
+    assert read(connection, "mask_strayed(t, false)", cell) == expected
+    assert read(connection, "mask_strayed(t, true)", cell) == expected
+    assert oracle.mask_strayed(cell) == oracle.mask_strayed_and_long(cell) == expected
+
+
+@pytest.mark.parametrize("cell", NOT_STRAYED)
+def test_dates_and_amounts_are_no_personal_numbers(connection, cell):
+    assert read(connection, "mask_strayed(t, false)", cell) == cell
+    assert read(connection, "mask_strayed(t, true)", cell) == cell
+
+
+@pytest.mark.parametrize("cell", CODES)
+def test_codes_are_no_personal_numbers(connection, cell):
+    assert read(connection, "mask_strayed(t, false)", cell) == cell
+    assert "****" in read(connection, "mask_strayed(t, true)", cell)
 
 
 @settings(max_examples=50, deadline=None, derandomize=True, database=None)

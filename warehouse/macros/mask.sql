@@ -59,3 +59,74 @@ CREATE OR REPLACE TEMP MACRO mask_address(t) AS
         WHEN length(address) > 8 THEN left(address, 6) || '****'
         WHEN address IS NOT NULL THEN '****'
         END)[1];
+
+-- Whether digits alone have the shape of a personal number: mobile, identity (18, or 15 until 1999),
+-- landline with its area, bank card.
+CREATE OR REPLACE TEMP MACRO _is_personal(digits) AS
+    regexp_full_match(
+        digits,
+        '(?:(?:00)?86)?1[3-9][0-9]{9}'
+        || '|[1-9][0-9]{5}(?:18|19|20)[0-9]{9}[0-9Xx]'
+        || '|[1-9][0-9]{7}(?:0[1-9]|1[0-2])(?:0[1-9]|[12][0-9]|3[01])[0-9]{3}'
+        || '|0(?:10|2[0-9]|[3-9][0-9]{2})[2-9][0-9]{6,7}'
+        || '|62[0-9]{14,17}'
+    );
+
+-- What may stand between the digits of a personal number: blanks and dashes.
+CREATE OR REPLACE TEMP MACRO _gap() AS
+    '[ \t\r\n\x{2000}-\x{200A}\x{202F}‐‑‒–—―─﹘﹣-]{0,3}';
+
+-- An instant in digits alone: 20210930123456.
+CREATE OR REPLACE TEMP MACRO _digital_instant() AS '(?:19|20)(?:[0-9]{10}|[0-9]{12})';
+
+-- VARCHAR[]: folded text in pieces, each a number as people write it or what stands between two.
+-- Dates, amounts and digits after a point are one piece, in the midst of which nothing begins.
+CREATE OR REPLACE TEMP MACRO _pieces(folded) AS
+    regexp_extract_all(
+        folded,
+        '(?:19|20)[0-9]{2}[-/.年][0-9]{1,2}[-/.月][0-9]{1,2}(?:日|\b)|' || _digital_instant() || '\b'
+        || '|1\.[3-9][0-9]{5,}[Ee]\+?10\b|[1-9]\.[0-9]{8,}[Ee]\+?1[47]\b'
+        || '|[1-9](?:' || _gap() || '[0-9]){5}' || _gap() || '(?:1' || _gap() || '[89]|2' || _gap()
+        ||     '0)(?:' || _gap() || '[0-9]){9}' || _gap() || '[0-9Xx]\b'
+        || '|1' || _gap() || '[3-9](?:' || _gap() || '[0-9]){9}\b'
+        || '|1[3-9][0-9][ .,·/_()-]{1,3}[0-9]{4}[ .,·/_()-]{1,3}[0-9]{4}'
+        || '|1[3-9],[0-9]{3},[0-9]{3},[0-9]{3}\b'
+        || '|0(?:10|2[0-9]|[3-9][0-9]{2})\)?' || _gap() || '[2-9](?:' || _gap() || '[0-9]){6,7}\b'
+        || '|62(?:' || _gap() || '[0-9]){14,17}\b'
+        || '|[0-9]{11,}(?:\.[0-9]{1,6}\b|[Xx])?'
+        || '|[0-9]{1,3}(?:,[0-9]{3})+(?:\.[0-9]+)?\b|[0-9]+(?:\.[0-9]+)?|[^0-9]+'
+    );
+
+-- '13,812,345,678', '138 1234 5678', '1.3812345678E10': text in which nothing personal was meant to
+-- stand, with the numbers masked that look so, however they are grouped. `every`: any eleven digits
+-- in a row, too, of what is no code. Text without such is left as it is.
+CREATE OR REPLACE TEMP MACRO mask_strayed(t, every) AS
+    CASE
+        WHEN NOT regexp_matches(_fold(t), '(?:[0-9][^0-9]{0,4}){11}|[0-9][Ee]\+?1[047]') THEN t
+        ELSE list_transform(
+            [array_to_string(list_transform(_pieces(_fold(t)), lambda piece: CASE
+                WHEN regexp_matches(piece, '[0-9][Ee]\+?1[047]$')
+                    THEN left(piece, 3) || '****' || regexp_extract(piece, '[Ee].*')
+                ELSE list_transform(
+                    [regexp_replace(
+                        CASE
+                            WHEN regexp_full_match(piece, '1[3-9](?:,[0-9]{3}){3}') THEN piece
+                            WHEN regexp_full_match(piece, '[0-9]+(?:,[0-9]{3})+(?:\.[0-9]+)?') THEN ''
+                            WHEN regexp_full_match(piece, '[0-9]+\.[0-9]+') THEN split_part(piece, '.', 1)
+                            ELSE piece
+                            END,
+                        '[^0-9Xx]+', '', 'g'
+                    )],
+                    lambda digits: CASE
+                        WHEN _is_personal(digits)
+                            OR (every AND regexp_full_match(piece, '[0-9]{11,}[Xx]?')
+                                AND NOT regexp_full_match(piece, _digital_instant()))
+                            THEN left(digits, CASE WHEN length(digits) < 15 THEN 3 ELSE 6 END)
+                                || '****' || right(digits, CASE left(digits, 1) WHEN '0' THEN 3 ELSE 4 END)
+                        ELSE piece
+                        END
+                )[1]
+                END), '')],
+            lambda masked: CASE WHEN masked = _fold(t) THEN t ELSE masked END
+        )[1]
+    END;

@@ -1,12 +1,12 @@
 -- grain: one row per staged row and reason that concerns the row as a whole
 INSERT INTO failure
-SELECT _id, ${other_department}, _stray_department
+SELECT _id, ${other_department}, ${stray_department}
 FROM staged
 INNER JOIN landed USING (_delivery)
 WHERE
     _stray_department IS NOT NULL AND landed.department IS NOT NULL
 UNION ALL
-SELECT _id, ${unknown_department}, _stray_department
+SELECT _id, ${unknown_department}, ${stray_department}
 FROM staged
 INNER JOIN landed USING (_delivery)
 WHERE

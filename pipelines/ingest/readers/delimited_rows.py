@@ -15,9 +15,11 @@ import pyarrow.compute as pc
 from pipelines.contracts.models import CsvDialect, Source
 from pipelines.ingest.headers import MAX_COLUMNS, Header
 from pipelines.ingest.readers.layout import (
+    NOTE,
     Fault,
     as_far_as_filled,
     faulty,
+    first_of,
     from_columns,
     torn_rows,
     unmapped,
@@ -102,7 +104,7 @@ def rows_of_any_width(table: Table, block: list[tuple[int, str, int]]) -> Iterat
         value = str(len(filled) if beyond else sent)
         has_breaks = "\n" in joined or "\r" in joined
         swallows = has_breaks and any(_swallows(table, cell) for cell in cells)
-        first = "" if swallows else cells[0]
+        first = "" if swallows else first_of(table.header, cells)
         torn.append(Fault(number, value, first, is_blank, filled))
     if taken:
         columns = [pa.array(column, pa.string()) for column in zip(*taken, strict=True)]
@@ -222,8 +224,11 @@ def _faulted(
     values: pa.Array,
     expected: str = "",
 ) -> pa.RecordBatch:
-    """The batch with the rows that have a value as faults, unless they are noise or faults."""
-    is_fault = pc.is_valid(batch["fault"])
+    """The batch with the rows that have a value as faults, unless they are noise or faults.
+
+    What only looks like a note (as far as its cells go) is told by what is wrong with its line.
+    """
+    is_fault = pc.not_equal(pc.fill_null(batch["fault"], NOTE), NOTE)
     rows = pc.and_not(pc.is_valid(values), pc.or_(is_fault, batch["noise"]))
     if not rows.true_count:
         return batch

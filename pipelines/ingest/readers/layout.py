@@ -1,10 +1,11 @@
 """The one layout in which every reader yields a file's rows.
 
-The contract's columns (text, null where the file lacks one), `first` (the row's first cell),
-`noise` (declared noise: blank, hidden by contract, or the header again), `sheet`, `row_number`
-(in the file as a person counts, from 1), and `fault`, `fault_value`, `fault_expected`: a Reason's
-code and fields when the row cannot be mapped to columns; its cells are then in `torn` only, as a
-JSON list, which feedback reads from the archive and staging never stores.
+The contract's columns (text, null where the file lacks one), `first` (the row's first filled cell,
+no further than the contract's first column), `noise` (declared noise: blank, hidden by contract, or
+the header again), `sheet`, `row_number` (in the file as a person counts, from 1), and `fault`,
+`fault_value`, `fault_expected`: a Reason's code and fields when the row cannot be mapped to
+columns; its cells are then in `torn` only, as a JSON list, which feedback reads from the archive
+and staging never stores.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipelines.contracts.consistency import DATES
 from pipelines.contracts.models import Column, Source
 from pipelines.contracts.reasons import Reason
 from pipelines.errors import UnreadableError
@@ -32,6 +34,11 @@ RUST_PANIC = "PanicException"  # how a panic in calamine arrives: an exception t
 JSON = json.JSONEncoder(ensure_ascii=False)
 SCALES = "十百千万亿"
 FIGURES = "[0-9０-９〇零一二三四五六七八九十百千万亿两]"
+BLANK = r"[\s\p{Z}\x{200B}-\x{200F}\x{2060}\x{FEFF}]+"
+LABEL = r"^[^:：]*\p{Han}[^:：]*[:：]|^第.{1,8}页|^[合总小]计$"  # of a note, without blanks
+DAY = "^(?:[0-9]{4}[-/.][0-9]{1,2}[-/.][0-9]{1,2}|.{4}年.{1,3}月.{1,3}[日号])$"
+NOTE = "note"  # the fault of a row that says nothing else
+TABLE_COLUMNS = 3  # of one narrower, a row may well have one cell
 
 
 @dataclass(frozen=True)
@@ -88,8 +95,10 @@ def from_columns(
     """
     count = len(numbers)
     nothing = pa.nulls(count, pa.string())
-    cells = [_given(column, header, columns, count, title or sheet) for column in source.columns]
     filled = [pc.fill_null(column, "") for column in columns] or [pa.array([""] * count)]
+    cells = [
+        _given(column, source, header, columns, count, title or sheet) for column in source.columns
+    ]
     noise = _noise(header, filled)
     pages = pages_of(source, header)
     if pages is not None and count:
@@ -97,10 +106,14 @@ def from_columns(
     if hidden is not None:
         noise = pc.or_(noise, pa.array(hidden))
     batch = pa.record_batch(
-        [*cells, filled[0], noise, pa.array([sheet] * count, pa.string()),
+        [*cells, _first(header, filled), noise, pa.array([sheet] * count, pa.string()),
          pa.array(numbers, pa.int64()), nothing, nothing, nothing, nothing],
         schema=layout(source),
     )  # fmt: skip
+    notes = _notes(source, header, filled, noise)
+    if notes is not None:
+        torn = torn_rows(filled, notes)
+        batch = unmapped(source, batch, notes, NOTE, [""] * len(torn), "", torn)
     beyond = filled[header.width :]
     if not beyond or not header.positions:
         return batch
@@ -113,7 +126,12 @@ def from_columns(
 
 
 def _given(
-    column: Column, header: Header, columns: Sequence[pa.Array], count: int, title: str
+    column: Column,
+    source: Source,
+    header: Header,
+    columns: Sequence[pa.Array],
+    count: int,
+    title: str,
 ) -> pa.Array:
     """What the file gives for a column of the contract."""
     if column.from_sheet:
@@ -122,27 +140,96 @@ def _given(
         return pa.nulls(count, pa.string())
     cells = columns[header.positions[column.name]]
     suffix = header.suffixes.get(column.name)
-    return _with_unit(column, cells, suffix) if suffix else cells
+    at = header.positions.get(column.unit_from or "")
+    denied = None
+    if suffix is not None and at is not None:
+        nulls = source.column(column.unit_from or "").nulls
+        denied = _other_unit(column, columns[at], suffix, nulls)
+    if suffix or (denied is not None and denied.true_count):
+        return _with_unit(column, cells, suffix or "", denied)
+    return cells
 
 
-def _with_unit(column: Column, cells: pa.Array, suffix: str) -> pa.Array:
+def _other_unit(
+    column: Column, units: pa.Array, suffix: str, nulls: Sequence[str]
+) -> pa.Array | None:
+    """Which rows say a unit that is not their header's; a scale alone (万) goes with any."""
+    if suffix and not suffix.lstrip(SCALES):
+        return None
+    same = [suffix] if suffix else column.unit
+    said = pc.replace_substring_regex(pc.fill_null(units, ""), BLANK, "")
+    return pc.invert(pc.is_in(said, pa.array(["", *same, *nulls], pa.string())))
+
+
+def _with_unit(
+    column: Column, cells: pa.Array, suffix: str, denied: pa.Array | None = None
+) -> pa.Array:
     """Figures with the unit that their header says, and which they leave away.
 
-    One that says a unit or a scale of its own contradicts it, unless it says the very same: such a
-    cell gets the header's in brackets, with which it is no number. (3亿5千 would become 3亿5千万.)
+    One that says a unit or a scale of its own contradicts it, unless it says the very same, and so
+    does a row whose unit is another (`denied`): such a cell gets the header's in brackets, with
+    which it is no number. (3亿5千 would become 3亿5千万.)
     """
     trimmed = pc.utf8_trim_whitespace(cells)
     figures = pc.and_not(
         pc.match_substring_regex(trimmed, FIGURES),
-        pc.or_(
-            pc.is_in(trimmed, pa.array(column.nulls, pa.string())), pc.ends_with(trimmed, suffix)
-        ),
+        pc.is_in(trimmed, pa.array(column.nulls, pa.string())),
     )
+    if not suffix:  # the unit that is stored: said by the header, denied by rows
+        end = f"（{column.unit[0]}）"
+        other = pc.binary_join_element_wise(trimmed, end, "")
+        return pc.if_else(pc.and_(figures, denied), other, cells)
+    figures = pc.and_not(figures, pc.ends_with(trimmed, suffix))
     own = re.escape(suffix.lstrip(SCALES))
     scales = "万亿" if suffix[0] in "万亿" else SCALES  # 5百 of a 万 is 5百万
     contrary = pc.match_substring_regex(trimmed, f"[{scales}]|{own}$" if own else f"[{scales}]")
+    if denied is not None:
+        contrary = pc.or_(contrary, denied)
     end = pc.if_else(contrary, f"（{suffix}）", suffix)
     return pc.if_else(figures, pc.binary_join_element_wise(trimmed, end, ""), cells)
+
+
+def _first(header: Header, columns: Sequence[pa.Array]) -> pa.Array:
+    """Each row's first filled cell, no further than the contract's first column."""
+    first = columns[0]
+    for column in columns[1 : _anchor(header) + 1]:
+        first = pc.if_else(_blank([first]), column, first)
+    return first
+
+
+def first_of(header: Header, cells: Sequence[str]) -> str:
+    """The same of one row, of any width."""
+    return next((cell for cell in cells[: _anchor(header) + 1] if cell.strip()), "")
+
+
+def _anchor(header: Header) -> int:
+    """The position of the contract's first column."""
+    return min(header.positions.values(), default=0)
+
+
+def _notes(
+    source: Source, header: Header, columns: Sequence[pa.Array], noise: pa.Array
+) -> pa.Array | None:
+    """Rows of a table with nothing but what notes say, where these begin; None without any."""
+    if not header.rows or header.width < TABLE_COLUMNS:
+        return None
+    anchor = _anchor(header)
+    rows = pa.array(np.flatnonzero(pc.invert(noise)))
+    for column in columns[anchor + 1 :]:
+        rows = rows.filter(_blank([column.take(rows)]))
+        if not len(rows):
+            return None
+    days = [column.name for column in source.columns if column.type in DATES]
+    spared = {header.positions.get(name) for name in days}
+    lone, found = np.zeros(len(rows), int), np.zeros(len(rows), bool)
+    for position, column in enumerate(columns[: anchor + 1]):
+        cells = pc.replace_substring_regex(column.take(rows), BLANK, "")
+        pattern = LABEL if position in spared else f"{LABEL}|{DAY}"
+        lone += np.array(pc.not_equal(cells, ""), dtype=int)
+        found |= np.array(pc.match_substring_regex(cells, pattern), dtype=bool)
+    flags = np.zeros(len(noise), bool)
+    flags[rows.to_numpy()[found & (lone == 1)]] = True
+    return pa.array(flags) if flags.any() else None
 
 
 def _blank(columns: Sequence[pa.Array]) -> pa.Array:
@@ -153,7 +240,7 @@ def _blank(columns: Sequence[pa.Array]) -> pa.Array:
 
 def _noise(header: Header, columns: Sequence[pa.Array]) -> pa.Array:
     """Rows without anything, and rows that are the header's again: of pages glued together."""
-    anchor = min(header.positions.values(), default=0)
+    anchor = _anchor(header)
     trimmed = pc.utf8_trim_whitespace(columns[anchor])
     noise = pc.equal(trimmed, "")
     if noise.true_count:  # the others are looked at in these rows only
@@ -260,6 +347,11 @@ def damaged(error: Exception) -> Exception:
     if isinstance(error, OSError) and is_machines(error):
         return error
     return UnreadableError(Reason(code="damaged", value=str(error)[:200]))
+
+
+def decimal_text(cell: float) -> str:
+    """A binary float as the decimal that is stored of it: more digits are how it was computed."""
+    return f"{Decimal(repr(cell)):.6f}".rstrip("0").rstrip(".")
 
 
 def cell_text(cell: object) -> str | None:

@@ -15,12 +15,21 @@ from pipelines.contracts.models import Source
 from pipelines.contracts.reasons import Reason
 from pipelines.errors import UnreadableError
 from pipelines.ingest.header_search import paths
-from pipelines.ingest.header_units import is_unit_row, units_of_lines, with_unit_row
-from pipelines.ingest.headers import Header, match, required_of
+from pipelines.ingest.header_units import (
+    is_unit_row,
+    numbers_of,
+    says_unit_of_all,
+    units_of_lines,
+    with_unit_row,
+)
+from pipelines.ingest.headers import Header, cell_at, is_surely_header, match, required_of
 
 TAIL = r"(?:[,、/(\[【]|(?:计量)?单位:).*$"  # what may follow a header's name, folded
-UNIT_LINE = r"单\s*位\s*[:：为（(\[【]"
-LINE_CELLS = 3  # of a line such as `填报日期：…  填报人：…  单位：万条`
+BLANK = r"[\s\p{Z}\p{Cf}]"
+UNIT_LINE = rf"单{BLANK}*位{BLANK}*(?:[:：为（(\[【]|$)|为{BLANK}*单{BLANK}*位"
+BARE_UNIT = rf"^{BLANK}*[（(\[【十百千万亿萬億WwＷｗ]"
+NUMBER = "^[^年月日:：]*[0-9０-９][^年月日:：]*$"
+LINE_CELLS = 4  # of a line such as `填报单位：…  填报日期：…  填报人：…  单位：万条`
 
 
 @dataclass(frozen=True)
@@ -28,7 +37,7 @@ class Pages:
     """What tells a header or a line of units among the rows below `header`.
 
     `starts` are the folded headers without units; `said` the columns whose header or row of units
-    says a unit itself.
+    says a unit itself; `numbers` the columns that count in one.
     """
 
     source: Source
@@ -36,6 +45,7 @@ class Pages:
     required: frozenset[str]
     starts: frozenset[str]
     said: frozenset[str]
+    numbers: tuple[str, ...]
 
     def refuse(self, number: int, found: str, sheet: str = "") -> None:
         """Raise, for the rows below would be taken for what they are not."""
@@ -45,9 +55,9 @@ class Pages:
 
 
 def pages_of(source: Source, header: Header) -> Pages | None:
-    """None where nothing is told from data: without a grid, or columns that must be there."""
+    """None where nothing is told from data: without a grid, or a sound header."""
     required = required_of(source)
-    if not header.rows or not required or header.faults(source):
+    if not header.rows or not header.positions or header.faults(source):
         return None
     starts = {
         re.sub(TAIL, "", part)
@@ -59,17 +69,23 @@ def pages_of(source: Source, header: Header) -> Pages | None:
     if source.unit_row and len(header.rows) > 1:
         bare = replace(header, suffixes={})
         said |= with_unit_row(source, bare, header.rows[-1]).suffixes.keys()
-    return Pages(source, header, frozenset(required), frozenset(starts - {""}), frozenset(said))
+    numbers = tuple(column.name for column in numbers_of(source, header) if column.unit)
+    return Pages(
+        source, header, frozenset(required), frozenset(starts - {""}), frozenset(said), numbers
+    )
 
 
 def check_row(pages: Pages, number: int, cells: Sequence[str], sheet: str = "") -> None:
     """Raise UnreadableError for one row that is another header, or a line of other units."""
-    positions = pages.header.positions.values()
-    ends = [cells[at] for at in (min(positions), max(positions)) if at < len(cells)]
+    positions = pages.header.positions
+    places = {min(positions.values()), max(positions.values())}
+    if pages.source.header_rows > 1:
+        places |= {positions[name] for name in pages.numbers}
+    ends = [cell_at(cells, at) for at in places]
     if any(re.sub(TAIL, "", fold_header(cell[:200])) in pages.starts for cell in ends):
         _is_same_header(pages, number, [cells], sheet)
-    if any("位" in cell for cell in cells[: pages.header.width]):
-        _check_line(pages, number, cells, sheet)
+        _check_part_of_header(pages, number, cells, sheet)
+    _check_line(pages, number, cells, sheet)
 
 
 def again(
@@ -87,13 +103,13 @@ def again(
             block = [_row(columns, at) for at in range(top, min(top + depth, len(flags)))]
             if len(block) == depth and _is_same_header(pages, int(numbers[top]), block, sheet):
                 flags[top : top + depth] = True
-    for row in np.flatnonzero(_lines(pages, columns, noise)).tolist():
+        if not flags[row]:
+            _check_part_of_header(pages, int(numbers[row]), _row(columns, row), sheet)
+    for row in _lines(pages, columns, pa.array(flags)).tolist():
         cells = _row(columns, row)
-        if pages.source.unit_row and is_unit_row(pages.source, pages.header, cells):
-            _check_unit_row(pages, int(numbers[row]), cells, sheet)
-            flags[row] = True
-        else:
-            _check_line(pages, int(numbers[row]), cells, sheet)
+        _check_part_of_header(pages, int(numbers[row]), cells, sheet)
+        is_units = _check_line(pages, int(numbers[row]), cells, sheet)
+        flags[row] = is_units and pages.source.unit_row
     return pa.array(flags)
 
 
@@ -107,10 +123,7 @@ def _headers(pages: Pages, columns: Sequence[pa.Array], noise: pa.Array) -> np.n
     Cells are folded only where their first letter is a header's.
     """
     positions = sorted(pages.header.positions.values())
-    letters = {one[0] for one in pages.starts}
-    letters |= {one.upper() for one in letters}
-    letters |= {chr(ord(one) + 0xFEE0) for one in letters if "!" <= one <= "~"}
-    first = rf"^[\s\p{{Z}}]*[{''.join(map(re.escape, sorted(letters)))}]"
+    first = _first_letters(pages)
     found = pc.match_substring_regex(columns[positions[0]], first)
     if len(positions) > 1:
         found = pc.or_(found, pc.match_substring_regex(columns[positions[-1]], first))
@@ -124,7 +137,7 @@ def _headers(pages: Pages, columns: Sequence[pa.Array], noise: pa.Array) -> np.n
     for position in positions:
         cells = pc.utf8_slice_codeunits(columns[position].take(pa.array(rows)), 0, 200)
         folded = pc.utf8_lower(pc.utf8_normalize(cells, form="NFKC"))
-        folded = pc.replace_substring_regex(folded, r"[\s\p{Z}]+", "")
+        folded = pc.replace_substring_regex(folded, f"{BLANK}+", "")
         folded = pc.replace_substring_regex(folded, TAIL, "")
         count += np.array(pc.is_in(folded, starts), dtype=int)
     flags = np.zeros(len(found), bool)
@@ -132,21 +145,40 @@ def _headers(pages: Pages, columns: Sequence[pa.Array], noise: pa.Array) -> np.n
     return flags
 
 
+def _first_letters(pages: Pages) -> str:
+    """Matches a cell that begins like a header."""
+    letters = {one[0] for one in pages.starts}
+    letters |= {one.upper() for one in letters}
+    letters |= {chr(ord(one) + 0xFEE0) for one in letters if "!" <= one <= "~"}
+    return rf"^{BLANK}*[{''.join(map(re.escape, sorted(letters)))}]"
+
+
 def _lines(pages: Pages, columns: Sequence[pa.Array], noise: pa.Array) -> np.ndarray:
-    """Which rows may be lines of units: 单位 in the first column, or that one blank."""
-    anchor = columns[min(pages.header.positions.values())]
-    blank = pc.and_not(pc.equal(pc.utf8_trim_whitespace(anchor), ""), noise)
-    says = pc.match_substring_regex(anchor, UNIT_LINE)
-    if pages.source.unit_row:
-        says = pc.or_(says, pc.match_substring_regex(anchor, r"^\s*[（(\[【]"))
-    flags = np.array(pc.and_not(says, noise), dtype=bool)
-    rows = np.flatnonzero(blank)
-    if len(rows):
-        pattern = rf"{UNIT_LINE}|^[^0-9０-９]+$" if pages.source.unit_row else UNIT_LINE
-        for column in columns:
-            found = pc.match_substring_regex(column.take(pa.array(rows)), pattern)
-            flags[rows] |= np.array(found, dtype=bool)
-    return flags
+    """Which rows may be lines of units: those that say one, and have no number where one belongs.
+
+    So may the lower row of a header of several, whose headers stand there instead. Numbers are
+    looked for first: few rows of data have none.
+    """
+    rows = np.flatnonzero(pc.invert(noise)) if pages.numbers else np.zeros(0, int)
+    for name in pages.numbers:
+        cells = columns[pages.header.positions[name]]
+        cells = cells if len(rows) == len(cells) else cells.take(pa.array(rows))
+        rows = rows[~np.array(pc.match_substring_regex(cells, NUMBER), dtype=bool)]
+    if not len(rows):
+        return rows
+    anchor = columns[min(pages.header.positions.values())].take(pa.array(rows))
+    blank = pc.equal(pc.utf8_trim_whitespace(anchor), "")
+    bare = "^[^0-9０-９]+$" if pages.source.unit_row else BARE_UNIT
+    found = pc.match_substring_regex(anchor, BARE_UNIT)
+    for column in columns:
+        cells = column.take(pa.array(rows))
+        found = pc.or_(found, pc.match_substring_regex(cells, UNIT_LINE))
+        found = pc.or_(found, pc.and_(blank, pc.match_substring_regex(cells, bare)))
+    for name in pages.numbers if pages.source.header_rows > 1 else ():
+        cells = columns[pages.header.positions[name]].take(pa.array(rows))
+        found = pc.or_(found, pc.match_substring_regex(cells, _first_letters(pages)))
+    flagged: np.ndarray = rows[np.array(found, dtype=bool)]
+    return flagged
 
 
 def _is_same_header(pages: Pages, number: int, block: Sequence[Sequence[str]], sheet: str) -> bool:
@@ -174,6 +206,40 @@ def _is_same_header(pages: Pages, number: int, block: Sequence[Sequence[str]], s
     return True
 
 
+def _check_part_of_header(pages: Pages, number: int, cells: Sequence[str], sheet: str = "") -> None:
+    """Raise for one row of a header of several that is not, with those beside it, the first."""
+    if pages.source.header_rows == 1:
+        return
+    filled = [cell for cell in cells if cell.strip()]
+    known = sum(re.sub(TAIL, "", fold_header(cell[:200])) in pages.starts for cell in filled)
+    if known > 1 and is_surely_header(filled, known):
+        pages.refuse(number, "、".join(filled), sheet)
+
+
+def _check_line(pages: Pages, number: int, cells: Sequence[str], sheet: str) -> bool:
+    """Whether a row is one of units; raises where it or a line says other units than the header.
+
+    A line has few cells, and none of them is a number below a number's header.
+    """
+    header = pages.header
+    below = [cell_at(cells, header.positions[name]) for name in pages.numbers]
+    if not below or any(map(re.compile(NUMBER).search, below)):
+        return False
+    if is_unit_row(pages.source, header, cells):
+        _check_unit_row(pages, number, cells, sheet)
+        return True
+    if sum(1 for cell in cells if cell.strip()) <= LINE_CELLS and says_unit_of_all(
+        pages.source, cells
+    ):
+        fitting, astray = units_of_lines(pages.source, header, [cells])
+        for name in (fitting.keys() | astray.keys()) - pages.said:
+            said = fitting.get(name, {})
+            if name in astray or set(said.values()) - {header.suffixes.get(name, "")}:
+                units = "、".join([*said, *astray.get(name, ())])
+                pages.refuse(number, f"单位：{units}", sheet)
+    return False
+
+
 def _check_unit_row(pages: Pages, number: int, cells: Sequence[str], sheet: str) -> None:
     header = pages.header
     own = match(pages.source, header.cells).suffixes
@@ -187,23 +253,3 @@ def _check_unit_row(pages: Pages, number: int, cells: Sequence[str], sheet: str)
         told = [reason.value for reason in page.unsound]
         told += [f"{pages.source.titles[name]}：{page.suffixes.get(name, '')}" for name in other]
         pages.refuse(number, "、".join(told), sheet)
-
-
-def _check_line(pages: Pages, number: int, cells: Sequence[str], sheet: str) -> None:
-    """Raise for a line without data that says units which the rows below it do not have."""
-    header = pages.header
-    filled = [cell for cell in cells if cell.strip()]
-    lacks = any(
-        header.positions[name] >= len(cells) or not cells[header.positions[name]].strip()
-        for name in pages.required
-    )
-    if len(filled) > LINE_CELLS or not (lacks or len(filled) == 1):
-        return
-    if not any(re.search(UNIT_LINE, cell) for cell in filled):
-        return
-    fitting, astray = units_of_lines(pages.source, header, [cells])
-    for name in (fitting.keys() | astray.keys()) - pages.said:
-        said = fitting.get(name, {})
-        if name in astray or set(said.values()) - {header.suffixes.get(name, "")}:
-            units = "、".join([*said, *astray.get(name, ())])
-            pages.refuse(number, f"单位：{units}", sheet)

@@ -103,9 +103,42 @@ def test_an_export_of_pages_glued_together_with_titles_notes_and_blank_lines(rea
     page = f"\ufeff数据归集情况表,,\n填报日期：2021年10月1日,,单位：条\n\n{HEADER}\n1,公安局,5\n"
     rows = read(f"{page}\n{HEADER},\n2,卫健委,6,\n 编号 ,单位,数量\n\n注：以上为初步数,,\n")
     assert [row["row_number"] for row in rows] == list(range(5, 12))
-    assert fates(rows) == ["data", "noise", "noise", "data", "noise", "noise", "data"]
-    assert data_of(rows)[:2] == [("1", "公安局", "5"), ("2", "卫健委", "6")]
+    assert fates(rows) == ["data", "noise", "noise", "data", "noise", "noise", "note"]
+    assert data_of(rows) == [("1", "公安局", "5"), ("2", "卫健委", "6")]
     assert rows[-1]["first"].startswith("注：")  # the contract's footer, if it has one
+
+
+@pytest.mark.parametrize(
+    "note",
+    ["制表人：张三", "注:初步数", "第 1 页 共 2 页", "合　计", "总 计", "小计", "2021年9月23日",
+     "二〇二一年九月二十三日", "2021-9-23"],
+)  # fmt: skip
+def test_a_row_with_nothing_but_a_note_is_no_row(read, note):
+    rows = read(f"{HEADER}\n1,a,5\n{note},,\n")
+    assert fates(rows) == ["data", "note"]
+    assert (rows[1]["fault_value"], rows[1]["first"]) == ("", note)
+    assert json.loads(rows[1]["torn"]) == [note]
+    rows = read(f"序号,{HEADER}\n1,1,a,5\n,{note},,\n")
+    assert fates(rows) == ["data", "note"]
+
+
+@pytest.mark.parametrize(
+    "row", ["00123,,", "00:1A:2B:3C,,", "2021年9月,,", "制表人：张三,a,", "合计,,9", "1:2,,"]
+)
+def test_a_row_with_its_key_alone_is_a_row(read, row):
+    assert fates(read(f"{HEADER}\n1,a,5\n{row}\n")) == ["data", "data"]
+
+
+def test_a_day_alone_is_a_row_where_days_are_the_key(read):
+    day = {"name": "day", "header": "日期", "type": "date", "required": True}
+    others = [{"name": f"c{n}", "header": f"c{n}", "type": "integer"} for n in range(2)]
+    rows = read("日期,c0,c1\n2021-9-23,,\n合计,,\n", contract([day, *others]))
+    assert fates(rows) == ["data", "note"]
+
+
+def test_a_narrow_table_may_have_one_cell_in_a_row(read):
+    source = contract(PLAIN.model_dump()["columns"][:2])
+    assert fates(read("编号,单位\n注：x,\n", source)) == ["data"]
 
 
 def test_a_row_that_only_begins_like_the_header_is_data(read):
@@ -517,7 +550,8 @@ def test_a_csv_of_two_header_rows_and_units_read_again_on_each_page(read):
         ("数量", None), ("数量（条）", ""), ("数量(单位：条)", ""), ("数量/条", ""),
         ("数量（万条）", "万条"), ("数量(单位:万条)", "万条"), ("数量/万条", "万条"),
         ("数量 （ 万 ）", "万"), ("数量【亿条】", "亿条"), ("数量，单位：百万条", "百万条"),
-        ("数量（计量单位：千条）", "千条"),
+        ("数量（计量单位：千条）", "千条"), ("数量（萬条）", "万条"),
+        ("数量（单\u200b位：億条）", "亿条"),
     ],
 )  # fmt: skip
 def test_the_unit_of_a_header_is_the_contracts_or_goes_with_the_figures(header, suffix):
@@ -553,6 +587,45 @@ def test_a_column_counted_in_myriads_does_not_take_a_bare_scale_for_another():
     assert match(source, ["数量（条）"]).faults(source)[0].code == "header_unit"
 
 
+ALIKE = contract(
+    columns=[
+        {"name": "number", "header": "编号", "type": "text", "required": True},
+        {"name": "rows", "header": "数据量(条)", "type": "integer", "unit": "条"},
+        {"name": "size", "header": "数据量(GB)", "type": "decimal", "unit": "GB"},
+    ]
+)
+
+
+@pytest.mark.parametrize(
+    ("header", "suffixes"),
+    [
+        (["数据量（万条）", "数据量（GB）"], {"rows": "万条", "size": ""}),
+        (["数据量（GB）", "数据量（万）"], {"rows": "万", "size": ""}),
+        (["数据量（万GB）", "数据量（万条）"], {"rows": "万条", "size": "万GB"}),
+    ],
+)
+def test_columns_that_differ_by_their_unit_only_are_told_apart_by_it(header, suffixes):
+    found = match(ALIKE, ["编号", *header])
+    assert found.suffixes == suffixes
+    assert found.faults(ALIKE) == ()
+
+
+@pytest.mark.parametrize("header", ["数据量（万）", "数据量（件）"])
+def test_a_unit_that_fits_several_columns_or_none_is_refused(header):
+    faults = match(ALIKE, ["编号", header]).faults(ALIKE)
+    assert {(fault.code, fault.column) for fault in faults} == {
+        ("header_unit", "rows"), ("header_unit", "size"),
+    }  # fmt: skip
+
+
+def test_a_header_whose_parts_say_different_units_is_refused():
+    rows = [["序号", "单位", "办件量（万件）", ""], ["", "", "网上（件）", "窗口"]]
+    _, header = locate(CASES, rows)
+    assert [(fault.code, fault.column) for fault in header.faults(CASES)] == [
+        ("header_unit", "online")
+    ]
+
+
 UNIT_ROW = contract(unit_row=True)
 GRID = [["编号", "单位", "数量"]]
 
@@ -563,6 +636,8 @@ GRID = [["编号", "单位", "数量"]]
         (["", "", "（条）"], {"amount": ""}), (["", "", "万条"], {"amount": "万条"}),
         (["", "", "单位：万条"], {"amount": "万条"}), (["单位：万条", "", ""], {"amount": "万条"}),
         (["-", "计量单位", "(单位:亿)"], {"amount": "亿"}),
+        (["（单位）", "", "万条"], {"amount": "万条"}),
+        (["单位：", "", "萬条"], {"amount": "万条"}),
     ],
 )  # fmt: skip
 def test_a_row_of_units_belongs_to_the_header(row, suffixes):
@@ -570,6 +645,20 @@ def test_a_row_of_units_belongs_to_the_header(row, suffixes):
     assert index == 2
     assert header.suffixes == suffixes
     assert header.faults(UNIT_ROW) == ()
+
+
+@pytest.mark.parametrize(
+    "row", [["", "", "万条"], ["（单位）", "", "万"], ["计量单位", "", "万元"]]
+)
+def test_a_row_of_scaled_units_that_nobody_agreed_on_is_refused(row):
+    index, header = locate(PLAIN, [*GRID, row])
+    assert index == 0
+    assert [fault.code for fault in header.faults(PLAIN)] == ["header_unit"]
+
+
+@pytest.mark.parametrize("row", [["", "", "条"], ["单位：甲局", "", ""], ["1", "万家", ""]])
+def test_what_scales_nothing_below_a_header_is_left_to_the_rows(row):
+    assert locate(PLAIN, [*GRID, row]) == (0, locate(PLAIN, GRID)[1])
 
 
 @pytest.mark.parametrize("row", [["", "", "万元"], ["", "", "（个）"], ["单位：万元", "", ""]])
@@ -620,6 +709,27 @@ def test_figures_get_the_unit_that_their_header_says(read, cell, text):
     assert (row["number"], row["amount"]) == ("1", text)
 
 
+@pytest.mark.parametrize(
+    ("header", "unit", "text"),
+    [
+        ("数量（万条）", "条", "5（万条）"), ("数量（万条）", "亿条", "5（万条）"),
+        ("数量（万条）", "万条", "5万条"), ("数量（万条）", " 万 条 ", "5万条"),
+        ("数量（万条）", "", "5万条"), ("数量（万条）", "—", "5万条"),
+        ("数量（万）", "条", "5万"), ("数量（条）", "万条", "5（条）"), ("数量（条）", "件", "5"),
+        ("数量", "万条", "5"),
+    ],
+)  # fmt: skip
+def test_a_row_whose_unit_denies_its_header_is_no_number(read, header, unit, text):
+    columns = [
+        {"name": "number", "header": "编号", "type": "text", "required": True},
+        {"name": "office", "header": "计量单位", "type": "text", "nulls": "—"},
+        {"name": "amount", "header": "数量", "type": "integer", "unit": ["条", "件"],
+         "unit_from": "office", "nulls": "无"},
+    ]  # fmt: skip
+    rows = read(f"编号,{header},计量单位\n1,5,{unit}\n2,无,{unit}\n", contract(columns))
+    assert [row["amount"] for row in rows] == [text, "无"]
+
+
 SHARED = contract(
     columns=[
         *[column.model_dump() for column in PLAIN.columns],
@@ -648,7 +758,7 @@ def test_a_unit_above_the_table_is_found_among_other_words(title):
 @pytest.mark.parametrize(
     "title",
     [["统计表（万条）"], ["单位：万条填报人：张三"], ["统计表 万条"], ["单位：万条", "单位：千条"],
-     ["单位：千条", "（万条）"]],
+     ["单位：千条", "（万条）"], ["按万条计"], ["单位：10万条"], ["单位：一万条"]],
 )  # fmt: skip
 def test_a_unit_above_the_table_that_fits_nowhere_is_refused(title):
     _, header = locate(SHARED, [title, SHARED_GRID])
@@ -667,6 +777,31 @@ def test_a_count_in_a_title_is_no_unit(title):
     _, header = locate(source, [[title], ["数量"]])
     assert header.suffixes == {}
     assert bool(header.faults(source)) == ("：" in title)  # that may be one, and is told
+
+
+@pytest.mark.parametrize(
+    "title", ["单位：W条", "单位：万宗", "单位：万(件)", "单位：百万 条", "单位：万 填报人：张三",
+              "统计表（万）", "单位：10人", "单位：万元"]
+)  # fmt: skip
+def test_a_scale_that_is_said_and_fits_no_column_is_never_ignored(title):
+    _, header = locate(PLAIN, [[title], ["编号", "单位", "数量"]])
+    (fault,) = header.faults(PLAIN)
+    assert (fault.code, fault.column) == ("header_unit", "amount")
+    assert "张三" not in fault.value
+
+
+@pytest.mark.parametrize(
+    "title", ["填报单位：万州区大数据局", "单位：百色市", "填报单位：三亚市", "填报单位：340802",
+              "单位：个、次", "（十）归集情况", "事业单位百余家"]
+)  # fmt: skip
+def test_an_office_or_a_figure_above_the_table_is_no_unit(title):
+    _, header = locate(PLAIN, [[title], ["编号", "单位", "数量"]])
+    assert header == locate(PLAIN, [["编号", "单位", "数量"]])[1]
+
+
+def test_lines_outside_the_grid_say_units_as_rows_above_the_header_do():
+    index, header = locate(PLAIN, GRID, (), ["统计表", "单位：万条"])
+    assert (index, header.suffixes) == (0, {"amount": "万条"})
 
 
 def test_a_bare_scale_is_for_columns_that_count():
@@ -698,7 +833,10 @@ def test_a_row_of_units_that_are_not_agreed_is_told_by_its_units_only(row):
 @pytest.mark.parametrize(
     "page",
     ["编号,单位,数量(万条)", "编号,数量,单位", "编号,单位,数量/万条,", "序号,编号,单位,数量",
-     "单位：万条", ",,单位：万条", "单位：万条,,", "编号,单位,数量（万元）", "编号,数量(万条)"],
+     "单位：万条", ",,单位：万条", "单位：万条,,", "编号,单位,数量（万元）", "编号,数量(万条)",
+     "填报单位：甲,日期：9月,单位：万条", "填报单位：甲,单位：万条,2021年9月23日", ",,,单位：万条",
+     ",,（万条）", "（万条）,,", ",,万条", "（单位）,,万条", "\ufeff编号,单位,数量（万条）",
+     "单 位：万 条,,", ",,数据以万条为单位", "单位：10条,,"],
 )  # fmt: skip
 def test_a_page_with_another_header_or_unit_is_refused(opened, page):
     reason = refused(opened, f"{HEADER}\n1,a,2\n{page}\n3,b,4\n")
@@ -718,9 +856,27 @@ def test_a_page_with_the_same_header_otherwise_spelled_is_noise(read, first, pag
     assert fates(read(f"{first}\n1,a,2\n{page}\n3,b,4\n")) == ["data", "noise", "data"]
 
 
+@pytest.mark.parametrize("page", ["数量,编号", "编号,数量（万条）", "单位：万条,"])
+def test_pages_of_a_contract_that_requires_nothing_are_compared_too(opened, page):
+    columns = [column.model_dump() | {"required": False} for column in PLAIN.columns]
+    source = contract(columns=columns)
+    assert refused(opened, f"编号,数量\n1,2\n{page}\n3,4\n", source).code == "page_header"
+
+
+def test_rows_with_a_number_or_an_office_are_no_lines_of_units(read):
+    page = [
+        "十一,单位：十一,6",
+        "（一）,x,6",
+        "千灯镇,填报单位：千灯镇,",
+        "A,市直单位（含事业单位）,",
+    ]
+    rows = read("\n".join([HEADER, "1,a,2", *page]))
+    assert fates(rows) == ["data"] * 5
+
+
 def test_a_page_may_say_the_unit_of_the_first_again(read):
     rows = read("单位：万条,,\n编号,单位,数量\n1,a,2\n单位：万条,,\n编号,单位,数量\n3,b,4\n")
-    assert fates(rows) == ["data", "data", "noise", "data"]
+    assert fates(rows) == ["data", "note", "noise", "data"]
     assert rows[-1]["amount"] == "4万条"
 
 
@@ -737,6 +893,20 @@ def test_a_page_of_two_header_rows_or_of_units_is_compared_too(opened):
         "序号,单位,办件量,,备注\n,,网上,窗口,\n,,（万件）,（件）,\n",
     ):
         assert refused(opened, f"{head}{page}4,b,5,6,\n", source).code == "page_header"
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        "序号,单位,办件量,,备注,附件\n,,窗口,网上,,\n", "序号,单位,办件量（万件）\n,,网上,窗口,\n",
+        "序,单,办理量,,备\n,,窗口,网上,\n", "序号,,办件量,,备注,x\n,,网上,窗口,\n",
+    ],
+)  # fmt: skip
+def test_part_of_a_header_of_two_rows_is_not_passed_over(opened, page):
+    """Ragged upper rows come apart from the lower ones, and so do those spelled otherwise."""
+    head = "序号,单位,办件量,,备注\n,,网上,窗口,\n1,a,2,3,\n"
+    reason = refused(opened, f"{head}{page}4,b,5,6,\n", CASES)
+    assert reason.code == "page_header"
 
 
 # --- headers: fewer rows than agreed ------------------------------------------------------------

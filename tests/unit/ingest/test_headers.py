@@ -37,6 +37,8 @@ OPTIONAL = Source.model_validate(
         "设备　ＩＤ",
         "设\t备 i d",
         "\u00a0设备ID",
+        "\ufeff设备ID",
+        "设备\u200bID\u200e",
     ],
 )
 def test_width_case_and_blanks_are_folded(cell):
@@ -108,6 +110,25 @@ def test_the_best_partial_match_is_the_header_and_tells_what_is_missing():
 
 def test_without_required_columns_the_row_with_most_headers_wins():
     assert locate(OPTIONAL, [["状态"], ["状态", "联系电话"], ["通道编号", "状态"]])[0] == 1
+
+
+def test_without_required_columns_a_later_page_is_no_better_header():
+    """The rows of the first page would be titles above it, in no count."""
+    rows = [["通道编号", "状态"], ["1", "在线"], ["通道编号", "状态", "联系电话"]]
+    assert locate(OPTIONAL, rows)[0] == 0
+
+
+def test_a_line_of_labels_that_holds_one_header_is_not_taken_for_the_header():
+    rows = [["通道编号", "宣州区", "2021年"], ["通道编号", "联系电话", "状态"], ["1", "在线", ""]]
+    columns = [column.model_dump() | {"required": column.name == "camera"}
+               for column in SOURCE.columns]  # fmt: skip
+    source = Source.model_validate(SOURCE.model_dump() | {"columns": columns})
+    index, header = locate(source, rows)
+    assert index == 1
+    assert header.positions == {"camera": 0, "phone": 1, "status": 2}
+    assert locate(source, [rows[0], [""], ["填报表"], rows[1]])[0] == 3
+    assert locate(source, [rows[0], rows[2]])[0] == 0  # no better one follows
+    assert locate(source, [rows[0], rows[2], rows[1]])[0] == 0  # nor is data passed over for one
 
 
 def test_without_a_header_no_cell_is_repeated():

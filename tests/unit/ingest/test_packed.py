@@ -133,11 +133,18 @@ def test_gzip_in_several_streams_is_one_file():
 def test_what_is_no_data_is_left_out_and_told():
     data = zipped(
         ("folder/", b""), ("__MACOSX/._data.csv", b"x"), (".DS_Store", b"x"), ("Thumbs.db", b"x"),
-        ("~$data.xlsx", b"x"), ("填报说明.txt", b"x"), ("盖章.pdf", b"x"), ("folder/data.csv", CSV),
+        ("~$data.xlsx", b"x"), (".~data.xlsx", b"x"), ("填报说明.txt", b"x"), ("盖章.pdf", b"x"),
+        ("x/2021年填表说明(新).txt", b"x"), ("数据说明.txt", b"x"), ("folder/data.csv", CSV),
     )  # fmt: skip
     rows, (warning,) = opened(data, "zip")
     assert len(rows) == 2
-    assert (warning.code, warning.value) == ("member_ignored", "填报说明.txt、盖章.pdf")
+    left_out = "填报说明.txt、盖章.pdf、2021年填表说明(新).txt、数据说明.txt"
+    assert (warning.code, warning.value) == ("member_ignored", left_out)
+
+
+def test_a_table_that_explains_the_data_may_be_data():
+    data = zipped(("data.csv", CSV), ("字段说明.xlsx", workbook()))
+    assert refused(data, "zip").code == "several_files"
 
 
 def test_several_files_of_data_are_one_delivery_only_by_contract():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import tracemalloc
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -15,7 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.contracts.models import Source
+from pipelines.contracts.models import Column, Source
 from pipelines.errors import RejectedError, UnreadableError
 from pipelines.ingest.readers import open_delivery
 from pipelines.ingest.readers.layout import layout
@@ -260,6 +261,45 @@ def test_a_repeated_child_keeps_the_row_out_when_it_is_a_column():
 
 
 @pytest.mark.parametrize(
+    ("amount", "text"),
+    [
+        ("<数量>5</数量>", "5"), ('<数量 unit="条" id="7">5</数量>', "5"),
+        ('<数量 unit="万条">5</数量>', "attribute_unit"),
+        ('<数量 k="万 条">5</数量>', "attribute_unit"),
+        ('<数量 单位="GB">5</数量>', "attribute_unit"), ('<数量 k="GB" unit="">5</数量>', "5"),
+        ("<数量>5<单位>万条</单位></数量>", "mixed_text"), ("<数量>1<br/>2</数量>", "mixed_text"),
+        ("<数量>1<b>2</b>3</数量>", "mixed_text"), ("<数量>1<!-- 0 --><![CDATA[2]]></数量>", "12"),
+        ("<数量>5<计量>万条</计量></数量>", "5"), ("<数量>5<计量>条</计量>6</数量>", "mixed_text"),
+        ('<数量 计量="万条">5</数量>', "5"), ("<备注 unit='万条'>1</备注><数量>5</数量>", "5"),
+        ("<x>1<br/>2</x><数量>5</数量>", "5"),
+    ],
+)  # fmt: skip
+def test_a_figure_beside_other_elements_or_in_another_unit_keeps_its_row_out(amount, text):
+    columns = {"备注": "text", "数量": "integer", "数量/计量": "text", "数量/@计量": "text"}
+    source = Source.model_validate(
+        contract().model_dump() | {
+            "columns": [
+                {"name": f"c{n}", "header": header, "type": kind}
+                | ({"unit": "条"} if kind == "integer" else {})
+                for n, (header, kind) in enumerate(columns.items())
+            ]
+        }
+    )  # fmt: skip
+    rows = read(xml(f"<record>{amount}</record>", "<record><数量>9</数量></record>"), "xml", source)
+    assert [row["fault"] or row["c1"] for row in rows] == [text, "9"]
+    if rows[0]["fault"]:
+        shown = f"数量/@{'unit' if 'unit' in amount else 'k' if 'k=' in amount else '单位'}"
+        told = shown if text == "attribute_unit" else ""
+        assert (rows[0]["fault_value"], rows[0]["fault_expected"]) == (told, "数量")
+
+
+@pytest.mark.parametrize("data", [xml("<record><编号>1<b/>2</编号></record>"), None])
+def test_a_file_of_broken_rows_only_is_not_told_as_one_without_a_header(data):
+    rows = read(data, "xml") if data else read('[{"编号": 1, "编号": 2}]', "json")
+    assert [row["fault"] for row in rows] == ["mixed_text" if data else "repeated_key"]
+
+
+@pytest.mark.parametrize(
     ("encoding", "said"),
     [("utf-8", "utf-8"), ("utf-8-sig", "UTF-8"), ("utf-16", "UTF-16"), ("gb18030", "gbk"),
      ("gbk", "GB2312"), ("gb18030", "gb18030"), ("utf-16-le", "utf-16"), ("utf-16-be", "utf-16")],
@@ -399,11 +439,48 @@ def test_parquet_columns_as_text(column, texts):
     assert [row["phone"] for row in rows] == texts
 
 
+@pytest.mark.parametrize("kind", [pa.binary(), pa.large_binary(), pa.binary(2)])
+@pytest.mark.parametrize("is_encoded", [True, False])
+def test_bytes_that_are_no_text_keep_their_row_out_and_no_other(kind, is_encoded):
+    phones = pa.array([b"12", b"\xff7", None, b"34"], kind)
+    keys = pa.array([b"\xfe0", b"ab", b"cd", b"ef"], kind)
+    others = pa.array([b"\xff\xfe"] * 4, kind)
+    data = parquet({"编号": keys, "电话": phones, "图": others}, use_dictionary=is_encoded)
+    rows = read(data, "parquet")
+    assert [(row["fault"], row["fault_expected"], row["phone"]) for row in rows] == [
+        ("no_text", "编号", None), ("no_text", "电话", None), (None, None, None),
+        (None, None, "34"),
+    ]  # fmt: skip
+    assert [row["number"] for row in rows] == [None, None, "cd", "ef"]
+    assert json.loads(rows[1]["torn"])[0] == "ab"
+
+
 @pytest.mark.parametrize("kind", [pa.float16(), pa.float32(), pa.float64()])
 def test_nan_in_parquet_is_nothing(kind):
     keys = pa.array(np.array([np.nan, 1.5], kind.to_pandas_dtype()), kind)
     data = parquet({"编号": keys, "电话": ["x", "NaN"]})
     assert pairs(read(data, "parquet")) == [(None, "x"), ("1.5", "NaN")]
+
+
+@pytest.mark.parametrize(
+    ("kind", "values", "texts"),
+    [
+        (pa.float32(), [93.9, 1 / 3, 5e-9, None], ["93.9", "0.333333", "0", None]),
+        (pa.float64(), [93.9, 1 / 3, 12345678901.55, math.nan],
+         ["93.9", "0.333333", "12345678901.55", None]),
+        (pa.float16(), [0.5, 2, 0.25, None], ["0.5", "2", "0.25", None]),
+    ],
+)  # fmt: skip
+def test_floats_in_parquet_are_decimals_of_six_places_where_decimals_are_kept(kind, values, texts):
+    columns = [
+        {"name": "number", "header": "编号", "type": "text"},
+        {"name": "rate", "header": "率", "type": "decimal"},
+    ]
+    source = contract().model_copy(update={"columns": tuple(map(Column.model_validate, columns))})
+    cells = pa.array(np.array(values, kind.to_pandas_dtype()), kind)
+    rows = read(parquet({"编号": cells, "率": cells}), "parquet", source)
+    assert [row["rate"] for row in rows] == texts
+    assert rows[0]["number"] == texts[0]  # of text, all digits that it has
 
 
 def test_an_encrypted_parquet_file_is_told():

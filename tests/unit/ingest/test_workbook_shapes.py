@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import struct
 import time
+import tracemalloc
 import zipfile
 from datetime import datetime
 
@@ -31,7 +32,7 @@ def contract(header_rows=1, **formats):
                 {"name": "code", "header": ["编号"], "type": "text", "required": True},
                 {"name": "amount", "header": ["数量", "办件量|网上"], "type": "integer"},
                 {"name": "share", "header": ["占比", "办件量|窗口"], "type": "decimal", "unit": "%",
-                 "share": True},
+                 "share": True, "maximum": 100},
                 {"name": "day", "header": "日期", "type": "date"},
                 {"name": "district", "from_sheet": True, "type": "text"},
             ],
@@ -250,6 +251,62 @@ def test_a_continued_sheet_with_half_a_header_is_not_guessed_at(read):
     with pytest.raises(RejectedError) as caught:
         read(data, sheets="continued")
     assert caught.value.reasons[0].place == "2"
+
+
+def test_a_continued_sheet_whose_first_columns_are_blank_keeps_its_columns(read, refused):
+    first = ("1", [["x", *HEADER], ["甲", "1", 5]])
+    rows = read(workbook(first, ("2", [[None, "2", 6], [None, "3"]])), sheets="continued")
+    assert told(rows, "sheet", "code", "amount") == [
+        ("1", "1", "5"), ("2", "2", "6"), ("2", "3", ""),
+    ]  # fmt: skip
+    moved = ("1", [[None, *HEADER], [None, "1", 5]])
+    for second in ([["乙", "2", 6]], [[*[None] * 6, "7"]]):
+        reason = refused(workbook(moved, ("2", second)), sheets="continued")
+        assert (reason.code, reason.expected, reason.place) == ("shifted", "2", "2")
+
+
+CONTINUED = contract().model_dump() | {
+    "columns": [
+        {"name": "code", "header": "编号", "type": "text", "required": True},
+        {"name": "amount", "header": "数量", "type": "integer", "unit": "条"},
+    ],
+    "formats": {"xlsx": {"sheets": "continued"}},
+}
+
+
+@pytest.mark.parametrize("unit_row", [False, True])
+@pytest.mark.parametrize(
+    ("first", "second", "amounts"),
+    [
+        ([["单位：万条"], ["编号", "数量"]], [["编号", "数量"]], ["5万条", "6万条"]),
+        ([["编号", "数量（万条）"]], [["编号", "数量（条）"]], ["5万条", "6"]),
+        ([["编号", "数量"]], [["单位：万条"], ["编号", "数量"]], ["5", "6万条"]),
+        ([["编号", "数量（万条）"]], [["编号", "数量"]], None),
+        ([["编号", "数量"], [None, "万条"]], [["编号", "数量"]], ["5万条", "6万条"]),
+    ],
+)
+def test_a_unit_said_on_the_first_sheet_holds_for_those_that_continue_it(
+    tmp_path, unit_row, first, second, amounts
+):
+    """A header that leaves away the unit which the first one said is not guessed at."""
+    path = tmp_path / "export.xlsx"
+    path.write_bytes(workbook(("1", [*first, ["1", 5]]), ("2", [*second, ["2", 6]])))
+    source = Source.model_validate(CONTINUED | {"unit_row": unit_row})
+
+    def amounts_read():
+        reading = open_delivery(path, "xlsx", source, None, LIMIT, tmp_path)
+        return [row["amount"] for batch in reading.batches for row in batch.to_pylist()]
+
+    if first[-1][1] == "万条" and not unit_row:
+        with pytest.raises(RejectedError) as rejected:
+            amounts_read()
+        assert [reason.code for reason in rejected.value.reasons] == ["header_unit"]
+    elif amounts is None:
+        with pytest.raises(UnreadableError) as caught:
+            amounts_read()
+        assert (caught.value.reason.code, caught.value.reason.place) == ("page_header", "2")
+    else:
+        assert amounts_read() == amounts
 
 
 def hidden_sheet(sheet, book):
@@ -484,6 +541,17 @@ def test_a_header_of_two_rows_is_read_by_its_paths(read, column):
 
     (row,) = read(workbook(("S", fill)), header_rows=2)
     assert told([row], "row_number", "code", "amount", "share") == [(4, "1", "5", "50%")]
+
+
+def test_a_header_merged_in_its_first_column_only_spreads_as_one_without_ranges(read):
+    def fill(sheet, book):
+        sheet.merge_range(0, 0, 1, 0, "编号")
+        sheet.write(0, 1, "办件量")
+        sheet.write_row(1, 1, ["网上", "窗口"])
+        sheet.write_row(2, 0, ["1", 5, 0.5])
+
+    (row,) = read(workbook(("S", fill)), header_rows=2)
+    assert told([row], "code", "amount", "share") == [("1", "5", "50%")]
 
 
 def test_a_header_of_two_rows_in_a_binary_workbook(read):
@@ -992,6 +1060,131 @@ def test_rows_that_a_page_hides_are_noise(read):
     ]  # fmt: skip
 
 
+def test_cells_that_a_page_hides_have_no_place(read):
+    sent = page(
+        "<tr><th hidden>主键<th>编号<th>数量<th>占比<th>日期</tr>",
+        "<tr><td style='display:none'>77<td>1<td>5<td>50%<td></tr>",
+        "<tr><td hidden>78<table><tr><td>x</table>y<td>2<td>6<td style='display: none'>9<td>60%",
+        "<tr><td hidden>79</tr>",
+    )
+    rows = read(sent.encode(), "html")
+    assert told(rows, "row_number", "code", "amount", "share", "noise") == [
+        (2, "1", "5", "50%", False), (3, "2", "6", "60%", False), (4, "", "", "", True),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("cell", "amount"),
+    [
+        ("<select><option>4<option selected>5</select>", None), ("<input value=5>", None),
+        ("<textarea>5</textarea>", None), ("5<input type=checkbox>", None),
+        ("<ruby>5<rp>(</rp><rt>1</rt><rp>)</rp></ruby>", None),
+        ("5<input type=hidden value=6><input type=Button value=7>", "5"),
+        ("5<input style='display:none'>", "5"),
+        ("5<datalist><option>7</datalist>", "5"),
+    ],
+)  # fmt: skip
+def test_a_field_of_a_form_is_no_value(read, cell, amount):
+    header = table_row("<input type=checkbox>编号", "数量", tag="th")
+    rows = read(page(header, table_row("a", cell), table_row("b", "6")).encode(), "html")
+    fault = None if amount else "marked_cell"
+    assert told(rows, "row_number", "fault", "amount") == [(2, fault, amount), (3, None, "6")]
+
+
+def test_a_cell_spans_rows_to_the_end_of_its_group_at_most(read):
+    sent = page(
+        "<thead>", TABLE_HEADER, "</thead><tbody>",
+        "<tr><td rowspan=0>1<td>5</tr>", "<tr><td>6</tr>", "</tbody><tbody>",
+        "<tr><td rowspan=9>2<td>7</tr>", "<tr><td>8</tr>", "</tbody>", table_row("3", "9"),
+    )  # fmt: skip
+    rows = read(sent.encode(), "html")
+    assert told(rows, "code", "amount") == [
+        ("1", "5"), ("", "6"), ("2", "7"), ("", "8"), ("3", "9"),
+    ]  # fmt: skip
+
+
+IN_ITEMS = table_row("编号", "数量") + table_row("a", "5")
+OTHERS = f"<table>{table_row('月份', '数量')}{table_row('9月', '5')}</table>"
+
+
+@pytest.fixture
+def amount(tmp_path):
+    """The one amount, as it is read where it counts in 条."""
+
+    def reader(sent, table=0):
+        source = contract(html={"table": table})
+        columns = tuple(
+            column.model_copy(update={"unit": ("条",) if column.name == "amount" else column.unit})
+            for column in source.columns
+        )
+        source = source.model_copy(update={"columns": columns})
+        path = tmp_path / "export"
+        path.write_bytes(f"<html>{sent}".encode())
+        (batch,) = open_delivery(path, "html", source, None, LIMIT, tmp_path).batches
+        return batch["amount"][0].as_py()
+
+    return reader
+
+
+@pytest.mark.parametrize(
+    ("before", "table"),
+    [
+        ("<p>单位：万条</p>", 0), ("单位<b>：</b>万<span>条</span>", 0),
+        ("<h1>统计表</h1><div>（<i>单位：&nbsp;万条</i>）<br>2021年", 0),
+        (f"<p>{'说明，' * 300_000}<p>单位：万条{'<p>注' * 18}", 0),
+        (f"<p>单位：条</p>{OTHERS}<p>单位：万条</p>", 1),
+        ("<table><tr><td>统计表<tr><td>&nbsp;<td>单位：<td>万条</table>", 1),
+        ("<table><tr><td>菜单<td>页面<tr><td>目录<td>单位：万条<br>", 1),
+        ("<p style='display:none'>单位：条<p>单位：万条", 0),
+    ],
+)  # fmt: skip
+def test_the_unit_of_a_page_stands_above_its_table(amount, before, table):
+    assert amount(f"{before}<table>{IN_ITEMS}</table>", table) == "5万条"
+    assert amount(f"{before}<table><caption>统计表</caption>{IN_ITEMS}</table>", table) == "5万条"
+
+
+def test_the_unit_of_a_page_stands_in_its_tables_caption(amount):
+    caption = "<caption>统计表（单位：万条）</caption>"
+    assert amount(f"<table>{caption}{IN_ITEMS}</table>") == "5万条"
+    sent = f"<table>{caption}{OTHERS[7:]}<table>{IN_ITEMS}</table>"
+    assert amount(sent, 1) == "5"  # it is the other's
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("<title>统计表（万条）</title><script>'<p>单位：万条'</script><!-- 单位：万条 -->", ""),
+        ("<div style='display:none'><div>x</div>单位：万条</div>", ""),
+        ("<p hidden>单位：万条<p>统计表", ""), ("<table hidden><tr><td>单位：万条</table>", ""),
+        ("<select><option>万条<option>单位：万条</select><textarea>单位：万条</textarea>", ""),
+        ("", f"<p>单位：万条</p>{OTHERS}"),
+    ],
+)  # fmt: skip
+def test_what_a_page_does_not_show_above_its_table_says_no_unit(amount, before, after):
+    is_second = before.startswith("<table")
+    assert amount(f"{before}<table>{IN_ITEMS}</table>{after}", int(is_second)) == "5"
+
+
+def test_rows_of_hidden_cells_below_a_wide_one_are_counted(refused, monkeypatch):
+    monkeypatch.setattr(cells_module, "GRID_CELLS", 1_000_000)
+    sent = page(TABLE_HEADER, "<tr><td rowspan=0 colspan=20000>", "<tr><td hidden>" * 100)
+    assert refused(sent.encode(), "html").code == "sparse"
+
+
+def test_text_above_a_table_is_not_kept_without_end(tmp_path):
+    path = tmp_path / "export"
+    above = "".join(f"<p>{'文' * 100_000}{'<br>字' * 1_000}" for _ in range(30))
+    path.write_text(f"<html>{above}<table>{IN_ITEMS}</table>")
+    tracemalloc.start()
+    try:
+        open_delivery(path, "html", contract(), None, LIMIT, tmp_path)
+        held = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert path.stat().st_size > 8 << 20
+    assert held < 7 << 20  # a block as bytes and as text
+
+
 def test_errors_on_pages_are_errors(read):
     rows = read(page(TABLE_HEADER, table_row("1", "#DIV/0!", "", "")).encode(), "html")
     assert told(rows, "fault", "fault_value") == [("error_cell", "#DIV/0!")]
@@ -1016,3 +1209,40 @@ def test_pages_made_to_hurt_are_refused_in_time(read, text, code):
     assert time.perf_counter() - started < 20
     if code is not None:
         assert caught.value.reason.code == code
+
+
+FIGURES = Source.model_validate(
+    {
+        "name": "figures", "title": "t", "owner": "o", "content": "snapshot", "grain": "g",
+        "key": [], "formats": {"xlsx": {}},
+        "columns": [
+            {"name": "text", "header": "文本", "type": "text"},
+            {"name": "whole", "header": "整数", "type": "integer"},
+            {"name": "rate", "header": "比值", "type": "decimal"},
+            {"name": "share", "header": "占比", "type": "decimal", "unit": "%", "share": True,
+             "maximum": 100},
+        ],
+    }
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("value", "texts"),
+    [
+        (1 / 3, ("0.333333333333333", "0.333333333333333", "0.333333", "33.333333%")),
+        (310 / 330, ("0.939393939393939", "0.939393939393939", "0.939394", "93.939394%")),
+        (0.1 + 0.2, ("0.3", "0.3", "0.3", "30%")),
+        (5.0000001, ("5.0000001", "5.0000001", "5", "500.00001%")),
+        (5.000000000000001, ("5", "5", "5", "500%")),
+        (-1e-9, ("-0.000000001", "-0.000000001", "-0", "-0%")),
+        (12345678901.55, ("12345678901.55", "12345678901.55", "12345678901.55",
+                          "1234567890155%")),
+        (5, ("5", "5", "5", "500%")),
+    ],
+)  # fmt: skip
+def test_computed_numbers_are_decimals_of_six_places(tmp_path, value, texts):
+    path = tmp_path / "export"
+    path.write_bytes(workbook(("1", [["文本", "整数", "比值", "占比"], [value] * 4])))
+    reading = open_delivery(path, "xlsx", FIGURES, None, LIMIT, tmp_path)
+    (row,) = [row for batch in reading.batches for row in batch.to_pylist()]
+    assert told([row], "text", "whole", "rate", "share") == [texts]

@@ -153,7 +153,7 @@ def _sheet(calamine: Any, name: str, told: Survey, ignores_hidden: bool) -> Shee
     rows = iter(sheet.iter_rows()) if start else iter(())
     if told.flaws:
         rows = _with_flaws(rows, told.flaws, left, given - left)
-    return Sheet(rows, merged, told.hidden if ignores_hidden else frozenset())
+    return Sheet(rows, merged, told.hidden if ignores_hidden else frozenset(), left=left)
 
 
 def _with_flaws(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from itertools import chain, islice, zip_longest
 
@@ -16,7 +16,7 @@ from pipelines.contracts.models import Column, ColumnType, Source, WorkbookForma
 from pipelines.contracts.reasons import Reason
 from pipelines.errors import RejectedError, UnreadableError
 from pipelines.ingest.header_search import locate
-from pipelines.ingest.headers import SEARCHED_ROWS, Header, Merged
+from pipelines.ingest.headers import SEARCHED_ROWS, Header, Merged, match, printed
 from pipelines.ingest.readers.books.cells import Flaw, check_text
 from pipelines.ingest.readers.layout import (
     BATCH_ROWS,
@@ -24,7 +24,9 @@ from pipelines.ingest.readers.layout import (
     Reading,
     Section,
     cell_text,
+    decimal_text,
     faulty,
+    first_of,
     from_columns,
 )
 
@@ -39,13 +41,16 @@ EPOCH_1904 = 1462  # days from 1900-01-00 to 1904-01-01, as Excel counts them
 class Sheet:
     """One sheet: its rows from the first on, as values or Flaws.
 
-    `merged` (complete once the first SEARCHED_ROWS rows are taken) and `hidden` count rows from 0,
-    columns as they stand in `rows`.
+    `merged` and `above`, the lines of text outside the grid, are complete once the first
+    SEARCHED_ROWS rows are taken. `merged` and `hidden` count rows from 0, columns as in `rows`,
+    which leave out the sheet's `left` first columns.
     """
 
     rows: Iterator[list[object]]
     merged: Sequence[Merged] = ()
     hidden: Container[int] = frozenset()
+    above: Sequence[str] = ()
+    left: int = 0
 
 
 @dataclass(frozen=True)
@@ -81,6 +86,7 @@ class _Table:
     rows: Iterator[list[object]]
     hidden: Container[int]
     is_blank: bool
+    left: int
     all_rows: Iterator[list[object]] = field(repr=False)
 
 
@@ -131,11 +137,11 @@ def _table(source: Source, book: Book, position: int) -> _Table:
     sheet = book.open(position)
     head = list(islice(sheet.rows, SEARCHED_ROWS))
     texts = [[_plain(cell) for cell in row] for row in head]
-    index, header = locate(source, texts, sheet.merged)
+    index, header = locate(source, texts, sheet.merged, sheet.above)
     is_blank = len(head) < SEARCHED_ROWS and not any(text.strip() for row in texts for text in row)
     return _Table(
         book.names[position], header, index + 1, chain(head[index + 1 :], sheet.rows),
-        sheet.hidden, is_blank, chain(head, sheet.rows),
+        sheet.hidden, is_blank, sheet.left, chain(head, sheet.rows),
     )  # fmt: skip
 
 
@@ -163,7 +169,8 @@ def _rows(
             placed = [fault.model_copy(update={"place": table.name[:200]}) for fault in faults]
             raise RejectedError(placed, read + rest)
         sections[table.name] = Section(header, table.name if options.sheets is not None else "")
-        rows = table.rows if header is table.header else table.all_rows
+        is_own = header is table.header or start
+        rows = table.rows if is_own else _beneath(first, table)
         for batch in _batches(source, header, table, rows, start, book.is_1904, meter):
             read += batch.num_rows
             yield batch
@@ -174,8 +181,49 @@ def _rows(
         else:
             return
         header, start = table.header, table.start
-        if options.sheets == "continued" and not header.positions:
-            header, start = first.header, 0
+        if options.sheets == "continued":
+            header, start = _continued(source, first, table)
+
+
+def _continued(source: Source, first: _Table, table: _Table) -> tuple[Header, int]:
+    """The header of a sheet that goes on with the first one's rows, and where its own begin.
+
+    One that it repeats without a unit stands in that which a line above the first said. Where the
+    first header itself said one, nobody knows whether it still counts.
+    """
+    header = first.header
+    if not table.header.positions:
+        return header, 0
+    stated = match(source, header.cells).suffixes
+    inherited = {
+        name: suffix
+        for name, suffix in header.suffixes.items()
+        if suffix and name in table.header.positions and name not in table.header.suffixes
+    }
+    for name in inherited.keys() & stated.keys():
+        titles = [one.cells[one.positions[name]] for one in (header, table.header)]
+        told = "、".join(map(printed, titles))
+        raise UnreadableError(
+            Reason(
+                code="page_header", value=str(table.start), expected=told, place=table.name[:200]
+            )
+        )
+    suffixes = {**table.header.suffixes, **inherited}
+    return replace(table.header, suffixes=suffixes), table.start
+
+
+def _beneath(first: _Table, table: _Table) -> Iterator[list[object]]:
+    """All rows of a sheet without a header, each cell below the first sheet's of its column."""
+    shift = table.left - first.left
+    if not shift:
+        return table.all_rows
+    if not 0 < shift < first.header.width:
+        places = [str(one.left + 1) for one in (table, first)]
+        raise UnreadableError(
+            Reason(code="shifted", value=places[0], expected=places[1], place=table.name[:200])
+        )
+    blank: list[object] = [""] * shift
+    return (blank + row for row in table.all_rows)
 
 
 def _length(source: Source, book: Book, position: int) -> int:
@@ -253,7 +301,7 @@ def _batch(
         for place, (code, value, title) in flawed.items():
             torn = tuple(column[place] for column in columns)
             fault = Fault(
-                int(numbers[place]), value, torn[0] if torn else "", bool(hidden[place]), torn
+                int(numbers[place]), value, first_of(header, torn), bool(hidden[place]), torn
             )
             by_reason[code, title].append(fault)
         for (code, title), faults in by_reason.items():
@@ -280,12 +328,24 @@ def _reading_of(column: Column, is_1904: bool) -> Callable[[object], str | Flaw]
     def text(cell: object) -> str | Flaw:
         if number(cell) and abs(cell) >= EXACT:  # type: ignore[arg-type]
             return Flaw("lost_digits")
+        return shown(cell)
+
+    def shown(cell: object) -> str | Flaw:
+        """The digits that Excel keeps: 0.1 + 0.2 is 0.3."""
+        if isinstance(cell, float) and not cell.is_integer():
+            return plain(float(f"{cell:.15g}"))
         return plain(cell)
+
+    def decimal(cell: object) -> str | Flaw:
+        return decimal_text(cell) if isinstance(cell, float) else plain(cell)
 
     def share(cell: object) -> str | Flaw:
         if not number(cell):
             return plain(cell)
-        return f"{(Decimal(repr(cell)) * 100).normalize():f}%"
+        percent = Decimal(f"{cell:.15g}") * 100
+        if column.type is ColumnType.DECIMAL:
+            percent = Decimal(f"{percent:.6f}")
+        return f"{percent.normalize():f}%"
 
     def day(cell: object) -> str | Flaw:
         return plain(cell + EPOCH_1904 if number(cell) else cell)  # type: ignore[operator]
@@ -295,6 +355,9 @@ def _reading_of(column: Column, is_1904: bool) -> Callable[[object], str | Flaw]
 
     if column.share:
         return share
-    if column.type is ColumnType.TEXT:
-        return text
+    by_type = {
+        ColumnType.TEXT: text, ColumnType.INTEGER: shown, ColumnType.DECIMAL: decimal,
+    }  # fmt: skip
+    if column.type in by_type:
+        return by_type[column.type]
     return day if is_1904 and column.type in DATES else plain

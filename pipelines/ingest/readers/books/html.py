@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections import deque
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -22,9 +23,18 @@ SPAN = 20_000  # columns or rows that one cell may cover; no sheet is wider
 CELL_CHARACTERS = 1 << 18
 MARKUP_CHARACTERS = 1 << 19  # of one tag or comment
 DEPTH = 100  # of tables inside tables
-UNSEEN = frozenset({"style", "script", "comment", "template", "title"})
-MARKS = frozenset({"sup", "sub", "s", "del", "strike"})
+LINES, LINE_CHARACTERS = 20, 1_000  # of the text above the table
+UNSEEN = frozenset({"style", "script", "comment", "template", "title", "datalist"})
+MARKS = frozenset({"sup", "sub", "s", "del", "strike", "rt", "rp"})
+FIELDS = frozenset({"input", "select", "textarea"})  # of forms: what they show is no text
 BODIES = frozenset({"thead", "tbody", "tfoot"})
+LINE_ENDS = BODIES | frozenset(
+    {
+        "address", "article", "blockquote", "body", "br", "caption", "center", "dd", "div", "dl",
+        "dt", "fieldset", "footer", "form", "h1", "h2", "h3", "h4", "h5", "h6", "header", "hr",
+        "legend", "li", "main", "nav", "ol", "p", "pre", "section", "table", "tr", "ul",
+    }
+)  # fmt: skip
 VOID = frozenset({"br", "hr", "img", "input", "wbr", "col", "embed"})  # have nothing inside
 UNDISPLAYED = re.compile(r"(?:^|;)\s*display\s*:\s*none\b", re.IGNORECASE)
 CHARSET = re.compile(rb"<meta\s[^>]*?charset\s*=\s*[\"']?\s*([A-Za-z][\w-]*)", re.IGNORECASE)
@@ -33,6 +43,8 @@ ENCODINGS = {
     "gb18030": "gb18030", "x-gbk": "gb18030", "unicode": "utf-16", "utf-16": "utf-16",
     "utf-16le": "utf-16",
 }  # fmt: skip
+SPACES = re.compile(r"\s+")
+VALUELESS = frozenset({"hidden", "button", "submit", "reset", "image"})  # inputs
 BLANKS = re.compile(r"[ \t\r\n\f]+")
 BREAK = "\x00"  # stands for <br> until blanks are folded; no cell can hold it
 
@@ -49,7 +61,8 @@ def read_html(path: Path, source: Source, department: str | None, limit: int) ->
     page = _Page(options.table)
 
     def open_table(position: int) -> Sheet:
-        return Sheet(_rows(path, source, options.encoding, page), page.merged, page.hidden)
+        rows = _rows(path, source, options.encoding, page)
+        return Sheet(rows, page.merged, page.hidden, page.above)
 
     book = Book(names=("",), open=open_table)
     reading = read_book(source, WorkbookFormat(), book, limit)
@@ -93,11 +106,35 @@ def _too_long(row: int) -> UnreadableError:
     )
 
 
+@dataclass(slots=True)
+class _Table:
+    """An open table: its position among those with cells, how many rows have several filled."""
+
+    position: int | None = None
+    rows: int = 0
+    filled: int = 0  # cells of the open row
+    is_blank: bool = True  # the open cell
+
+    def start(self, tag: str) -> None:
+        """A row or a cell begins."""
+        self.is_blank = True
+        if tag == "tr":
+            self.filled = 0
+
+    def fill(self) -> None:
+        """There is text in the open cell."""
+        self.filled += self.is_blank
+        self.rows += self.is_blank and self.filled == 2
+        self.is_blank = False
+
+
 class _Page(HTMLParser):
     """Collects the rows of one table among those that have cells; tables inside it are others.
 
-    A row that the page does not show is `hidden`. Of a cell that is shown in part, or in part
-    struck out or raised, nobody knows the value.
+    A row that the page does not show is `hidden`, a cell that it does not show has no place. Of
+    one that is shown in part, in part struck out or raised, or a form's field nobody knows the
+    value. `above` are the last lines of text before the first cell, of titles in tables, too, but
+    not of tables of data: those with several cells in several rows.
     """
 
     def __init__(self, wanted: int) -> None:
@@ -108,12 +145,15 @@ class _Page(HTMLParser):
         self.merged: list[Merged] = []
         self.hidden: set[int] = set()  # rows, from 0
         self.is_found = self.is_done = False
-        self._open: list[int | None] = []  # the tables that are open, by their position
+        self.above: deque[str] = deque(maxlen=LINES)
+        self._line: list[str] = []
+        self._line_characters = 0
+        self._open: list[_Table] = []
         self._unseen = 0
         self._row: list[object] | None = None
         self._cell: list[str] | None = None
         self._characters = 0
-        self._mark = ("", 0)  # the tag of the outermost mark in the cell, and how often it is open
+        self._mark = ("", 0)  # the tag of the outermost mark, and how often it is open
         self._marks = Marks()
         self._is_row_hidden = self._is_body_hidden = False
         self._span = (1, 1)
@@ -135,47 +175,65 @@ class _Page(HTMLParser):
 
     @property
     def _is_ours(self) -> bool:
-        return bool(self._open) and self._open[-1] == self.wanted
+        return bool(self._open) and self._open[-1].position == self.wanted
 
     @property
     def _is_open(self) -> bool:
         """Whether we are in our table, or before the first cell of what may be ours."""
         return self._is_ours or (
-            bool(self._open) and self._open[-1] is None and self.tables == self.wanted
+            bool(self._open) and self._open[-1].position is None and self.tables == self.wanted
         )
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if not self.is_found:
+            self._start_above(tag, attrs)
         if tag in UNSEEN:
             self._unseen += 1
         elif tag == "table":
             if len(self._open) == DEPTH:
                 raise UnreadableError(Reason(code="deep", value=str(self.number + 1)))
-            self._open.append(None)
+            self._open.append(_Table())
             if not self.is_found:
                 self._is_row_hidden = self._is_body_hidden = False
         elif tag in ("td", "th") and self._open:
-            if self._open[-1] is None:
-                self._open[-1] = self.tables
-                self.is_found = self.is_found or self.tables == self.wanted
+            if self._open[-1].position is None:
+                self._open[-1].position = self.tables
+                if self.tables == self.wanted:
+                    self.is_found = True
+                    self._end_line()
                 self.tables += 1
             if self._is_ours:
-                self._start_cell(dict(attrs))
+                self._start_cell(dict(attrs), _is_hidden(attrs))
         elif tag == "tr" and self._is_open:
             self._end_row()
             self._is_row_hidden = _is_hidden(attrs)
         elif tag in BODIES and self._is_open:
-            self._end_row()
-            self._is_body_hidden = _is_hidden(attrs)
+            self._end_body(_is_hidden(attrs))
         elif self._cell is not None and self._is_ours:
             if tag in ("br", "p", "div") and self._cell:
                 self._cell.append(BREAK)
             self._start_mark(tag, attrs)
 
+    def _start_above(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """A tag outside of our table's cells may end a line, or hide what is inside it."""
+        if tag in LINE_ENDS:
+            self._end_line()
+            if self._mark[0] == "p":  # whose end tag may be left away
+                self._mark = ("", 0)
+        elif tag in ("td", "th"):
+            self._write(" ")
+        if self._open and tag in ("td", "th", "tr"):
+            self._open[-1].start(tag)
+        self._start_mark(tag, attrs)
+
     def _start_mark(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         outermost, depth = self._mark
+        is_field = tag in FIELDS and (dict(attrs).get("type") or "").lower() not in VALUELESS
+        if is_field and not _is_hidden(attrs):
+            self._marks.has_marked = self._marks.has_other = True
         if depth:
             self._mark = (outermost, depth + (tag == outermost))
-        elif tag in MARKS or (tag not in VOID and _is_hidden(attrs)):
+        elif tag in MARKS or (tag not in VOID and (is_field or _is_hidden(attrs))):
             self._mark = (tag, 1)
 
     def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
@@ -183,23 +241,27 @@ class _Page(HTMLParser):
             self.handle_starttag(tag, attrs)
 
     def handle_endtag(self, tag: str) -> None:
+        if not self.is_found:
+            self._end_above(tag)
         if tag in UNSEEN:
             self._unseen = max(0, self._unseen - 1)
         elif tag == "table" and self._open:
             if self._is_ours:
                 self.end_table()
-            self._open.pop()
+            if self._open.pop().rows > 1 and not self.is_found:
+                self.above.clear()
         elif self._is_ours and tag in ("td", "th"):
             self._end_cell()
         elif self._is_ours and tag == "tr":
             self._end_row()
         elif tag in BODIES and self._is_open:
-            self._end_row()
-            self._is_body_hidden = False
+            self._end_body()
         elif self._is_ours and self._mark[1] and tag == self._mark[0]:
             self._mark = (tag, self._mark[1] - 1)
 
     def handle_data(self, data: str) -> None:
+        if not self.is_found and not self._unseen:
+            self._write(data)
         if self._cell is None or self._unseen or not self._is_ours:
             return
         self._characters += len(data)
@@ -208,26 +270,53 @@ class _Page(HTMLParser):
         self._cell.append(data.replace(BREAK, ""))
         self._marks.add(data, self._mark[1] > 0)
 
+    def _end_above(self, tag: str) -> None:
+        if tag in LINE_ENDS:
+            self._end_line()
+        if self._mark[1] and tag == self._mark[0]:
+            self._mark = (tag, self._mark[1] - 1)
+
+    def _write(self, text: str) -> None:
+        """Text above the table, of which no more than a line is held."""
+        if self._mark[1]:
+            return
+        if self._open and text.strip():
+            self._open[-1].fill()
+        if text := SPACES.sub(" ", text)[: LINE_CHARACTERS - self._line_characters]:
+            self._line.append(text)
+            self._line_characters += len(text)
+
+    def _end_line(self) -> None:
+        if line := " ".join("".join(self._line).split()):
+            self.above.append(line)
+        self._line.clear()
+        self._line_characters = 0
+
     def end_table(self) -> None:
         """The wanted table is over, or the page is."""
         if self.is_found and not self.is_done:
             self._end_row()
             self.is_done = True
 
-    def _start_cell(self, attributes: dict[str, str | None]) -> None:
+    def _start_cell(self, attributes: dict[str, str | None], is_hidden: bool) -> None:
         self._end_cell()
         if self._row is None:
             self._row = []
+        if is_hidden:
+            return
         self._cover()
         self._cell, self._characters = [], 0
         self._mark, self._marks = ("", 0), Marks()
-        self._span = (_span(attributes.get("rowspan")), _span(attributes.get("colspan")))
+        rows = _span(attributes.get("rowspan"), none=SPAN)
+        self._span = (rows, _span(attributes.get("colspan"), none=1))
 
     def _cover(self) -> None:
         """Blanks for what cells of rows above cover at this place."""
         assert self._row is not None
         while self._spanned.get(len(self._row), 0):
             self._row.append("")
+        self._width = max(self._width, len(self._row))
+        check_extent(self.number + 1, self._width)
 
     def _end_cell(self) -> None:
         if self._cell is None or self._row is None:
@@ -246,9 +335,13 @@ class _Page(HTMLParser):
                 self._spanned[column] = rows
         if (rows > 1 or columns > 1) and top < SEARCHED_ROWS:
             self.merged.append(((top, left), (top + rows - 1, left + columns - 1)))
-        self._width = max(self._width, len(self._row))
-        check_extent(self.number + 1, self._width)
         self._cell = None
+
+    def _end_body(self, is_next_hidden: bool = False) -> None:
+        """A group of rows is over, and with it what cells of it cover."""
+        self._end_row()
+        self._spanned.clear()
+        self._is_body_hidden = is_next_hidden
 
     def _end_row(self) -> None:
         self._end_cell()
@@ -272,10 +365,10 @@ def _is_hidden(attrs: list[tuple[str, str | None]]) -> bool:
     )
 
 
-def _span(text: str | None) -> int:
-    """How many rows or columns a cell covers; one whose attribute is no number covers one."""
+def _span(text: str | None, none: int) -> int:
+    """How many rows or columns a cell covers: `none` for 0, 1 where the attribute is no number."""
     found = re.match(r"\s*(\d{1,20})", text or "")
-    span = max(1, int(found[1])) if found else 1
+    span = int(found[1]) or none if found else 1
     if span > SPAN:
         raise UnreadableError(Reason(code="sparse", value=str(span), expected=str(SPAN)))
     return span

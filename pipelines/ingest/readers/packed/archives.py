@@ -30,7 +30,7 @@ METHODS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}
 METHOD_NAMES = {
     9: "Deflate64", 12: "BZIP2", 14: "LZMA", 93: "Zstandard", 95: "XZ", 98: "PPMd",
 }  # fmt: skip
-LITTER = re.compile(r"(?:^|/)(?:__MACOSX/|\._|\.DS_Store$|Thumbs\.db$|desktop\.ini$|~\$)", re.I)
+LITTER = re.compile(r"(?:^|/)(?:__MACOSX/|\.[_~]|\.DS_Store$|Thumbs\.db$|desktop\.ini$|~\$)", re.I)
 UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
@@ -80,7 +80,10 @@ def members(path: Path, allowance: Allowance) -> list[Member]:
         found, expected = f"{len(entries)} files", str(allowance.members)
         raise UnreadableError(Reason(code="bomb", value=found, expected=expected))
     named = [Member(_shown(entry), entry) for entry in entries if not entry.filename.endswith("/")]
-    return [member for member in named if not LITTER.search(member.name)]
+    kept = [member for member in named if not LITTER.search(member.name)]
+    if len({member.name for member in kept}) < len(kept):  # rows could not be told apart
+        raise UnreadableError(Reason(code="damaged", value="two of its files have one name"))
+    return kept
 
 
 def extract(path: Path, member: Member, place: Path, allowance: Allowance) -> None:

@@ -16,7 +16,7 @@ from pipelines.ingest.readers.packed.sniffing import ENCRYPTED, TEXT, format_by_
 
 WRAPPERS = ("gz", "zip")
 DEPTH = 2  # archives in archives
-NOTES = re.compile(r"(?:^|/)(?:read[ _-]?me|说明|填报说明|使用说明)[^/]*\.(?:txt|html?)$", re.I)
+NOTES = re.compile(r"(?:^|/)(?:read[ _-]?me|[^/]*说明)[^/]*\.(?:txt|html?)$", re.I)
 
 
 @dataclass(frozen=True)

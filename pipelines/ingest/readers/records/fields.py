@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from pipelines.contracts.consistency import fold_header
-from pipelines.contracts.models import Source
+from pipelines.contracts.models import Column, Source
 from pipelines.contracts.reasons import Reason
 from pipelines.errors import UnreadableError
 from pipelines.ingest.headers import LONG_NUMBER, Header, match
@@ -63,28 +63,35 @@ def too_many_fields() -> UnreadableError:
     return UnreadableError(Reason(code="too_many_fields", expected=str(MAX_FIELDS)))
 
 
-def wanted(source: Source) -> Callable[[str], bool]:
-    """Whether a cell's name is a header of the contract's."""
-    spellings = {fold_header(header) for column in source.columns for header in column.header}
+def named(source: Source) -> Callable[[str], Column | None]:
+    """What tells the column of the contract's that a cell's name is a header of."""
+    columns = {fold_header(header): column for column in source.columns for header in column.header}
 
     @lru_cache(maxsize=4 * MAX_FIELDS)
-    def is_wanted(name: str) -> bool:
-        return fold_header(name) in spellings
+    def column_of(name: str) -> Column | None:
+        return columns.get(fold_header(name))
 
-    return is_wanted
+    return column_of
+
+
+def wanted(source: Source) -> Callable[[str], bool]:
+    """Whether a cell's name is a header of the contract's."""
+    column_of = named(source)
+    return lambda name: column_of(name) is not None
 
 
 def reading(source: Source, records: Callable[[], Records]) -> Reading:
     """The delivery of what `records` yields each time it is called: (number, record)."""
     names: dict[str, None] = {}
-    number = 0
-    for number, record in records():  # noqa: B007 - whether there was any
+    has_sound = False
+    for _, record in records():
         if isinstance(record, dict):
+            has_sound = True
             if not record.keys() <= names.keys():
                 names.update(dict.fromkeys(record))
             if len(names) > MAX_FIELDS:
                 raise too_many_fields()
-    if not number:  # nothing is wrong with the columns of no rows
+    if not has_sound:  # nothing is wrong with the columns of no rows, or of rows all broken
         names = dict.fromkeys(column.header[0] for column in source.columns if column.header)
     header = match(source, list(names))
     return Reading(header, _batches(source, header, records))

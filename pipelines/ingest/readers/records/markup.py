@@ -3,30 +3,33 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
-from functools import partial
+from collections.abc import Mapping
+from functools import lru_cache, partial
 from pathlib import Path
 from xml.etree.ElementTree import ParseError
 
 from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import DefusedXMLParser
 
+from pipelines.contracts.consistency import NUMBERS, fold_header
 from pipelines.contracts.models import Source
 from pipelines.contracts.reasons import Reason
 from pipelines.errors import UnreadableError
+from pipelines.ingest.headers import LONG_NUMBER, SCALE, suffix_of
 from pipelines.ingest.readers.decoding import other_encoding, strict_text
 from pipelines.ingest.readers.layout import Reading
 from pipelines.ingest.readers.records.fields import (
     MAX_FIELDS,
     MAX_NAME,
     RECORD_CHARACTERS,
+    Broken,
     Record,
     Records,
+    named,
     reading,
     repeated,
     too_long,
     too_many_fields,
-    wanted,
 )
 
 DEPTH = 100
@@ -36,6 +39,9 @@ ENCODINGS = {
     "gb18030": "gb18030", "utf-16": "utf-16", "utf-16le": "utf-16-le", "utf-16be": "utf-16-be",
 }  # fmt: skip
 ABOUT_THE_FILE = "{http://www.w3.org/2001/XMLSchema-instance}"  # xsi:nil, xsi:schemaLocation
+UNIT_LENGTH = 20  # no unit is longer
+UNIT_NAMES = frozenset({"unit", "units", "uom", "单位", "计量单位"})  # of attributes
+CHILD = "\x00"  # stands for a child among an element's texts; no XML can hold it
 TRUNCATED = ("no element found", "unclosed token")  # what expat says of a text that ends early
 
 
@@ -67,7 +73,7 @@ def _encoding(path: Path, source: Source) -> str:
 
 
 def _rows(path: Path, source: Source, steps: list[str], encoding: str) -> Records:
-    elements = _Elements(steps, wanted(source))
+    elements = _Elements(steps, source)
     parser = DefusedXMLParser(target=elements, forbid_dtd=True)
     try:
         for text in strict_text(path, encoding, source):
@@ -90,16 +96,17 @@ def _rows(path: Path, source: Source, steps: list[str], encoding: str) -> Record
 class _Elements:
     """What the parser calls: keeps the open record only, and never a tree."""
 
-    def __init__(self, steps: list[str], is_wanted: Callable[[str], bool]) -> None:
+    def __init__(self, steps: list[str], source: Source) -> None:
         self.number = 0
         self.unheard = 0  # characters fed since the parser last told of anything
         self._steps = steps
-        self._is_wanted = is_wanted
+        self._column = named(source)
+        self._unit_fault = lru_cache(maxsize=MAX_FIELDS)(self._other_unit)
+        self._titles = source.titles
         self._open: list[str] = []
         self._texts: list[list[str]] = []  # of the record's open elements
-        self._has_children: list[bool] = []
         self._cells: dict[str, str | None] = {}
-        self._repeated: str | None = None
+        self._broken: Broken | None = None
         self._size = 0
         self._names: set[str] = set()
         self._ready: list[tuple[int, Record]] = []
@@ -116,23 +123,24 @@ class _Elements:
         if len(self._open) > DEPTH:
             raise UnreadableError(Reason(code="deep", value=str(self.number + 1)))
         if self._texts:
-            self._has_children[-1] = True
+            self._texts[-1].append(CHILD)
         elif self._open == self._steps:
             self.number += 1
-            self._cells, self._repeated, self._size = {}, None, 0
+            self._cells, self._broken, self._size = {}, None, 0
         elif len(self._open) == 1 and self._open[0] != self._steps[0]:
             found, sought = self._open[0][:100], "/".join(self._steps)
             raise UnreadableError(Reason(code="no_records", value=found, expected=sought))
         else:
             return
         self._texts.append([])
-        self._has_children.append(False)
         self._grow(len(tag))
         for name, value in attributes.items():
             self._remember(name)
             self._grow(len(name) + len(value))
             if not name.startswith(ABOUT_THE_FILE):
                 self._keep(self._place(f"@{_local(name)}"), value)
+                if self._broken is None and len(value) <= UNIT_LENGTH:
+                    self._broken = self._unit_fault(self._place(), _local(name), value)
 
     def data(self, text: str) -> None:
         self.unheard = 0
@@ -143,13 +151,22 @@ class _Elements:
     def end(self, tag: str) -> None:
         self.unheard = 0
         if self._texts:
-            text, has_children = "".join(self._texts.pop()).strip(), self._has_children.pop()
-            if text or not has_children:
-                self._keep(self._place(), text or None)
+            self._end_text("".join(self._texts.pop()))
             if not self._texts:
-                record = self._cells if self._repeated is None else repeated(self._repeated)
-                self._ready.append((self.number, record))
+                self._ready.append((self.number, self._broken or self._cells))
         self._open.pop()
+
+    def _end_text(self, text: str) -> None:
+        """Keep the text of the element that ends; the record's own stands between its children."""
+        name = self._place()
+        if CHILD not in text and name:
+            self._keep(name, text.strip() or None)
+            return
+        runs = [run for one in text.split(CHILD) if (run := one.strip())]
+        if runs:
+            name = name or "text()"
+            self._check_mixed(name, len(runs))
+            self._keep(name, " ".join(runs))
 
     def start_ns(self, prefix: str, uri: str) -> None:
         self._remember(prefix)
@@ -162,15 +179,36 @@ class _Elements:
         return "/".join([*self._open[len(self._steps) :], *below])
 
     def _keep(self, name: str, value: str | None) -> None:
-        if not name:
-            name = "text()"  # the record's own, between its children
-            if value is None:
-                return
         name = name[:MAX_NAME]
         if name not in self._cells:
             self._cells[name] = value
-        elif self._is_wanted(name):
-            self._repeated = name
+        elif self._broken is None and self._column(name):
+            self._broken = repeated(name)
+
+    def _check_mixed(self, name: str, runs: int) -> None:
+        """Text among children is a value if it is in one piece and they are columns, too."""
+        column = self._column(name)
+        if column is None or self._broken is not None or name in self._cells:
+            return
+        inside = [
+            one
+            for one in self._cells
+            if one.startswith(f"{name}/") and not one.startswith(f"{name}/@")
+        ]
+        if runs > 1 or not all(map(self._column, inside)):
+            self._broken = Broken("mixed_text", self._titles[column.name], "")
+
+    def _other_unit(self, above: str, attribute: str, value: str) -> Broken | None:
+        """What is wrong with figures whose attribute says a unit: nobody would read it."""
+        column, name = self._column(above), f"{above}/@{attribute}"
+        if column is None or column.type not in NUMBERS or self._column(name) is not None:
+            return None
+        unit = fold_header(value)
+        suffix = suffix_of(column, unit)
+        if suffix is None and fold_header(attribute) in UNIT_NAMES:
+            suffix = unit if column.unit or SCALE.match(unit) else None
+        shown = LONG_NUMBER.sub("…", name[:100])
+        return Broken("attribute_unit", self._titles[column.name], shown) if suffix else None
 
     def _remember(self, name: str) -> None:
         """Refuse names without end: the parser remembers every one."""

@@ -3,24 +3,35 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet
 
-from pipelines.contracts.models import Source
+from pipelines.contracts.models import ColumnType, Source
 from pipelines.contracts.reasons import Reason
 from pipelines.errors import UnreadableError
 from pipelines.ingest.headers import Header, match
-from pipelines.ingest.readers.layout import BATCH_ROWS, Reading, cell_text, damaged, from_columns
+from pipelines.ingest.readers.layout import (
+    BATCH_ROWS,
+    Reading,
+    cell_text,
+    damaged,
+    decimal_text,
+    from_columns,
+    torn_rows,
+    unmapped,
+)
 from pipelines.ingest.readers.records.fields import MAX_FIELDS, too_many_fields, wanted
 
 FOOTER_BYTES = 8 << 20  # unpacked it takes many times as much
 ENCRYPTED_FOOTER = b"PARE"  # Parquet Modular Encryption: instead of PAR1
 BATCH_BYTES = 64 << 20  # of text, once repeated values are written out
+NO_TEXT = "\ufffd"  # what decoders write for bytes that are not UTF-8
 
 
 def read_parquet(path: Path, source: Source, department: str | None, limit: int) -> Reading:
@@ -107,6 +118,11 @@ def _parquet_batches(
 ) -> Iterator[pa.RecordBatch]:
     number, decoded = 1, 0
     is_wanted = wanted(source)
+    decimals = {
+        header.positions.get(column.name)
+        for column in source.columns
+        if column.type is ColumnType.DECIMAL
+    }
     try:
         for batch in file.iter_batches(BATCH_ROWS):
             physical = [
@@ -120,10 +136,16 @@ def _parquet_batches(
                 raise _too_large(limit, f"over {limit}")
             step = max(1, batch.num_rows * BATCH_BYTES // max(size, BATCH_BYTES))
             for start in range(0, batch.num_rows, step):
-                columns = [_as_text(column.slice(start, step)) for column in physical]
+                slices = [column.slice(start, step) for column in physical]
+                columns = [
+                    _floats(column, place in decimals) if pa.types.is_floating(column.type)
+                    else _as_text(column)
+                    for place, column in enumerate(slices)
+                ]  # fmt: skip
                 numbers = np.arange(number, number + len(columns[0]))
                 number += len(numbers)
-                yield from_columns(source, header, columns, numbers)
+                rows = from_columns(source, header, columns, numbers)
+                yield _without_bytes(source, header, rows, slices, columns)
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise _fault(error) from None
 
@@ -142,16 +164,60 @@ def _bytes(column: pa.Array) -> int:
 
 
 def _as_text(column: pa.Array) -> pa.Array:
-    """As text; floats and decimals without the exponents that Arrow would write.
+    """As text; decimals without the exponents that Arrow would write.
 
-    NaN is how frames write that there is nothing.
+    What of bytes is no text is NO_TEXT.
     """
-    if not (pa.types.is_floating(column.type) or pa.types.is_decimal(column.type)):
+    if not pa.types.is_decimal(column.type):
         try:
             text = pc.cast(column, pa.string())
             text.validate(full=True)  # what is called text may be no UTF-8
             return text
         except (pa.ArrowNotImplementedError, pa.ArrowInvalid):  # nested, binary
             pass
+    return pa.array([_cell_text(cell) for cell in column.to_pylist()], pa.string())
+
+
+def _cell_text(cell: Any) -> str | None:
+    if isinstance(cell, bytes):
+        return cell.decode("utf-8", "replace")
+    return cell_text(cell)
+
+
+def _floats(column: pa.Array, is_decimal: bool) -> pa.Array:
+    """Floats as the shortest text that is the same float, for a decimal column rounded.
+
+    NaN is how frames write that there is nothing.
+    """
+    if column.type != pa.float64():  # 93.9 of 32 bits is 93.9000015 in 64
+        column = pc.cast(pc.cast(pc.cast(column, pa.float32()), pa.string()), pa.float64())
+    text = decimal_text if is_decimal else cell_text
     cells = column.to_pylist()
-    return pa.array([None if cell != cell else cell_text(cell) for cell in cells], pa.string())
+    texts = [None if cell is None or cell != cell else text(cell) for cell in cells]
+    return pa.array(texts, pa.string())
+
+
+def _without_bytes(
+    source: Source,
+    header: Header,
+    batch: pa.RecordBatch,
+    physical: Sequence[pa.Array],
+    columns: Sequence[pa.Array],
+) -> pa.RecordBatch:
+    """The batch with the rows as faults that have bytes instead of text where a column is read."""
+    for name, position in header.positions.items():
+        if not _is_binary(physical[position].type):
+            continue
+        bad = pc.fill_null(pc.match_substring(columns[position], NO_TEXT), False)
+        if bad.true_count:
+            torn = torn_rows([pc.fill_null(column, "") for column in columns], bad)
+            title = source.titles[name]
+            batch = unmapped(source, batch, bad, "no_text", [""] * len(torn), title, torn)
+    return batch
+
+
+def _is_binary(kind: pa.DataType) -> bool:
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    tests = pa.types.is_binary, pa.types.is_large_binary, pa.types.is_fixed_size_binary
+    return any(test(kind) for test in tests)
