@@ -290,8 +290,8 @@ def _check_faithful(
             was[row] = [one[name] or "" for name in names]
         elif _is_filled(raw[row]) and not _says_the_same(judged, row[0]):
             otherwise.append(row)
-    shown = {row: Corrected(0, headers, raw[row].cells) for row in was}
-    for batch in corrected_rows(judged, contract, shown):
+    shown = {row: Corrected(0, raw[row].cells) for row in was}
+    for batch in corrected_rows(judged, contract, headers, shown):
         for one in batch.to_pylist():
             row = one["sheet"], one["row_number"]
             if [one[name] or "" for name in names] != was[row]:

@@ -22,6 +22,7 @@ from pipelines.contracts.delivery import Delivery, Judgement, StagedChunk
 from pipelines.errors import IncompatibleTableError, StorageError, UsageError
 from pipelines.settings import Settings
 from pipelines.steps import Progress, silent, step
+from pipelines.tracking.calendar import WorkCalendar
 from pipelines.warehouse import ledger, load, returns
 from pipelines.warehouse.connection import open_warehouse
 
@@ -227,10 +228,11 @@ def load_staged(
     with step(settings, run_id, "load", name) as told:
         with open_warehouse(settings, f"run {run_id}, load {name}") as connection:
             apply_configuration(connection, catalog)
+            calendar = WorkCalendar(catalog.holidays)
             for chunk in staged:
                 source = catalog.sources[chunk.source]
                 metrics = catalog.metrics_of(source.name)
-                final += load.load_chunk(connection, chunk, source, metrics, run_id)
+                final += load.load_chunk(connection, chunk, source, metrics, calendar, run_id)
         kept = _clear(settings, (one.delivery for chunk in staged for one in chunk.judgements))
         for chunk in staged:
             discard(chunk.folder)

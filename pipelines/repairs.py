@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from pipelines.contracts.catalog import Catalog
 from pipelines.contracts.delivery import Judgement, StagedChunk, Verdict
 from pipelines.errors import UsageError, WorseError
 from pipelines.settings import Settings
+from pipelines.tracking.calendar import WorkCalendar
 from pipelines.warehouse import ledger, load, purges, returns
 from pipelines.warehouse.connection import open_warehouse
 
@@ -37,6 +39,7 @@ def rebuild(
         raise UsageError(f"no source is called {name}; there are {', '.join(catalog.sources)}")
     run_id = steps.new_run_id()
     source, metrics = catalog.sources[name], catalog.metrics_of(name)
+    calendar = WorkCalendar(catalog.holidays)
     staged: list[StagedChunk] = []
     try:
         with steps.step(settings, run_id, "rebuild", name) as told:
@@ -55,8 +58,9 @@ def rebuild(
                         in_force = {} if force else ledger.in_force(connection, name)
                         _refuse_losses(in_force, (j for chunk in staged for j in chunk.judgements))
                         judgements = load.reload(
-                            connection, staged, source, metrics, run_id,
+                            connection, staged, source, metrics, calendar, run_id,
                             ledger.withdrawals(connection, name),
+                            _accepted(receipts.values()),
                             partial(_refuse_held, in_force),
                         )  # fmt: skip
                         intake.apply_configuration(connection, catalog)
@@ -67,6 +71,13 @@ def rebuild(
                 known |= receipts.keys()
     finally:
         shutil.rmtree(settings.staging / run_id, ignore_errors=True)
+
+
+def _accepted(receipts: Iterable[sa.Row[Any]]) -> dict[tuple[str, datetime], datetime]:
+    """When people accepted which receipts."""
+    return {
+        (row.delivery_id, row.received_at): row.decided_at for row in receipts if row.decided_at
+    }
 
 
 def _purged(settings: Settings, connection: sa.Connection, name: str) -> dict[str, sa.Row[Any]]:
@@ -150,23 +161,23 @@ def accept(settings: Settings, catalog: Catalog, prefix: str, reason: str) -> Ju
         row = ledger.find_delivery(connection, prefix)
         if row.verdict not in (Verdict.HELD, Verdict.REJECTED):
             raise UsageError(f"delivery {row.delivery_id} is {row.verdict}, not held or rejected")
-        newer = ledger.newer_in_force(connection, row)
-        if newer is not None:
-            raise UsageError(f"{newer} was received later and provides this day; nothing changes")
         gone = _purged(settings, connection, row.source).get(row.delivery_id)
         if gone is not None:
             raise UsageError(
                 f"the bytes of delivery {row.delivery_id} were purged on {gone.purged_at:%Y-%m-%d} "
                 f"({gone.reason}); send them again"
             )
-    delivery = ledger.delivery_of(row, catalog.contract_hash(row.source), reason)
+        delivery = ledger.delivery_of(row, catalog.contract_hash(row.source), reason)
+        delivery = returns.without_refused(connection, delivery)
     staged = intake.stage(settings, catalog, [delivery], run_id, 0)
     source, metrics = catalog.sources[row.source], catalog.metrics_of(row.source)
     with (
         steps.step(settings, run_id, "accept", source.name),
         open_warehouse(settings, "accept") as connection,
     ):
-        final = load.accept(connection, staged, source, metrics, run_id, row, reason)
+        final = load.accept(
+            connection, staged, source, metrics, WorkCalendar(catalog.holidays), run_id, row, reason
+        )
     intake.discard(staged.folder)
     return final
 

@@ -20,12 +20,12 @@ SHEET = "待更正数据"  # and 待更正数据2 … when one sheet does not ho
 ORIGIN_SHEET = "工作表（勿改）"
 ORIGIN_ROW = "原文件行号（勿改）"
 SEAL = "校验码（勿改）"
-ACTION = "处理（更正/删除）"
+ACTION = "处理（更正/确认/删除）"
 OVERFLOW = "多出的内容（供对照）"
 REASONS = "问题说明（供对照）"
 BEFORE = (ORIGIN_SHEET, ORIGIN_ROW, SEAL, ACTION)
 OWN_HEADERS = (*BEFORE, OVERFLOW, REASONS)
-CORRECT, DELETE = "更正", "删除"
+ACTIONS = CORRECT, CONFIRM, DELETE = ("更正", "确认", "删除")
 ITEM, CONTENT = "项目（勿改）", "内容（勿改）"  # the headers of the summary's table
 DELIVERY_ID, SHA256 = "报送编号", "原件指纹（SHA-256）"  # of the summary and of the properties
 CUT = "……（内容过长，已截断，不能直接回传）"

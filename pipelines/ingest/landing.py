@@ -129,7 +129,8 @@ def unreadable(path: Path, landing: Path, why: str | None) -> LandingProblem:
 
 
 def _files(landing: Path, closed: list[OSError]) -> Iterator[Path]:
-    """Files below the folder in name order; dotfiles, unfinished uploads, markers are not ours.
+    """Files below the folder in name order; dotfiles, unfinished uploads, markers are not ours,
+    nor what office programs put beside an open workbook (~$).
 
     A link to a folder counts as a file, so that it is told of and not followed. What keeps us out
     of a folder is appended to `closed`.
@@ -138,7 +139,7 @@ def _files(landing: Path, closed: list[OSError]) -> Iterator[Path]:
         links = [name for name in folders if Path(folder, name).is_symlink()]
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted([*names, *links]):
-            if not name.startswith(".") and not name.lower().endswith((*UNFINISHED, DONE)):
+            if not name.startswith((".", "~$")) and not name.lower().endswith((*UNFINISHED, DONE)):
                 yield Path(folder, name)
 
 

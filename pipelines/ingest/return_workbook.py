@@ -15,9 +15,9 @@ from pipelines.contracts import returns
 from pipelines.contracts.models import Column, ColumnType, Formats, Source, WorkbookFormat
 from pipelines.contracts.reasons import Reason
 from pipelines.errors import RejectedError, UnreadableError
-from pipelines.ingest.headers import match
+from pipelines.ingest.headers import Header
 from pipelines.ingest.readers.layout import Reading
-from pipelines.ingest.verbatim import headers_of, verbatim
+from pipelines.ingest.verbatim import verbatim
 
 PROPERTIES = "docProps/custom.xml"  # ECMA-376 22.3
 LARGEST_PROPERTIES = 1 << 20  # bytes of them; ours take a few hundred
@@ -29,16 +29,14 @@ class Corrected(NamedTuple):
     """A row of a workbook: where it stands there, and its cells; None to strike it out."""
 
     at: int
-    headers: tuple[str, ...]
     cells: tuple[str, ...] | None
 
 
 @dataclass
 class Workbook:
-    """Whose it is, the file's own headers, and the touched rows by those that they replace."""
+    """Whose it is, and the touched rows by those that they replace."""
 
     delivery_id: str
-    headers: tuple[str, ...]
     rows: dict[Row, Corrected] = field(default_factory=dict)
     faults: list[Reason] = field(default_factory=list)
 
@@ -48,23 +46,24 @@ class _NoSheetError(Exception):
 
 
 def read_workbook(
-    path: Path, source: Source, before: Mapping[str, str], open_file: Open
+    path: Path, source: Source, header: Header, before: Mapping[str, str], open_file: Open
 ) -> Workbook:
     """What a return says of one of the deliveries `before` (id → hash of the bytes) of `source`.
 
-    Raises UnreadableError when it is no workbook of ours, or of none of them.
+    `header` is the file's own: its columns may stand in any order, among others, which count for
+    nothing. Raises UnreadableError when one is not there once, and when it is no workbook of
+    ours, or of none of them.
     """
-    sheet = _sheet(path, source, returns.SHEET, open_file)
-    book = Workbook(_origin(path, before, open_file), headers_of(sheet.header))
+    columns = verbatim(source, header).columns
+    sheet = _sheet(path, columns, returns.SHEET, open_file)
+    book = Workbook(_origin(path, before, open_file))
     seen: set[Row] = set()
     number = 1
     with suppress(_NoSheetError):
         while True:
-            _read_sheet(sheet, book, seen)
+            _read_sheet(sheet, len(columns), book, seen)
             number += 1
-            sheet = _sheet(path, source, f"{returns.SHEET}{number}", open_file)
-            if headers_of(sheet.header) != book.headers:
-                raise _layout(f"{returns.SHEET}{number}")
+            sheet = _sheet(path, columns, f"{returns.SHEET}{number}", open_file)
     return book
 
 
@@ -80,15 +79,15 @@ def _form(sheet: str, names: tuple[str, ...], headers: tuple[str, ...]) -> Sourc
     )  # fmt: skip
 
 
-def _sheet(path: Path, source: Source, name: str, open_file: Open) -> Reading:
-    """The rows of a sheet: what identifies them and, verbatim, the file's own columns."""
+def _sheet(path: Path, columns: tuple[Column, ...], name: str, open_file: Open) -> Reading:
+    """The rows of a sheet: what identifies them and, verbatim, the file's own `columns`."""
     form = _form(name, ("sheet_of_row", "number", "seal", "action"), returns.BEFORE)
     try:
-        header = open_file(path, "xlsx", form).header
-        columns = verbatim(source, match(source, header.cells), *form.columns).columns
-        return open_file(path, "xlsx", form.model_copy(update={"columns": columns}))
+        own = tuple(column.model_copy(update={"required": True}) for column in columns)
+        whole = form.model_copy(update={"columns": (*form.columns, *own)})
+        return open_file(path, "xlsx", whole)
     except RejectedError as error:
-        missing = "、".join(reason.expected or reason.value for reason in error.reasons)
+        missing = "、".join(reason.expected or reason.value for reason in error.reasons)[:200]
         raise _layout(missing) from None
     except UnreadableError as error:
         if error.reason.code != "missing_sheet":
@@ -102,20 +101,23 @@ def _layout(what: str) -> UnreadableError:
     return UnreadableError(Reason(code="return_layout", value=what))
 
 
-def _read_sheet(sheet: Reading, book: Workbook, seen: set[Row]) -> None:
-    """Add a sheet's rows to the workbook; those that nobody has touched stay as they were."""
+def _read_sheet(sheet: Reading, width: int, book: Workbook, seen: set[Row]) -> None:
+    """Add a sheet's rows to the workbook; those that nobody has touched stay as they were.
+
+    `width` is how many columns the file itself has.
+    """
     for batch in sheet.batches:
         for row in batch.to_pylist():
             if row["noise"]:
                 continue
             if row["fault"] is None:
-                _read_row(row, book, seen)
+                _read_row(row, width, book, seen)
                 continue
             told = {"value": row["fault_value"] or "", "expected": row["fault_expected"] or ""}
             book.faults.append(Reason(code=row["fault"], count=1, row=row["row_number"], **told))
 
 
-def _read_row(row: Mapping[str, str | None], book: Workbook, seen: set[Row]) -> None:
+def _read_row(row: Mapping[str, str | None], width: int, book: Workbook, seen: set[Row]) -> None:
     at = int(row["row_number"] or 0)
 
     def fault(code: str, value: str = "", expected: str = "") -> None:
@@ -132,16 +134,16 @@ def _read_row(row: Mapping[str, str | None], book: Workbook, seen: set[Row]) -> 
     if mended in seen:
         return fault("return_repeated_row", f"{sheet} {number}".strip()[:100])
     seen.add(mended)
-    cells = tuple(row[f"c{position}"] or "" for position in range(len(book.headers)))
+    cells = tuple(row[f"c{position}"] or "" for position in range(width))
     action = (row["action"] or returns.CORRECT).strip()
     if action == returns.DELETE:
-        book.rows[mended] = Corrected(at, book.headers, None)
-    elif action != returns.CORRECT:
-        fault("return_action", expected=f"{returns.CORRECT}/{returns.DELETE}")
-    elif seal != returns.seal(book.delivery_id, *mended, cells):
+        book.rows[mended] = Corrected(at, None)
+    elif action not in returns.ACTIONS:
+        fault("return_action", expected="/".join(returns.ACTIONS))
+    elif action == returns.CONFIRM or seal != returns.seal(book.delivery_id, *mended, cells):
         if any(cell.endswith(returns.CUT) for cell in cells):
             return fault("return_cut")
-        book.rows[mended] = Corrected(at, book.headers, cells)
+        book.rows[mended] = Corrected(at, cells)
     return None
 
 

@@ -10,6 +10,8 @@ import uuid
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,11 +24,11 @@ from pipelines.contracts.delivery import Origin
 from pipelines.contracts.models import Source
 from pipelines.contracts.reasons import Reason
 from pipelines.errors import RejectedError, UnreadableError
-from pipelines.ingest.headers import match
+from pipelines.ingest.headers import Header, match
 from pipelines.ingest.readers import open_delivery
 from pipelines.ingest.readers.layout import BATCH_ROWS, Reading, from_columns
 from pipelines.ingest.return_workbook import Corrected, Row, Workbook, read_workbook
-from pipelines.ingest.verbatim import verbatim
+from pipelines.ingest.verbatim import headers_of, verbatim
 
 Chain = Sequence[tuple[Origin, Path]]  # the original and the returns upon it, in their order
 Owners = Callable[[Sequence[str]], Mapping[str, str | None]]  # departments by what rows call them
@@ -59,7 +61,9 @@ def open_return(
     rows name none of the original's, or another department's.
     """
     (whole, path), *later = chain
-    header, books = bench.open(path, whole.format, source).header, _workbooks(chain, source, bench)
+    header = bench.open(path, whole.format, source).header
+    books = _workbooks(chain, source, header, bench)
+    headers = headers_of(header)
     wanted = {row for book in books if book for row in book.rows}
     naming = source.partition.department if bench.department is None else None
     batches = bench.open(path, whole.format, source).batches
@@ -71,7 +75,7 @@ def open_return(
         faults = [*book.faults, *_misplaced(book, there)]
         whose = dict(there)
         if naming is not None:
-            cell = match(source, book.headers).positions.get(naming)
+            cell = match(source, headers).positions.get(naming)
             faults += _foreign(book, whose, origin.scope, cell, owners)
         if not faults:
             there = whose
@@ -80,16 +84,16 @@ def open_return(
             raise RejectedError(_summed(faults), rows_read)
     view = verbatim(source, header) if as_written else source
     reading = bench.open(path, whole.format, view)
-    return replace(reading, batches=laid_over(reading, view, taken))
+    return replace(reading, batches=laid_over(reading, view, headers, taken))
 
 
-def _workbooks(chain: Chain, source: Source, bench: Bench) -> list[Workbook | None]:
+def _workbooks(chain: Chain, source: Source, header: Header, bench: Bench) -> list[Workbook | None]:
     """What each return says; None for one that could not be read in its own right."""
     books: list[Workbook | None] = []
     for number, (_, path) in enumerate(chain[1:], start=1):
         before = {one.delivery_id: one.sha256 for one, _ in chain[:number]}
         try:
-            books.append(read_workbook(path, source, before, bench.open))
+            books.append(read_workbook(path, source, header, before, bench.open))
         except UnreadableError:
             if number == len(chain) - 1:
                 raise
@@ -168,28 +172,26 @@ def _summed(faults: Iterable[Reason]) -> list[Reason]:
 
 
 def laid_over(
-    original: Reading, source: Source, taken: Mapping[Row, Corrected]
+    original: Reading, source: Source, headers: Sequence[str], taken: Mapping[Row, Corrected]
 ) -> Iterator[pa.RecordBatch]:
     """The original's rows without those that are replaced, and then these."""
     for batch in original.batches:
         replaced = are_in(batch, taken)
         yield batch.filter(pa.array(~replaced)) if replaced.any() else batch
-    yield from corrected_rows(original, source, taken)
+    yield from corrected_rows(original, source, headers, taken)
 
 
 def corrected_rows(
-    original: Reading, source: Source, taken: Mapping[Row, Corrected]
+    original: Reading, source: Source, headers: Sequence[str], taken: Mapping[Row, Corrected]
 ) -> Iterator[pa.RecordBatch]:
-    """Corrected rows in their places in the original, whose rows have all been read.
+    """Corrected rows, below `headers`, in their places in the original, which has been read.
 
     Their cells leave away the units that the original's first header says, as its own do.
     """
-    groups: dict[tuple[str, tuple[str, ...]], list[Row]] = defaultdict(list)
-    for row in sorted(taken):
-        groups[row[0], taken[row].headers].append(row)
-    for (sheet, headers), rows in groups.items():
-        header = replace(match(source, headers), suffixes=original.header.suffixes)
-        nothing = ("",) * len(headers)
+    header = replace(match(source, headers), suffixes=original.header.suffixes)
+    nothing = ("",) * len(headers)
+    for sheet, group in groupby(sorted(taken), key=itemgetter(0)):
+        rows = list(group)
         for start in range(0, len(rows), BATCH_ROWS):
             some = rows[start : start + BATCH_ROWS]
             cells = zip(*(taken[row].cells or nothing for row in some), strict=True)

@@ -116,7 +116,8 @@ STYLES: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 HOW_TO = (
     "在“待更正数据”工作表中直接修改：红色单元格有误，鼠标移至单元格可查看批注，最后一列列出全部问题。",
-    "“处理”列默认为“更正”；如该行不应报送，请改选“删除”。未作修改的行仍按原样隔离。",
+    "“处理”列默认为“更正”；如该行不应报送，请改选“删除”。未作修改的行仍按原样隔离；"
+    "如表中所列各格即为应报内容（如只是多出的内容应去掉），无须修改，请改选“确认”。",
     "灰色各列（工作表、原文件行号）用于对应原文件，请勿改动；请勿改动表头，勿增删列，勿新增数据行。",
     "改好后保存为 .xlsx，不要改文件名，放回原报送位置即可；系统将与原文件合并后重新检查。",
     "如已重新报送完整文件，请勿再回传本文件。",
@@ -202,8 +203,8 @@ def _arrange(
     sheet.autofilter(0, 0, rows, last)
     sheet.data_validation(
         1, before - 1, rows, before - 1,
-        {"validate": "list", "source": [returns.CORRECT, returns.DELETE],
-         "error_title": "处理", "error_message": "请选择“更正”或“删除”"},
+        {"validate": "list", "source": list(returns.ACTIONS),
+         "error_title": "处理", "error_message": "请选择“更正”“确认”或“删除”"},
     )  # fmt: skip
     allowed = ("format_cells", "format_columns", "format_rows", "autofilter", "sort")
     sheet.protect("", dict.fromkeys(allowed, True))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from calendar import monthrange
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
@@ -48,6 +49,21 @@ def due_dates(due: Due, until: date, calendar: WorkCalendar) -> tuple[date, ...]
             return tuple(day for day in weeks if day <= last)
         case Frequency.MONTHLY:
             return tuple(_monthly(due, last))
+
+
+def due_before(due: Due | None, days: Collection[date], calendar: WorkCalendar) -> dict[date, date]:
+    """Of each of `days` the latest day before it that is due, in the rhythm of `due`.
+
+    The rhythm has neither start nor end: history is older than what is owed. Without `due`, or in
+    a rest of a quarter, it is the day before.
+    """
+    if due is None or not days:
+        return {day: day - timedelta(1) for day in days}
+    start = min(days) - timedelta(92)
+    rhythm = due.model_copy(update={"start": start, "until": None})
+    owed = due_dates(rhythm, max(days), calendar)
+    found = {day: bisect_left(owed, day) for day in days}
+    return {day: owed[at - 1] if at else day - timedelta(1) for day, at in found.items()}
 
 
 def _weekly(due: Due, last: date) -> Iterator[date]:

@@ -16,13 +16,18 @@ from pipelines.contracts.delivery import Judgement
 from pipelines.contracts.models import Frequency, Source
 from pipelines.contracts.reasons import Reason
 from pipelines.engine import sql
+from pipelines.tracking.calendar import WorkCalendar
 from pipelines.warehouse.statements import keep, rows, run
 
 TOLD_COLUMNS = 20  # of new ones, and of vanished ones; a file may have a million
 
 
 def tell_drift(
-    connection: sa.Connection, wave: Sequence[Judgement], source: Source, position: int
+    connection: sa.Connection,
+    wave: Sequence[Judgement],
+    source: Source,
+    position: int,
+    calendar: WorkCalendar,
 ) -> list[Judgement]:
     """The wave with its drifts among its warnings; its profiles are kept for those to come.
 
@@ -33,6 +38,7 @@ def tell_drift(
     if drift is None or all(one.profile is None for one in wave):
         return judged
     keep(connection, "looked", _profiles(connection, wave, position))
+    _keep_kinds(connection, calendar)
     found = connection.exec_driver_sql(
         sql("history/drift.sql"),
         {
@@ -50,6 +56,20 @@ def tell_drift(
         judged[place - position] = one.model_copy(update={"warnings": (*one.warnings, *reasons)})
     run(connection, "INSERT INTO profile BY NAME SELECT * EXCLUDE (is_taken) FROM looked")
     return judged
+
+
+def _keep_kinds(connection: sa.Connection, calendar: WorkCalendar) -> None:
+    """The table `day_kind`: every day of the wave and of its departments' past, worked or not."""
+    query = (
+        "SELECT business_date FROM profile SEMI JOIN looked USING (source, department) "
+        "UNION SELECT business_date FROM looked"
+    )
+    days = [day for (day,) in rows(connection, query) if day is not None]
+    kinds = {
+        "business_date": pa.array(days, pa.date32()),
+        "is_working": pa.array([calendar.is_workday(day) for day in days], pa.bool_()),
+    }
+    keep(connection, "day_kind", pa.table(kinds))
 
 
 def _reason(code: str, column: str, value: str, expected: str, titles: Mapping[str, str]) -> Reason:

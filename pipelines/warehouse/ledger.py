@@ -262,19 +262,6 @@ def in_force(connection: sa.Connection, source: str) -> dict[str, int]:
     return dict(map(tuple, rows(connection, query, source=source)))
 
 
-def newer_in_force(connection: sa.Connection, row: sa.Row[Any]) -> str | None:
-    """The delivery received after `row` that provides its partition now, if any."""
-    found = rows(
-        connection,
-        "SELECT delivery_id FROM delivery_partition WHERE known_until IS NULL "
-        "AND source = :source AND department = :department AND business_date = :day "
-        "AND part = :part AND received_at > :received_at",
-        source=row.source, department=row.department, day=row.business_date, part=row.part,
-        received_at=row.received_at,
-    )  # fmt: skip
-    return found[0].delivery_id if found else None
-
-
 def received_dates(
     connection: sa.Connection, sources: Collection[str], since: date
 ) -> dict[str, dict[str, set[date]]]:

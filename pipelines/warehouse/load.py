@@ -6,9 +6,10 @@ is recorded, in the order in which they were received.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pyarrow as pa
@@ -27,6 +28,7 @@ from pipelines.contracts.models import Metric, Source
 from pipelines.contracts.reasons import Reason
 from pipelines.engine import quoted
 from pipelines.errors import UsageError
+from pipelines.tracking.calendar import WorkCalendar
 from pipelines.warehouse import returns
 from pipelines.warehouse.drift import tell_drift
 from pipelines.warehouse.ledger import (
@@ -58,6 +60,7 @@ def load_chunk(
     chunk: StagedChunk,
     source: Source,
     metrics: Sequence[Metric],
+    calendar: WorkCalendar,
     run_id: str,
 ) -> list[Judgement]:
     """Put a chunk's judgements into the ledger and its accepted rows into the source table.
@@ -74,7 +77,9 @@ def load_chunk(
     final: list[Judgement] = []
     for wave in _waves(judgements, source):
         with transaction(connection):
-            final += _load_wave(connection, wave, chunk, source, metrics, run_id, "landing")
+            final += _load_wave(
+                connection, wave, chunk, source, metrics, calendar, run_id, "landing"
+            )
     return final
 
 
@@ -83,16 +88,40 @@ def accept(
     chunk: StagedChunk,
     source: Source,
     metrics: Sequence[Metric],
+    calendar: WorkCalendar,
     run_id: str,
     row: sa.Row[Any],
     reason: str,
 ) -> Judgement:
-    """Load the one delivery of `chunk` by a person's decision, recorded with it."""
+    """Load the one delivery of `chunk` by a person's decision, recorded with it.
+
+    Raises UsageError, with nothing changed, when nothing of it can be loaded.
+    """
     ensure_table(connection, source)
     with transaction(connection):
         decide(connection, "accept", row, reason, next_position(connection))
         judgements = list(chunk.judgements)
-        return _load_wave(connection, judgements, chunk, source, metrics, run_id, "accept")[0]
+        final = _load_wave(
+            connection, judgements, chunk, source, metrics, calendar, run_id, "accept"
+        )[0]
+        if not final.verdict.loads:
+            raise UsageError(f"nothing of it can be taken: {final.reasons[0].english()}")
+        newer = _newer(connection)
+        if newer is not None:
+            raise UsageError(f"{newer} was received later and provides this day; nothing changes")
+    return final
+
+
+def _newer(connection: sa.Connection) -> str | None:
+    """What provides all that the wave brought, as it was received later; None if not all."""
+    query = (
+        "SELECT CASE WHEN bool_and(incoming.is_late) "
+        "THEN coalesce(any_value(there.delivery_id), 'what was withdrawn') END "
+        "FROM incoming LEFT JOIN partition_in_force AS there "
+        "USING (source, department, business_date, part)"
+    )
+    found: str | None = rows(connection, query)[0][0]
+    return found
 
 
 def reload(
@@ -100,8 +129,10 @@ def reload(
     chunks: Sequence[StagedChunk],
     source: Source,
     metrics: Sequence[Metric],
+    calendar: WorkCalendar,
     run_id: str,
     withdrawals: Iterable[tuple[datetime, str]] = (),
+    accepted: Mapping[tuple[str, datetime], datetime] = MappingProxyType({}),
     refuse: Callable[[Sequence[Judgement]], None] = lambda final: None,
 ) -> list[Judgement]:
     """Replace the source's table by what `chunks` (its whole archive, judged anew) say.
@@ -109,7 +140,8 @@ def reload(
     One transaction: the old table stays until the new one is whole, and for good when `refuse`,
     which is asked about what came of it, raises. Knowledge is appended: only
     values of metric_daily that came out otherwise get a successor. What happened is replayed in the
-    order of receipt, `withdrawals` (when, delivery id) between.
+    order of receipt, between them `withdrawals` (when, delivery id) and, of the receipts that a
+    person `accepted`, those at their time.
     """
     final: list[Judgement] = []
     with transaction(connection):
@@ -117,9 +149,11 @@ def reload(
         drop_table(connection, source)
         ensure_table(connection, source)
         forget_partitions(connection, source.name, position)
-        for chunk, judgements, withdrawn in _history(chunks, withdrawals) if chunks else ():
+        for chunk, judgements, withdrawn in _history(chunks, withdrawals, accepted):
             for wave in _waves(judgements, source):
-                final += _load_wave(connection, wave, chunk, source, (), run_id, "rebuild")
+                final += _load_wave(
+                    connection, wave, chunk, source, (), calendar, run_id, "rebuild", position
+                )
             if withdrawn is not None:
                 _take_away(connection, withdrawn, source, run_id, last_position(connection))
         refuse(final)
@@ -130,17 +164,26 @@ def reload(
 
 
 def _history(
-    chunks: Sequence[StagedChunk], withdrawals: Iterable[tuple[datetime, str]]
+    chunks: Sequence[StagedChunk],
+    withdrawals: Iterable[tuple[datetime, str]],
+    accepted: Mapping[tuple[str, datetime], datetime],
 ) -> Iterator[tuple[StagedChunk, list[Judgement], str | None]]:
     """What to load, and what then to withdraw, step by step: (chunk, judgements, delivery id)."""
+    if not chunks:
+        return
+
+    def moment(judgement: Judgement) -> datetime:
+        delivery = judgement.delivery
+        return accepted.get(delivery.receipt, delivery.received_at)
+
     waiting = sorted(withdrawals)
     # of a receipt that was staged twice, as a decision came between, the later counts
     judged = {one.delivery.receipt: (chunk, one) for chunk in chunks for one in chunk.judgements}
-    in_order = sorted(judged.values(), key=lambda pair: pair[1].delivery.order)
+    in_order = sorted(judged.values(), key=lambda pair: (moment(pair[1]), pair[1].delivery.order))
     chunk = chunks[0]
     group: list[Judgement] = []
     for origin, judgement in in_order:
-        while waiting and waiting[0][0] < judgement.delivery.received_at:
+        while waiting and waiting[0][0] < moment(judgement):
             yield chunk, group, waiting.pop(0)[1]
             group = []
         if origin is not chunk:
@@ -247,17 +290,18 @@ def _load_wave(
     chunk: StagedChunk,
     source: Source,
     metrics: Sequence[Metric],
+    calendar: WorkCalendar,
     run_id: str,
     cause: str,
+    since: int = 0,
 ) -> list[Judgement]:
     wave = returns.refuse_outdated(connection, wave)
     position = next_position(connection)
-    # a rebuild goes by receipt already
-    _keep_partitions(connection, wave, position, by_receipt=cause != "rebuild")
+    _keep_partitions(connection, wave, position, since)
     wave = _warn_late(connection, wave)
     with logs.part("history"):
-        wave = judge_totals(connection, wave, source, position, chunk.accepted)
-        wave = tell_drift(connection, wave, source, position)
+        wave = judge_totals(connection, wave, source, position, chunk.accepted, calendar)
+        wave = tell_drift(connection, wave, source, position, calendar)
     run_file(connection, "load/replaced.sql")
     _replace_rows(connection, source)
     accepted = file_literal(chunk.accepted)
@@ -315,15 +359,18 @@ def _settle(
 
 
 def _keep_partitions(
-    connection: sa.Connection, wave: Sequence[Judgement], position: int, by_receipt: bool
+    connection: sa.Connection, wave: Sequence[Judgement], position: int, since: int
 ) -> None:
-    """The table `incoming`: every partition that the wave brings, and what stands against it."""
+    """The tables `incoming`, every partition that the wave brings, and `mended`, its returns.
+
+    What was withdrawn before the ledger's position `since` stands against nothing: a rebuild
+    begins there.
+    """
     brought = [
         (position + number, judgement.delivery, partition)
         for number, judgement in enumerate(wave)
         for partition in judgement.partitions
     ]
-    upon = {position + number: returns.laid_upon(one) for number, one in enumerate(wave)}
     given = pa.table(
         {
             "position": pa.array([number for number, _, _ in brought], pa.int64()),
@@ -334,13 +381,27 @@ def _keep_partitions(
             "part": pa.array([one.part for _, one, _ in brought], pa.string()),
             "rows": pa.array([part.rows for _, _, part in brought], pa.int64()),
             "received_at": pa.array([one.received_at for _, one, _ in brought], pa.timestamp("us")),
-            "laid_upon": pa.array(
-                [upon[number] for number, _, _ in brought], pa.list_(pa.string())
-            ),
         }
     )
     keep(connection, "given", given)
-    run_file(connection, "load/incoming.sql", by_receipt=str(by_receipt).lower())
+    keep(connection, "given_return", _returns(wave, position))
+    run_file(connection, "load/incoming.sql", since=str(since))
+
+
+def _returns(wave: Sequence[Judgement], position: int) -> pa.Table:
+    """The wave's returns that load, with what they are laid upon."""
+    loading = [
+        (position + number, one.delivery.received_at, upon)
+        for number, one in enumerate(wave)
+        if one.verdict.loads and (upon := returns.laid_upon(one))
+    ]
+    return pa.table(
+        {
+            "position": pa.array([number for number, _, _ in loading], pa.int64()),
+            "received_at": pa.array([at for _, at, _ in loading], pa.timestamp("us")),
+            "laid_upon": pa.array([upon for _, _, upon in loading], pa.list_(pa.string())),
+        }
+    )
 
 
 def _warn_late(connection: sa.Connection, wave: list[Judgement]) -> list[Judgement]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -49,9 +50,10 @@ def resolve(
 ) -> tuple[list[Delivery], list[Delivery]]:
     """Received deliveries with what the returns among them correct, and the returns of nothing.
 
-    A return is laid upon the newest of its slot when that goes back to what it names, so that
-    several departments' returns of one file, or a second of the same workbook, add up. Those that
-    come together are laid upon each other in their order.
+    A return is laid upon the newest of what it names and of that one's returns, so that several
+    departments' returns of one file, or a second of the same workbook, add up. Those that come
+    together are laid upon each other in their order. None was received before what it is laid
+    upon, whatever its sender's clock says.
     """
     known: list[Delivery] = []
     strays: list[Delivery] = []
@@ -67,21 +69,64 @@ def resolve(
             continue
         own = delivery.model_copy(update={"department": mended.department})
         own = own.model_copy(update={"delivery_id": delivery_id(own.slot, FORMAT, own.sha256)})
-        newest = (last.get(own.slot), _current(connection, own))
-        chains = [(*one.corrects, one.origin) for one in newest if one is not None]
-        chains.append((*mended.corrects, mended.origin))
-        chain = next(one for one in chains if told.delivery_id in {e.delivery_id for e in one})
-        last[own.slot] = own = own.model_copy(update={"corrects": chain})
+        same = _same(connection, own, last.get(own.slot))
+        upon = [mended, last.get(own.slot), _newest(connection, own, [told.delivery_id])]
+        own = same or _laid_upon(
+            max(
+                (one for one in upon if one and told.delivery_id in _family(one)),
+                key=lambda one: (one.received_at, one.delivery_id),
+            ),
+            own,
+        )
+        last[own.slot] = own
         known.append(own)
-    return known, strays
+    return sorted(known, key=lambda one: one.order), strays
 
 
-def _current(connection: sa.Connection, delivery: Delivery) -> Delivery | None:
-    """What the slot's newest input was when `delivery` was received."""
+def _family(delivery: Delivery) -> set[str]:
+    """It, and what it is laid upon."""
+    return {delivery.delivery_id, *(origin.delivery_id for origin in delivery.corrects)}
+
+
+def _laid_upon(mended: Delivery, own: Delivery) -> Delivery:
+    later = mended.received_at + timedelta(microseconds=1)
+    return own.model_copy(
+        update={
+            "corrects": (*mended.corrects, mended.origin),
+            "received_at": max(own.received_at, later),
+        }
+    )
+
+
+def _same(connection: sa.Connection, own: Delivery, last: Delivery | None) -> Delivery | None:
+    """The return as it was received already, if it was: under another name, or by a killed run."""
+    if last is not None and last.delivery_id == own.delivery_id:
+        received_at, corrects = last.received_at, last.corrects
+    else:
+        found = rows(
+            connection,
+            "SELECT * FROM delivery WHERE delivery_id = :id AND received_at >= :received_at "
+            "ORDER BY received_at, position LIMIT 1",
+            id=own.delivery_id, received_at=own.received_at,
+        )  # fmt: skip
+        if not found:
+            return None
+        before = delivery_of(found[0], own.contract_hash)
+        received_at, corrects = before.received_at, before.corrects
+    return own.model_copy(update={"received_at": received_at, "corrects": corrects})
+
+
+def _newest(
+    connection: sa.Connection,
+    delivery: Delivery,
+    family: Sequence[str] = (),
+    before: datetime = datetime.max,
+) -> Delivery | None:
+    """The slot's newest input that was loaded; of a `family`, the newest with rows to mend, too."""
     source, department, _, part = delivery.slot
     values: dict[str, Any] = {
         "source": source, "department": department, "day": delivery.business_date, "part": part,
-        "received_at": delivery.received_at, "delivery_id": delivery.delivery_id,
+        "family": list(family), "before": before,
     }  # fmt: skip
     found = connection.exec_driver_sql(sql("load/current_input.sql"), values).fetchone()
     return None if found is None else delivery_of(found, found.contract_hash)
@@ -98,42 +143,67 @@ def foundations(connection: sa.Connection, source: str) -> list[tuple[str, str]]
     return [(delivery_id, upon) for delivery_id, upon in found]
 
 
+def without_refused(connection: sa.Connection, delivery: Delivery) -> Delivery:
+    """A return, laid upon those alone of the returns before it that were taken."""
+    upon = [origin.delivery_id for origin in delivery.corrects[1:]]
+    found = rows(
+        connection,
+        "SELECT delivery_id FROM delivery WHERE verdict <> 'unchanged' AND list_contains(:upon, "
+        "delivery_id) GROUP BY delivery_id "
+        "HAVING arg_max(verdict, (received_at, position)) IN ('accepted', "
+        "'accepted_with_quarantine')",
+        upon=upon,
+    )
+    taken = {row.delivery_id for row in found}
+    whole, *later = delivery.corrects or (None,)
+    if whole is None:
+        return delivery
+    corrects = (whole, *(origin for origin in later if origin.delivery_id in taken))
+    return delivery.model_copy(update={"corrects": corrects})
+
+
 def refuse_outdated(connection: sa.Connection, wave: Iterable[Judgement]) -> list[Judgement]:
     """The judgements; returns that mend what was replaced since, or withdrawn, are rejected.
 
-    They would bring old data back. It holds for rebuilds as it did at first: what counts is what
-    had been received, and was known, when the return came. A person may overrule it.
+    They would bring old data back. Of a file of many days each day is looked at by itself, when
+    it is loaded. A person may overrule it.
     """
     return [_refused(connection, one) if one.delivery.corrects else one for one in wave]
 
 
 def _refused(connection: sa.Connection, judgement: Judgement) -> Judgement:
     delivery = judgement.delivery
-    current = _current(connection, delivery)
-    laid_upon = {origin.delivery_id for origin in delivery.corrects}
-    if current is None or judgement.accounting is None:
+    if judgement.accounting is None:
         return judgement
-    if current.delivery_id not in laid_upon:
-        reason = Reason(code="outdated_return", value=current.delivery_id)
-    else:
-        withdrawn = _withdrawn(connection, delivery, current)
-        if withdrawn is None:
-            return judgement
-        reason = Reason(code="withdrawn_return", value=withdrawn)
+    reason = _outdated(connection, delivery) or _withdrawn(connection, delivery)
+    if reason is None:
+        return judgement
     if delivery.overruled is not None:
         return judgement.model_copy(update={"warnings": (reason, *judgement.warnings)})
     return judgement.withheld(Verdict.REJECTED, [reason])
 
 
-def _withdrawn(connection: sa.Connection, delivery: Delivery, current: Delivery) -> str | None:
+def _outdated(connection: sa.Connection, delivery: Delivery) -> Reason | None:
+    if delivery.business_date is None:
+        return None
+    current = _newest(connection, delivery, before=delivery.received_at)
+    if current is None or current.delivery_id in _family(delivery):
+        return None
+    return Reason(code="outdated_return", value=current.delivery_id)
+
+
+def _withdrawn(connection: sa.Connection, delivery: Delivery) -> Reason | None:
     """What a person withdrew of all that a return is laid upon; None if it stands."""
+    chain = [origin.delivery_id for origin in delivery.corrects]
+    newest = _newest(connection, delivery, chain, delivery.received_at)
+    if newest is None:
+        return None
     values: dict[str, Any] = {
-        "chain": [origin.delivery_id for origin in delivery.corrects],
-        "newest": current.delivery_id, "newest_received_at": current.received_at,
+        "chain": chain, "newest": newest.delivery_id, "newest_received_at": newest.received_at,
         "delivery_id": delivery.delivery_id, "received_at": delivery.received_at,
     }  # fmt: skip
     found = connection.exec_driver_sql(sql("load/withdrawn_since.sql"), values).fetchone()
-    return None if found is None else str(found[0])
+    return None if found is None else Reason(code="withdrawn_return", value=str(found[0]))
 
 
 def laid_upon(judgement: Judgement) -> list[str]:

@@ -1,7 +1,8 @@
 """Holds running totals against what stands: cumulative(d) = cumulative(d-1) + increment(d).
 
 The observation before is the latest in force, or of the same wave, for the same department and
-`by`; how far it looks back is counted in days on which the department's rows are in force.
+`by`; how far it looks back is counted in days on which the department's rows are in force. It is
+held to the figure where the source was not due in between, else only to what can be said.
 """
 
 from __future__ import annotations
@@ -18,9 +19,12 @@ from pipelines.contracts.delivery import Judgement, Verdict
 from pipelines.contracts.models import Source, Totals
 from pipelines.contracts.reasons import Reason
 from pipelines.engine import quoted, sql
+from pipelines.tracking.calendar import WorkCalendar
+from pipelines.tracking.freshness import due_before
 from pipelines.warehouse.statements import file_literal, keep, rows, run, run_file
 
 NEAR_DAYS = 31  # a key not stated on so many of its department's days starts anew
+PERIODS = {"yearly": "year", "monthly": "month", None: None}
 Found = Mapping[int, Sequence[tuple[Totals, Reason]]]  # by ledger position
 
 
@@ -30,6 +34,7 @@ def judge_totals(
     source: Source,
     position: int,
     accepted: Path,
+    calendar: WorkCalendar,
 ) -> list[Judgement]:
     """The wave with its breaks told; deliveries that are held for theirs leave `incoming`.
 
@@ -40,6 +45,7 @@ def judge_totals(
     if not source.totals or not rows(connection, "SELECT 1 FROM incoming LIMIT 1"):
         return judged
     _observe(connection, source, accepted)
+    _keep_due_days(connection, source, calendar)
     while True:
         run_file(connection, "history/total_breaks.sql")
         found = _found(connection, source)
@@ -61,6 +67,7 @@ def _observe(connection: sa.Connection, source: Source, accepted: Path) -> None:
         "entry": pa.array(range(len(source.totals)), pa.int32()),
         "tolerance": [one.tolerance for one in source.totals],
         "has_correction": [one.correction is not None for one in source.totals],
+        "period": pa.array([PERIODS.get(one.resets) for one in source.totals], pa.string()),
     }
     keep(connection, "total_entry", pa.table(entries))
     run(connection, "ALTER TABLE total_entry ALTER tolerance TYPE DECIMAL(28, 6)")
@@ -84,6 +91,20 @@ def _observe(connection: sa.Connection, source: Source, accepted: Path) -> None:
             span = {"nearest": str(nearest), "farthest": str(farthest)}
             run_file(connection, "history/neighbours.sql", **parts, **span)
         run_file(connection, "history/found.sql", **parts)
+
+
+def _keep_due_days(connection: sa.Connection, source: Source, calendar: WorkCalendar) -> None:
+    """The table `due_day`: of each day observed, the one before it on which the source was due."""
+    days = [day for (day,) in rows(connection, "SELECT DISTINCT business_date FROM observed")]
+    before = due_before(source.due, days, calendar)
+    day = pa.date32()
+    keep(
+        connection,
+        "due_day",
+        pa.table(
+            {"day": pa.array(before.keys(), day), "due_before": pa.array(before.values(), day)}
+        ),
+    )
 
 
 def _found(connection: sa.Connection, source: Source) -> Found:
@@ -126,6 +147,7 @@ def _leave(connection: sa.Connection, positions: Sequence[int]) -> None:
     run(
         connection,
         f"DELETE FROM incoming WHERE position IN ({listed}); "
+        f"DELETE FROM mended WHERE position IN ({listed}); "
         f"DELETE FROM observed WHERE position IN ({listed}); "
         f"UPDATE observed SET replaced_by = NULL WHERE replaced_by IN ({listed})",
     )

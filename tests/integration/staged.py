@@ -26,6 +26,7 @@ from pipelines.contracts.delivery import (
 from pipelines.contracts.models import Source
 from pipelines.engine import open_duckdb
 from pipelines.settings import Settings
+from pipelines.tracking.calendar import WorkCalendar
 from pipelines.warehouse import load
 from pipelines.warehouse.schema import migrate
 
@@ -74,7 +75,9 @@ class Memory:
         pq.write_table(self._rows(numbered), chunk.accepted)
         nothing = pa.schema(list(QUARANTINE.items())).empty_table()
         pq.write_table(nothing, chunk.quarantined)
-        return load.load_chunk(self.connection, chunk, self.source, [], "run")[: len(wave)]
+        return load.load_chunk(self.connection, chunk, self.source, [], WorkCalendar(), "run")[
+            : len(wave)
+        ]
 
     def _judgement(self, number: int, sent: Sent) -> Judgement:
         rows = len(sent.rows)

@@ -53,8 +53,9 @@ def test_accepting_what_was_never_split_displaces_nothing(city: City) -> None:
     """Without its columns a delivery has no good rows: a decision cannot make any."""
     city.send(A)
     rejected = city.send("数量\n1\n2\n")
-    judged = repairs.accept(city.settings, city.catalog, rejected.delivery.delivery_id, "放行")
-    assert judged.verdict is Verdict.REJECTED
+    with pytest.raises(UsageError, match="required column item is missing"):
+        repairs.accept(city.settings, city.catalog, rejected.delivery.delivery_id, "放行")
+    assert city.rows("FROM decision") == []
     assert city.items() == {"x", "y"}
 
 

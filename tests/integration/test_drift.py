@@ -15,6 +15,7 @@ from integration.staged import Memory, Sent, in_memory
 from pipelines import jobs, published, repairs
 from pipelines.contracts.delivery import Judgement, Profile, Verdict
 from pipelines.contracts.reasons import Reason
+from pipelines.tracking.calendar import WorkCalendar
 
 MONDAY = date(2021, 9, 6)
 WEEKLY = {"frequency": "weekly", "time": "02:00", "from": "2021-01-01"}
@@ -106,19 +107,57 @@ def test_only_the_latest_history_counts(tmp_path: Path) -> None:
         assert codes(judged) == ["drift_volume"]
 
 
+def daily(memory: Memory, first: date, volumes: Sequence[int]) -> dict[date, Judgement]:
+    """What is said of deliveries of so many rows, day by day."""
+    return {
+        (day := first + timedelta(days=number)): memory.load(Sent(day, profile=looks(rows)))[0]
+        for number, rows in enumerate(volumes)
+    }
+
+
 def test_a_daily_source_is_held_against_the_same_weekday(tmp_path: Path) -> None:
+    """From the first on: that a Monday is twice as long, and a weekend short, is soon known."""
+    start = date(2021, 5, 10)  # four weeks without a holiday
     with in_memory(CONTRACT | {"due": DAILY}, tmp_path) as memory:
-        for number in range(28):
-            day = MONDAY + timedelta(days=number)
-            rows = 10 if day.isoweekday() > 5 else 100
-            [judged] = memory.load(Sent(day, profile=looks(rows)))
-            assert codes(judged) == []
-        [monday, saturday] = memory.load(
-            Sent(MONDAY + timedelta(days=28), profile=looks(10)),
-            Sent(MONDAY + timedelta(days=33), profile=looks(10)),
-        )
-    assert codes(monday) == ["drift_volume"]
-    assert codes(saturday) == []
+        said = daily(memory, start, [200, 100, 100, 100, 100, 10, 10] * 4)
+        assert [codes(one) for one in said.values()] == [[]] * 28
+        [monday] = memory.load(Sent(start + timedelta(days=28), profile=looks(100)))
+        [tuesday] = memory.load(Sent(start + timedelta(days=29), profile=looks(100)))
+    [told] = drifts(monday)
+    assert (told.code, told.value) == ("drift_volume_weekday", "100 (z = -7.1, n = 4)")
+    assert "以往同一星期几的水平（151–249）" in told.chinese()
+    assert codes(tuesday) == []
+
+
+def test_a_daily_source_is_held_against_days_alike_before_its_weekdays_are_known(
+    tmp_path: Path,
+) -> None:
+    with in_memory(CONTRACT | {"due": DAILY}, tmp_path) as memory:
+        said = daily(memory, date(2021, 5, 10), [1000, 990, 1010, 1000, 9000, 50, 60, 1000])
+        found = {day: drifts(one) for day, one in said.items() if drifts(one)}
+    [(day, [told])] = found.items()
+    assert day == date(2021, 5, 14)
+    assert (told.code, told.value) == ("drift_volume_kind", "9000 (z = +159.8, n = 4)")
+    assert "以往同类日期" in told.chinese()
+    assert "（815–1185）" in told.chinese()
+
+
+@pytest.mark.parametrize("goes_by", ["holidays", "weekdays"])
+def test_holidays_and_days_worked_instead_are_no_drift(tmp_path: Path, goes_by: str) -> None:
+    start, days = date(2021, 8, 2), 75  # the moon festival, the National Day, four days made up
+    calendar = WorkCalendar()
+
+    def usual(day: date) -> int:
+        works = calendar.is_workday(day) if goes_by == "holidays" else day.isoweekday() <= 5
+        return 1000 if works else 50
+
+    with in_memory(CONTRACT | {"due": DAILY}, tmp_path) as memory:
+        volumes = [usual(start + timedelta(days=number)) for number in range(days)]
+        said = daily(memory, start, volumes)
+        assert [day for day, one in said.items() if codes(one)] == []
+        # and such a day is not out of sight
+        holiday = Sent(date(2021, 10, 4), profile=looks(5000))
+        assert codes(memory.load(holiday)[0]) == ["drift_volume_kind"]
 
 
 def test_departments_and_parts_are_not_held_against_each_other(tmp_path: Path) -> None:

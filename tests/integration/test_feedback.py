@@ -23,6 +23,7 @@ from pipelines.cli import app
 from pipelines.clock import now
 from pipelines.contracts import returns
 from pipelines.contracts.delivery import Judgement, Verdict
+from pipelines.errors import UsageError
 from pipelines.ingest import archive
 from pipelines.outputs import feedback as workbooks
 from pipelines.published import connect
@@ -211,7 +212,7 @@ def test_a_workbook_shows_what_is_wrong_and_what_would_be_right(sent: City) -> N
     assert sheet.protection.sheet
     assert sheet.column_dimensions["C"].hidden
     [choice] = sheet.data_validations.dataValidation
-    assert (choice.formula1, str(choice.sqref)) == ('"更正,删除"', "D2:D11")
+    assert (choice.formula1, str(choice.sqref)) == ('"更正,确认,删除"', "D2:D11")
 
 
 def test_a_mended_workbook_loads_fully_and_leaves_a_trace(sent: City) -> None:
@@ -350,6 +351,85 @@ def test_it_is_outdated_too_when_both_come_together(city: City) -> None:
     give_back(city, path.name, content)
     assert [one.verdict for one in city.take()] == [Verdict.ACCEPTED, Verdict.REJECTED]
     assert desks(city) == {"00001"}
+
+
+@pytest.mark.parametrize("is_bulk", [False, True])
+def test_what_was_received_between_counts_in_whatever_order_it_is_taken(
+    city: City, is_bulk: bool
+) -> None:
+    """A return's rows are as old as the file that it mends."""
+    if is_bulk:
+        send(city, as_csv(WHOLE), department="all", day="bulk", minute=10)
+        mended, newer = {3: {"办件量": "4"}}, {"day": "2021-09-03"}
+    else:
+        send(city, as_csv(EVERYTHING), minute=10)
+        mended, newer = MENDED, {}
+    path = written(city)["a"]
+    give_back(city, path.name, mend(path, mended), minute=60)
+    assert [one.verdict.loads for one in city.take()] == [True]
+    day = newer.get("day", TODAY)
+    send(city, as_csv([("00077", "甲局", day, "5", "开", PHONE, "")]), minute=50, **newer)
+    assert desks(city) == ({"00077", "00002", "00003"} if is_bulk else {"00077"})
+    rows = city.rows(CURRENT)
+    repairs.rebuild(city.settings, city.catalog, "survey", force=True)
+    assert city.rows(CURRENT) == rows
+
+
+def test_a_return_of_a_clock_that_is_slow_counts(city: City) -> None:
+    send(city, as_csv(EVERYTHING), minute=50)
+    path = written(city)["a"]
+    content = mend(path, MENDED)
+    give_back(city, path.name, content, minute=10)
+    assert [one.verdict for one in city.take()] == [Verdict.ACCEPTED]
+    assert desks(city) == LOADED
+    give_back(city, path.name, content, minute=10)  # left behind by a killed run
+    assert city.take() == []
+    repairs.rebuild(city.settings, city.catalog, "survey")
+    assert desks(city) == LOADED
+
+
+def test_a_newer_file_that_was_refused_replaces_nothing(city: City) -> None:
+    city.source(SURVEY, max_quarantine=0.95)
+    send(city, as_csv(EVERYTHING))
+    path = written(city)["a"]
+    content = mend(path, MENDED)
+    worse = [("00011", "甲局", TODAY, "五个", "开", PHONE, "")]
+    assert send(city, as_csv(worse)).verdict is Verdict.REJECTED
+    give_back(city, path.name, content)
+    assert [one.verdict for one in city.take()] == [Verdict.ACCEPTED]
+    assert desks(city) == LOADED
+
+
+def test_what_can_never_be_taken_cannot_be_accepted(city: City) -> None:
+    send(city, as_csv(EVERYTHING))
+    path = written(city)["a"]
+    give_back(city, path.name, forged(mend(path, MENDED), _strange))
+    [judged] = city.take()
+    with pytest.raises(UsageError, match="nothing of it can be taken"):
+        repairs.accept(city.settings, city.catalog, judged.delivery.delivery_id, "已核实")
+    assert city.rows("SELECT count(*) FROM decision") == [(0,)]
+
+
+def test_an_acceptance_takes_nothing_of_other_returns_that_were_refused(city: City) -> None:
+    rows = [
+        ("00001", "甲局", TODAY, "1", "开", PHONE, ""),
+        ("00002", "甲局", TODAY, "x", "开", PHONE, ""),
+        ("00003", "乙局", TODAY, "x", "开", PHONE, ""),
+    ]
+    send(city, as_csv(rows), department="all")
+    found = written(city)
+    mended = {whose: mend(found[whose], {n: {"办件量": "2"}}) for n, whose in enumerate("ab", 3)}
+    send(city, as_csv([("00077", "甲局", TODAY, "5", "开", PHONE, "")]), department="all")
+    for whose in "ab":
+        give_back(city, found[whose].name, mended[whose])
+    refused = city.take()
+    assert [one.verdict for one in refused] == [Verdict.REJECTED] * 2
+    of_b = refused[1].delivery
+    assert len(of_b.corrects) == 2
+    repairs.accept(city.settings, city.catalog, of_b.delivery_id, "只收乙局")
+    assert desks(city) == {"00001", "00003"}
+    repairs.rebuild(city.settings, city.catalog, "survey")
+    assert desks(city) == {"00001", "00003"}
 
 
 def test_what_came_and_could_not_be_read_replaces_nothing(city: City) -> None:
@@ -553,6 +633,58 @@ def test_a_note_beside_the_table_is_not_lost_in_silence(city: City) -> None:
     assert [(reason.code, reason.row) for reason in judged.reasons] == [("cells", 3)]
 
 
+def _renamed(sheet: Any) -> None:
+    next(cell for cell in sheet[1] if cell.value == "办件量").value = "办件数量"
+
+
+def _doubled(sheet: Any) -> None:
+    sheet.insert_cols(6)
+    sheet.cell(1, 6).value = "办件量"
+
+
+def _deleted(sheet: Any) -> None:
+    sheet.delete_cols(next(cell.column for cell in sheet[1] if cell.value == "办件量"))
+
+
+@pytest.mark.parametrize("change", [_renamed, _doubled, _deleted])
+def test_a_column_that_is_not_there_once_is_told(city: City, change: Callable[[Any], None]) -> None:
+    send(city, as_csv(EVERYTHING))
+    path = written(city)["a"]
+    give_back(city, path.name, forged(mend(path, MENDED), lambda book: change(book["待更正数据"])))
+    [judged] = city.take()
+    assert judged.verdict is Verdict.UNREADABLE
+    [reason] = judged.reasons
+    assert reason.code == "return_layout"
+    assert "办件量" in reason.value
+    assert desks(city) == {"00001"}
+
+
+def test_a_column_that_a_clerk_inserted_counts_for_nothing(city: City) -> None:
+    send(city, as_csv(EVERYTHING))
+    path = written(city)["a"]
+
+    def insert(book: Any) -> None:
+        sheet = book["待更正数据"]
+        sheet.insert_cols(6)
+        sheet.cell(1, 6).value = "修改人"
+        sheet.cell(2, 6).value = "张科长"
+
+    give_back(city, path.name, forged(mend(path, {3: MENDED[3]}), insert))
+    [judged] = city.take()
+    assert desks(city) == {"00001", "00002"}
+    assert judged.accounting is not None
+    assert judged.accounting.quarantined == 9, "the torn row, too, is as it was"
+
+
+def test_a_torn_row_that_is_right_as_it_is_shown_is_confirmed(city: City) -> None:
+    send(city, as_csv(EVERYTHING))
+    confirmed = {RAGGED: {returns.ACTION: returns.CONFIRM}}
+    judged = returned(city, written(city)["a"], confirmed)
+    assert judged.accounting is not None
+    assert (judged.accounting.accepted, judged.accounting.quarantined) == (2, 9)
+    assert desks(city) == {"00001", "00010"}
+
+
 def test_numbers_and_dates_as_office_programs_type_them(city: City) -> None:
     send(city, as_csv(EVERYTHING))
     typed = {number: dict(cells) for number, cells in MENDED.items()}
@@ -565,7 +697,8 @@ def test_numbers_and_dates_as_office_programs_type_them(city: City) -> None:
 def test_what_figures_count_in_is_said_and_kept(city: City) -> None:
     """Units of a header, and shares as office programs hold them: 98% typed is the number 0.98."""
     cases = {"name": "cases", "header": ["办件量"], "type": "integer", "unit": "件"}
-    rate = {"name": "rate", "header": ["满意率"], "type": "decimal", "unit": "%", "share": True}
+    rate = {"name": "rate", "header": ["满意率"], "type": "decimal", "unit": "%", "share": True,
+            "maximum": 100}  # fmt: skip
     city.source(SURVEY | {"columns": [SURVEY["columns"][0], cases, rate], "partition": {}})
     book = openpyxl.Workbook()
     for row in (
@@ -771,11 +904,71 @@ def test_days_that_something_newer_provides_are_left_alone_by_a_return(city: Cit
     assert judged.verdict is Verdict.ACCEPTED
     warning = judged.warnings[0]
     assert (warning.code, warning.value) == ("overtaken_return", "a 2021-09-03")
-    assert warning.chinese().startswith("1 个业务日期已有更新的报送")
+    assert warning.chinese().startswith("1 个业务日期已有其他报送")
     assert city.rows(OF_DAYS) == expected
     again = repairs.rebuild(city.settings, city.catalog, "survey")
     assert again[-1].warnings == judged.warnings
     assert city.rows(OF_DAYS) == expected
+
+
+def test_a_mended_row_does_not_replace_a_whole_day_that_another_delivery_provides(
+    city: City,
+) -> None:
+    """A slip of a date or an office in a workbook would leave one row of a hundred."""
+    older = [(f"{desk:05}", "丙局", TODAY, "1", "开", PHONE, "") for desk in range(100, 103)]
+    send(city, as_csv(older), department="c")
+    send(city, as_csv(BULK_ROWS), department="all", day="bulk")
+    path = written(city)["all"]
+    judged = returned(city, path, {5: {"单位": "丙局"}})
+    assert judged.warnings[0].code == "overtaken_return"
+    query = "SELECT desk FROM survey WHERE department = 'c' ORDER BY desk"
+    assert city.rows(query) == [("00100",), ("00101",), ("00102",)]
+    repairs.rebuild(city.settings, city.catalog, "survey")
+    assert city.rows(query) == [("00100",), ("00101",), ("00102",)]
+
+
+def test_a_later_return_takes_back_what_an_earlier_one_put_elsewhere(city: City) -> None:
+    send(city, as_csv(WHOLE), department="all", day="bulk")
+    path = written(city)["a"]
+    slip = mend(path, {3: {"办件量": "4", "日期": "2021-09-20"}})
+    right, struck = (
+        mend(path, {3: given}) for given in ({"办件量": "4"}, {returns.ACTION: returns.DELETE})
+    )
+    for content, expected in (
+        (slip, [date(2021, 9, 20)]), (right, [date(2021, 9, 2)]), (struck, []),
+    ):  # fmt: skip
+        give_back(city, path.name, content)
+        city.take()
+        query = "SELECT business_date FROM survey WHERE desk = '00002'"
+        assert [row[0] for row in city.rows(query)] == expected
+    rows = city.rows(CURRENT)
+    repairs.rebuild(city.settings, city.catalog, "survey")
+    assert city.rows(CURRENT) == rows
+
+
+def test_files_of_other_days_leave_each_others_rows_to_mend(city: City) -> None:
+    """Monthly files are files of many days, each in the place of the one before."""
+
+    def month(number: int, cases: str) -> bytes:
+        days = (f"2021-{number:02}-0{day}" for day in (1, 2))
+        given = ("1", cases)
+        return as_csv(
+            [(f"0000{n}", "甲局", day, count, "开", PHONE, "")
+             for n, (day, count) in enumerate(zip(days, given, strict=True))]
+        )  # fmt: skip
+
+    send(city, month(8, "x"), department="all", day="bulk")
+    send(city, month(9, "y"), department="all", day="bulk")
+    jobs.publish(city.settings, city.catalog)
+    august, september = feedback.write(city.settings, city.catalog)
+    assert (august.rows, september.rows) == (1, 1)
+    assert august.file is not None
+    assert returned(city, august.file, {3: {"办件量": "2"}}).verdict is Verdict.ACCEPTED
+    assert city.rows("SELECT business_date FROM survey ORDER BY 1") == [
+        (date(2021, 8, 1),), (date(2021, 8, 2),), (date(2021, 9, 1),),
+    ]  # fmt: skip
+    send(city, month(9, "7"), department="all", day="bulk")  # the whole month, corrected
+    assert written(city) == {}
 
 
 def test_what_a_return_left_alone_needs_no_mending(city: City) -> None:

@@ -117,7 +117,14 @@ def rows_of(*rows: tuple[object, ...]) -> list[dict[str, object]]:
         ("corrected", 1, ("x", 20, 80, -40), None),
         ("corrected", 1, ("x", 20, 81, -40), "total_gap"),
         ("corrected", 1, ("x", 20, 50, -40), "fallen_total"),
-        ("corrected", 3, ("x", 20, 50, None), None),  # the silent days may have corrected it
+        ("corrected", 1, ("x", None, 99), "fallen_total"),
+        ("corrected", 3, ("x", 20, 500, None), None),
+        ("corrected", 3, ("x", 20, 110, None), None),  # the silent days may have corrected it
+        ("corrected", 3, ("x", 20, 61, -40), None),
+        ("corrected", 3, ("x", 20, 50, None), "fallen_total"),  # by what nobody has sent
+        ("corrected", 3, ("x", 20, 59, -40), "fallen_total"),
+        ("corrected", 3, ("x", 150, 150, None), "total_as_increment"),
+        ("corrected", 3, ("x", 20, 20, -100), None),
         ("tolerant", 1, ("x", 20, 122), None),
         ("tolerant", 1, ("x", 20, 118), None),
         ("tolerant", 1, ("x", 20, 123), "total_gap"),
@@ -138,6 +145,115 @@ def test_what_is_said_of_a_total(
     [judged] = memory.load(Sent(day(later), rows_of(row), department))
     assert told(judged) == ([] if code is None else [code])
     assert judged.verdict is (Verdict.ACCEPTED if code is None else Verdict.HELD)
+
+
+DAILY = {"frequency": "daily", "time": "02:00", "from": "2021-09-23"}
+DUE: dict[str, dict[str, Any]] = {
+    "workdays": DAILY | {"calendar": "workdays"},
+    "weekly": DAILY | {"frequency": "weekly"},
+    "monthly": DAILY | {"frequency": "monthly"},
+    "yearly totals": DAILY | {"calendar": "workdays"},
+    "monthly totals": DAILY,
+    "monthly totals of weeks": DAILY | {"frequency": "weekly"},
+}
+
+
+@pytest.fixture(scope="module")
+def rhythms(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Memory]]:
+    """As above, of contracts that say when they are due, and when their totals start anew."""
+    with ExitStack() as stack:
+        made = {}
+        for name, due in DUE.items():
+            resets = {"resets": name.split()[0]} if "totals" in name else {}
+            contract = CONTRACT | {"due": due, "totals": [HOLD | resets]}
+            made[name] = stack.enter_context(in_memory(contract, tmp_path_factory.mktemp("due")))
+        yield made.__getitem__
+
+
+# after (day, increment, total): those of a later day, and what is said of it
+@pytest.mark.parametrize(
+    ("due", "earlier", "later", "code"),
+    [
+        ("workdays", ("2021-09-03", 1, 100), ("2021-09-06", 20, 120), None),  # Friday, Monday
+        ("workdays", ("2021-09-03", 1, 100), ("2021-09-06", 20, 240), "doubled_total"),
+        ("workdays", ("2021-09-03", 1, 100), ("2021-09-06", 20, 130), "total_gap"),
+        ("workdays", ("2021-09-03", 1, 100), ("2021-09-07", 20, 130), None),  # not Monday's
+        ("workdays", ("2021-09-30", 1, 100), ("2021-10-08", 20, 130), "total_gap"),  # a holiday
+        ("workdays", ("2021-10-08", 1, 100), ("2021-10-11", 20, 130), None),  # worked on Saturday
+        ("workdays", ("2021-09-04", 1, 100), ("2021-09-05", 20, 130), "total_gap"),
+        # Monday's increment is since Friday or since the Saturday that was not asked for
+        ("workdays", ("2021-09-04", 1, 100), ("2021-09-06", 20, 110), None),
+        ("workdays", ("2021-09-04", 1, 100), ("2021-09-06", 20, 121), "total_gap"),
+        ("workdays", ("2021-09-04", 1, 100), ("2021-09-06", 20, 240), "doubled_total"),
+        ("workdays", ("2021-09-04", 1, 100), ("2021-09-06", 20, 99), "fallen_total"),
+        ("weekly", ("2021-09-06", 1, 100), ("2021-09-13", 20, 120), None),
+        ("weekly", ("2021-09-06", 1, 100), ("2021-09-13", 20, 240), "doubled_total"),
+        ("weekly", ("2021-09-06", 1, 100), ("2021-09-20", 20, 240), None),
+        ("monthly", ("2021-09-01", 1, 100), ("2021-10-01", 20, 121), "total_gap"),
+        ("monthly", ("2021-09-01", 1, 100), ("2021-11-01", 20, 121), None),
+        ("yearly totals", ("2020-12-31", 1, 1000), ("2021-01-04", 7, 7), None),
+        ("yearly totals", ("2020-12-31", 1, 1000), ("2021-01-04", 7, 14), "doubled_total"),
+        ("yearly totals", ("2020-12-31", 1, 1000), ("2021-01-04", 7, 1007), "total_start"),
+        ("yearly totals", ("2020-12-31", 1, 1000), ("2021-01-05", 7, 12), None),
+        ("yearly totals", ("2020-12-31", 1, 1000), ("2021-01-05", 7, 6), "total_start"),
+        ("yearly totals", ("2021-01-04", 7, 7), ("2021-01-05", 5, 12), None),
+        ("yearly totals", ("2021-01-04", 7, 7), ("2021-01-05", 5, 5), "total_as_increment"),
+        ("yearly totals", ("2021-01-29", 7, 50), ("2021-02-01", 5, 5), "total_as_increment"),
+        ("monthly totals", ("2021-08-31", 1, 100), ("2021-09-01", 20, 20), None),
+        ("monthly totals", ("2021-08-31", 1, 100), ("2021-09-01", 20, 120), "total_start"),
+        ("monthly totals", ("2021-08-31", 1, 100), ("2021-09-02", 20, 120), None),
+        # the week began in August: not more than its increment is September's
+        ("monthly totals of weeks", ("2021-08-30", 1, 100), ("2021-09-06", 20, 15), None),
+        ("monthly totals of weeks", ("2021-08-30", 1, 100), ("2021-09-06", 20, 120), "total_start"),
+    ],
+)
+def test_a_total_follows_from_the_day_before_on_which_it_was_due(
+    rhythms: Callable[[str], Memory],
+    request: pytest.FixtureRequest,
+    due: str,
+    earlier: tuple[str, int, int],
+    later: tuple[str, int, int],
+    code: str | None,
+) -> None:
+    memory, department = rhythms(due), request.node.name
+    [_, judged] = memory.load(
+        *(
+            Sent(date.fromisoformat(at), rows_of(("x", new, total)), department)
+            for at, new, total in (earlier, later)
+        )
+    )
+    assert told(judged) == ([] if code is None else [code])
+
+
+def test_a_start_from_nothing_is_told_with_its_figures(city: City) -> None:
+    declare(city, **TOTALS, resets="monthly")
+    send(city, -1, ("x", 1, 100))
+    [warning] = send(city, 0, ("x", 20, 120)).warnings
+    figures = "x, 2021-09-01: 0 → 2021-09-01: 120 (+ 20) [Δ 100]"
+    assert (warning.value, warning.expected) == (figures, "20")
+    assert "累计应自期初从 0 重新起算" in warning.chinese()
+    # a month has no next day in the month after
+    assert told(send(city, -1, ("x", 30, 129))) == []
+
+
+def test_a_rebuild_holds_by_due_days_and_periods_as_the_nights_did(city: City) -> None:
+    """By the deployment's own holidays: Friday 3 September is one, Saturday the 4th is worked."""
+    (city.config / "holidays.csv").write_text(
+        "date,working\n2021-09-03,false\n2021-09-04,true\n", encoding="utf-8"
+    )
+    city.source(CONTRACT, totals=[HOLD | {"resets": "monthly"}], due=DUE["workdays"])
+    sent = [
+        (-1, 5, 900), (0, 10, 10), (1, 20, 30), (3, 20, 60), (3, 20, 50), (5, 5, 110), (5, 5, 55),
+        (8, 5, 200), (29, 9, 400), (30, 8, 408), (37, 8, 8),
+    ]  # fmt: skip
+    judged = [send(city, at, ("x", new, total)) for at, new, total in sent]
+    assert [told(one) for one in judged] == [
+        [], [], [], ["total_gap"], [], ["doubled_total"], [], [], [], ["total_start"], [],
+    ]  # fmt: skip
+    before = totals(city)
+    again = repairs.rebuild(city.settings, city.catalog, "records")
+    assert [told(one) for one in again] == [told(one) for one in judged]
+    assert totals(city) == before
 
 
 def test_a_key_is_sought_farther_than_the_nearest_day_and_not_for_ever(
@@ -262,7 +378,35 @@ def test_a_person_overrules_and_a_rebuild_comes_to_the_same(city: City) -> None:
     for _ in range(2):
         assert totals(city) == {day(0): 100, day(1): 130, day(2): 150}
         final = repairs.rebuild(city.settings, city.catalog, "records")
-        assert [told(one) for one in final] == [[], ["total_gap", "overruled"], []]
+        # as it came: the person's decision was the last of it
+        assert [told(one) for one in final] == [[], [], ["total_gap", "overruled"]]
+
+
+def test_a_day_that_came_after_a_held_one_stands_when_that_is_accepted_and_rebuilt(
+    city: City,
+) -> None:
+    declare(city)
+    send(city, 0, ("x", 20, 100))
+    held = send(city, 1, ("x", 20, 130))
+    across = send(city, 2, ("x", 20, 140))
+    assert (held.verdict, across.verdict) == (Verdict.HELD, Verdict.ACCEPTED)
+    repairs.accept(city.settings, city.catalog, held.delivery.delivery_id, "已核实")
+    before = totals(city)
+    repairs.rebuild(city.settings, city.catalog, "records")
+    assert totals(city) == before == {day(0): 100, day(1): 130, day(2): 140}
+
+
+def test_what_was_held_against_a_wrong_day_is_judged_again_when_sent_again(city: City) -> None:
+    declare(city)
+    send(city, 0, ("x", 20, 100))
+    send(city, 1, ("x", 20, 120))
+    right = send(city, 2, ("x", 20, 150))
+    assert right.verdict is Verdict.HELD
+    send(city, 1, ("x", 30, 130))
+    assert send(city, 2, ("x", 20, 150)).verdict is Verdict.ACCEPTED
+    before = totals(city)
+    repairs.rebuild(city.settings, city.catalog, "records")
+    assert totals(city) == before == {day(0): 100, day(1): 130, day(2): 150}
 
 
 def test_a_rebuild_judges_by_receipt_as_the_nights_did(city: City) -> None:
@@ -366,14 +510,15 @@ Present = dict[Day, dict[str, Figures]]
 def broken(earlier: Figures, now: Figures, gap: int) -> str | None:
     """The oracle: what is wrong with `now`, `gap` days after `earlier`, in plain arithmetic."""
     right = earlier.total + now.new + now.mended
-    if gap > 1 or now.total == right:
-        return None  # with corrections, silent days leave everything open
+    if now.total == right:
+        return None
     if now.total == now.new != 0 != earlier.total:
         return "total_as_increment"
-    if now.total == right * 2 != 0:
+    if gap == 1 and now.total == right * 2 != 0:
         return "doubled_total"
-    lowest = earlier.total + min(now.mended, 0)
-    return "fallen_total" if now.total < lowest else "total_gap"
+    if now.total < earlier.total + min(now.mended, 0):
+        return "fallen_total"
+    return "total_gap" if gap == 1 else None  # what silent days added is unknown
 
 
 def said(present: Present, at: Day, fresh: set[Day]) -> set[str]:

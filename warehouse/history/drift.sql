@@ -22,13 +22,17 @@ past AS (
         looked.position AS judged, taken.delivery_id, taken.received_at, taken.business_date,
         taken.rows, taken.good_rows,
         taken.business_date < looked.business_date AS is_before,
-        NOT $by_weekday OR isodow(taken.business_date) = isodow(looked.business_date) AS is_alike
+        NOT $by_weekday OR judged_day.is_working = taken_day.is_working AS is_same_kind,
+        NOT $by_weekday OR isodow(taken.business_date) = isodow(looked.business_date)
+            AS is_same_weekday
     FROM looked
     INNER JOIN taken
         ON looked.department = taken.department
         AND looked.part = taken.part
         AND looked.business_date <> taken.business_date
         AND (taken.received_at, taken.delivery_id) < (looked.received_at, looked.delivery_id)
+    INNER JOIN day_kind AS judged_day ON looked.business_date = judged_day.business_date
+    INNER JOIN day_kind AS taken_day ON taken.business_date = taken_day.business_date
     QUALIFY
         row_number() OVER (
             PARTITION BY looked.position, taken.business_date
@@ -36,22 +40,44 @@ past AS (
         ) = 1
 ),
 
+counted AS (
+    SELECT
+        *,
+        count_if(is_same_weekday AND is_same_kind) OVER (PARTITION BY judged) >= $minimum
+            AS is_by_both
+    FROM past
+),
+
+-- its weekdays that are worked, or free, as it is; while they are few, all that are alike in one:
+-- some sources go by the holidays, and some by the week. Days alike in neither tell nothing
 usual AS (
     SELECT *
-    FROM past
-    WHERE is_alike
+    FROM counted
+    WHERE (is_same_weekday AND is_same_kind)
+        OR (NOT is_by_both AND (is_same_weekday OR is_same_kind))
     QUALIFY row_number() OVER (PARTITION BY judged ORDER BY business_date DESC) <= $history
 ),
 
 volumes AS (
     SELECT
-        judged, count(*) AS times, median(rows) AS middle,
+        judged, is_by_both, count(*) AS times,
+        -- days that differ from each other: all that was seen on one of them is usual
+        CASE WHEN is_by_both THEN median(rows) ELSE min(rows) END AS lowest,
+        CASE WHEN is_by_both THEN median(rows) ELSE max(rows) END AS highest,
         -- counts scatter by their square root (Poisson), which a few deliveries may not show; and
         -- where a department always sends the same, a little more is no news
         greatest(1.4826 * mad(rows), sqrt(median(rows)), 0.05 * median(rows), 1) AS spread
     FROM usual
-    GROUP BY judged
+    GROUP BY judged, is_by_both
     HAVING count(*) >= $minimum
+),
+
+distances AS (
+    SELECT
+        looked.position, looked.rows, volumes.*,
+        (looked.rows - least(greatest(looked.rows, lowest), highest)) / spread AS z
+    FROM looked
+    INNER JOIN volumes ON looked.position = volumes.judged
 ),
 
 empty_cells AS (
@@ -158,14 +184,19 @@ known AS (
 )
 
 SELECT
-    looked.position, 'drift_volume' AS code, '' AS "column",
-    printf('%d (z = %+.1f, n = %d)', looked.rows, (looked.rows - middle) / spread, times) AS value,
+    position,
+    CASE
+        WHEN NOT $by_weekday THEN 'drift_volume'
+        WHEN is_by_both THEN 'drift_volume_weekday'
+        ELSE 'drift_volume_kind'
+    END AS code,
+    '' AS "column",
+    printf('%d (z = %+.1f, n = %d)', rows, z, times) AS value,
     printf(
-        '%.0f–%.0f', greatest(ceil(middle - $volume * spread), 0), floor(middle + $volume * spread)
+        '%.0f–%.0f', greatest(ceil(lowest - $volume * spread), 0), floor(highest + $volume * spread)
     ) AS expected
-FROM looked
-INNER JOIN volumes ON looked.position = volumes.judged
-WHERE abs(looked.rows - middle) / spread > CAST($volume AS DOUBLE)
+FROM distances
+WHERE abs(z) > CAST($volume AS DOUBLE)
 UNION ALL
 SELECT judged, 'drift_column_new', name, '', ''
 FROM (FROM columns_now EXCEPT FROM columns_before)

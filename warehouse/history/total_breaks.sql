@@ -4,11 +4,14 @@ CREATE OR REPLACE TEMP TABLE total_break AS
 WITH days AS (
     SELECT
         entry, department, "by", business_date,
+        -- one that starts anew has a history in each of its periods
+        CAST(date_trunc(any_value(total_entry.period), business_date) AS DATE) AS period,
         min(cumulative) AS cumulative, min(increment) AS increment, min(correction) AS correction,
         bool_and(position IS NULL) AS is_standing,
         -- parts that contradict each other say nothing
         min(cumulative) = max(cumulative) AS is_certain
     FROM observed
+    INNER JOIN total_entry USING (entry)
     WHERE replaced_by IS NULL
     GROUP BY entry, department, "by", business_date
 ),
@@ -16,9 +19,14 @@ WITH days AS (
 histories AS (
     SELECT
         entry, department, "by", business_date,
-        lag(CASE WHEN is_certain THEN
-            struct_pack(day := business_date, cumulative := cumulative)
-        END IGNORE NULLS) OVER history AS before,
+        coalesce(
+            lag(CASE WHEN is_certain THEN
+                struct_pack(day := business_date, cumulative := cumulative, is_start := false)
+            END IGNORE NULLS) OVER history,
+            CASE WHEN period IS NOT NULL THEN
+                struct_pack(day := period - 1, cumulative := 0, is_start := true)
+            END
+        ) AS before,
         lead(CASE WHEN is_certain THEN
             struct_pack(
                 day := business_date, cumulative := cumulative, increment := increment,
@@ -26,7 +34,7 @@ histories AS (
             )
         END IGNORE NULLS) OVER history AS after
     FROM days
-    WINDOW history AS (PARTITION BY entry, department, "by" ORDER BY business_date)
+    WINDOW history AS (PARTITION BY entry, department, "by", period ORDER BY business_date)
 ),
 
 told AS (
@@ -39,14 +47,14 @@ told AS (
 pairs AS (
     SELECT
         entry, position, row_number, department, business_date, "by", false AS is_next,
-        before.day AS earlier_day, before.cumulative AS earlier,
+        before.is_start, before.day AS earlier_day, before.cumulative AS earlier,
         business_date AS day, cumulative, increment, correction
     FROM told
     WHERE before IS NOT NULL
     UNION ALL
     SELECT
         entry, position, row_number, department, business_date, "by", true AS is_next,
-        business_date AS earlier_day, cumulative AS earlier,
+        false AS is_start, business_date AS earlier_day, cumulative AS earlier,
         after.day, after.cumulative, after.increment, after.correction
     FROM told
     WHERE after.is_standing
@@ -54,30 +62,51 @@ pairs AS (
 
 expected AS (
     SELECT
-        pairs.*, total_entry.tolerance, total_entry.has_correction,
+        pairs.*, due_day.due_before, total_entry.tolerance,
         earlier + coalesce(increment, 0) + coalesce(correction, 0) AS wanted,
-        -- a silent day is not a day without increment
-        day = earlier_day + 1 AND increment IS NOT NULL AS is_exact
+        -- a day on which it was due and silent is not a day without increment
+        increment IS NOT NULL
+        AND (earlier_day = due_before OR (earlier_day = day - 1 AND NOT is_start)) AS is_exact,
+        cumulative = increment AND cumulative <> 0 AND earlier <> 0 AS is_increment,
+        CASE
+            WHEN increment < 0 THEN NULL
+            -- what silent days corrected is unknown, and what the increment says of days before
+            WHEN has_correction OR earlier_day > due_before
+                THEN earlier + least(coalesce(correction, 0), 0)
+            ELSE wanted
+        END AS lowest,
+        CASE
+            WHEN earlier_day > due_before AND increment >= 0 AND coalesce(correction, 0) = 0
+                THEN wanted
+        END AS highest
     FROM pairs
+    INNER JOIN due_day USING (day)
     INNER JOIN total_entry USING (entry)
+),
+
+held_against AS (
+    SELECT
+        *,
+        coalesce(cumulative > highest + tolerance, false) AS is_above,
+        coalesce(cumulative < lowest - tolerance, false) AS is_below
+    FROM expected
 )
 
 SELECT
-    *,
+    * REPLACE (CASE WHEN is_exact OR is_above OR is_increment THEN wanted ELSE lowest END AS wanted),
     CASE
         WHEN is_next THEN 'total_gap_next'
-        WHEN cumulative = increment AND cumulative <> 0 AND earlier <> 0 THEN 'total_as_increment'
-        WHEN is_exact AND abs(wanted) > tolerance AND abs(cumulative - (wanted + wanted)) <= tolerance
+        WHEN is_increment THEN 'total_as_increment'
+        WHEN
+            (is_exact OR is_above) AND abs(wanted) > tolerance
+            AND abs(cumulative - (wanted + wanted)) <= tolerance
             THEN 'doubled_total'
+        WHEN is_start THEN 'total_start'
         WHEN cumulative < earlier + least(coalesce(correction, 0), 0) - tolerance
             THEN 'fallen_total'
         ELSE 'total_gap'
     END AS code
-FROM expected
+FROM held_against
 WHERE
-    CASE
-        WHEN is_exact THEN abs(cumulative - wanted) > tolerance
-        -- what silent days corrected is unknown
-        WHEN has_correction OR increment < 0 THEN false
-        ELSE cumulative < wanted - tolerance
-    END
+    abs(cumulative - wanted) > tolerance
+    AND (is_exact OR is_above OR is_below OR coalesce(is_increment, false))

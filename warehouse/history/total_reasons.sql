@@ -3,10 +3,12 @@ WITH told AS (
     SELECT
         position, entry, code, row_number,
         nullif(replace("by", chr(31), ' / '), '') AS name,
-        earlier_day || ': ' || figure(earlier) || ' → ' || day || ': ' || figure(cumulative)
+        -- what starts anew does so from 0 on its first day
+        earlier_day + CAST(is_start AS INTEGER) || ': ' || figure(earlier) || ' → ' || day || ': ' || figure(cumulative)
         || coalesce(' (+ ' || figure(increment) || ')', '')
         || CASE WHEN correction <> 0 THEN ' (± ' || figure(correction) || ')' ELSE '' END AS figures,
-        CASE WHEN is_exact THEN '' ELSE '≥ ' END || figure(wanted) AS wanted,
+        CASE WHEN is_exact THEN '' WHEN cumulative > wanted THEN '≤ ' ELSE '≥ ' END
+        || figure(wanted) AS wanted,
         figure(cumulative - wanted) AS difference
     FROM total_break
 )

@@ -1,29 +1,28 @@
--- grain: the newest receipt of a slot before an instant that was read row by row, if there is any
--- What was received earlier and known later was not there to be corrected.
+-- grain: the newest receipt of a slot before an instant that was read row by row, if there is any:
+-- of $family and what goes back to it, where that is given, or that was loaded
 WITH receipts AS (
-    SELECT
-        *,
-        min(position) OVER (PARTITION BY delivery_id, received_at) AS first_position
+    SELECT *
     FROM delivery
     WHERE
         source = $source AND coalesce(department, 'all') = $department
         AND business_date IS NOT DISTINCT FROM CAST($day AS DATE) AND part = $part
         AND verdict <> 'unchanged'
-        AND received_at < $received_at
+        AND received_at < $before
     QUALIFY row_number() OVER (PARTITION BY delivery_id, received_at ORDER BY position DESC) = 1
 )
 
 SELECT *
 FROM receipts
 WHERE
-    (verdict IN ('accepted', 'accepted_with_quarantine', 'held') OR quarantined > 0)
+    (
+        verdict IN ('accepted', 'accepted_with_quarantine')
+        OR (len($family) > 0 AND (verdict = 'held' OR quarantined > 0))
+    )
     AND NOT list_has_any(reasons ->> '$[*].code', ['outdated_return', 'withdrawn_return'])
-    AND first_position < coalesce(
-        (
-            SELECT min(position) FROM delivery
-            WHERE delivery_id = $delivery_id AND received_at = $received_at
-        ),
-        first_position + 1
+    AND (
+        len($family) = 0
+        OR list_contains($family, delivery_id)
+        OR list_has_any(list_transform(corrects, lambda one: one.delivery_id), $family)
     )
 ORDER BY received_at DESC, delivery_id DESC
 LIMIT 1

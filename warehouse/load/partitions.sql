@@ -50,7 +50,8 @@ SELECT
     incoming.business_date, incoming.part, coalesce(resolved.rows, incoming.rows) AS rows,
     incoming.received_at, incoming.position AS known_from,
     CASE WHEN incoming.is_late THEN incoming.position END AS known_until,
-    incoming.first_received_at, coalesce(resolved.is_standby, false) AS is_standby
+    incoming.first_received_at, incoming.sent_at,
+    coalesce(resolved.is_standby, false) AS is_standby
 FROM incoming
 LEFT JOIN resolved
     ON

@@ -19,15 +19,15 @@ told AS (
 )
 
 SELECT
-    told.* EXCLUDE (is_repeated),
-    (
-        SELECT arg_max(decision.reason, decision.position)
-        FROM decision
-        WHERE
-            decision.kind = 'accept'
-            AND decision.delivery_id = told.delivery_id
-            AND decision.decided_at >= told.received_at
-    ) AS overruled
+    told.* EXCLUDE (is_repeated), accepted.reason AS overruled, accepted.decided_at
 FROM told
-WHERE NOT coalesce(is_repeated, false)
-ORDER BY received_at, delivery_id
+LEFT JOIN LATERAL (
+    SELECT arg_max(decision.reason, decision.position) AS reason, max(decision.decided_at) AS decided_at
+    FROM decision
+    WHERE
+        decision.kind = 'accept'
+        AND decision.delivery_id = told.delivery_id
+        AND decision.decided_at >= told.received_at
+) AS accepted ON true
+WHERE NOT coalesce(told.is_repeated, false)
+ORDER BY told.received_at, told.delivery_id

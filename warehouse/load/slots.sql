@@ -22,12 +22,22 @@ lost AS (
         GROUP BY delivery_id, department, business_date, part
         HAVING bool_and(known_until IS NOT NULL)
     )
+),
+
+-- what was held may be right by now: what it was held against may have been mended
+held AS (
+    SELECT delivery_id
+    FROM delivery
+    WHERE source IN (SELECT source FROM candidate) AND verdict <> 'unchanged'
+    GROUP BY delivery_id
+    HAVING arg_max(verdict, (received_at, position)) = 'held'
 )
 
 SELECT DISTINCT
     candidate.source, candidate.department, candidate.business_date, candidate.part,
     newest.received_at, newest.sha256, newest.format, newest.contract_hash,
     newest.delivery_id NOT IN (SELECT delivery_id FROM lost)
+    AND newest.delivery_id NOT IN (SELECT delivery_id FROM held)
     AND newest.delivery_id IN (SELECT delivery_id FROM delivery WHERE verdict <> 'unchanged')
     AS stands
 FROM candidate

@@ -7,6 +7,7 @@ WHERE known_until IS NULL AND delivery_id = '${delivery_id}';
 CREATE OR REPLACE TEMP TABLE incoming AS
 SELECT
     replaced.* EXCLUDE (rows), rows, CAST(NULL AS TIMESTAMP) AS received_at,
-    CAST(NULL AS TIMESTAMP) AS first_received_at, false AS is_late
+    CAST(NULL AS TIMESTAMP) AS first_received_at, CAST(NULL AS TIMESTAMP) AS sent_at,
+    false AS is_late
 FROM replaced
 WHERE false

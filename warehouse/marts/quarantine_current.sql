@@ -1,5 +1,5 @@
--- grain: one row per row kept out of a slot's newest delivery that was read row by row, but for
--- days that something newer provides
+-- grain: one row per row kept out of a slot's newest delivery that was read row by row, but for days
+-- that something newer provides; of files of many days, of the newest that speaks of the row's day
 CREATE VIEW marts.quarantine_current AS
 WITH receipts AS (
     SELECT *, min(position) OVER (PARTITION BY delivery_id, received_at) AS first_position
@@ -8,17 +8,44 @@ WITH receipts AS (
     QUALIFY row_number() OVER (PARTITION BY delivery_id, received_at ORDER BY position DESC) = 1
 ),
 
-newest AS (
-    SELECT *
+readable AS (
+    SELECT
+        *,
+        list_concat([delivery_id], list_transform(corrects, lambda one: one.delivery_id)) AS family,
+        row_number() OVER (
+            PARTITION BY source, department, business_date, part
+            ORDER BY received_at DESC, delivery_id DESC
+        ) AS nth_of_slot,
+        -- a file and its returns
+        row_number() OVER (
+            PARTITION BY
+                source, department, business_date, part,
+                coalesce(corrects[1].delivery_id, delivery_id)
+            ORDER BY received_at DESC, delivery_id DESC
+        ) AS nth_of_family
     FROM receipts
     WHERE
         (verdict IN ('accepted', 'accepted_with_quarantine', 'held') OR quarantined > 0)
         AND NOT list_has_any(reasons ->> '$[*].code', ['outdated_return', 'withdrawn_return'])
-    QUALIFY
-        row_number() OVER (
-            PARTITION BY source, department, business_date, part
-            ORDER BY received_at DESC, delivery_id DESC
-        ) = 1
+),
+
+newest AS (
+    SELECT *
+    FROM readable
+    WHERE CASE WHEN business_date IS NULL THEN nth_of_family ELSE nth_of_slot END = 1
+),
+
+-- the days that files of many days speak of
+of_days AS (
+    SELECT DISTINCT
+        readable.source, readable.department, readable.part, readable.received_at, said.business_date
+    FROM readable
+    INNER JOIN (
+        SELECT delivery_id, business_date FROM delivery_partition
+        UNION
+        SELECT delivery_id, business_date FROM quarantine
+    ) AS said ON readable.delivery_id = said.delivery_id
+    WHERE readable.business_date IS NULL AND readable.corrects IS NULL
 ),
 
 to_mend AS (
@@ -68,13 +95,21 @@ LEFT JOIN partition_in_force AS newer
         AND quarantine.department = newer.department
         AND quarantine.business_date = newer.business_date
         AND to_mend.part = newer.part
-        AND quarantine.delivery_id <> newer.delivery_id
-        AND to_mend.sent_at < newer.received_at
-        AND NOT list_contains(
-            coalesce(list_transform(to_mend.corrects, lambda one: one.delivery_id), []),
-            newer.delivery_id
-        )
-WHERE newer.delivery_id IS NULL;
+        AND to_mend.sent_at < newer.sent_at
+        AND NOT list_contains(to_mend.family, newer.delivery_id)
+WHERE
+    newer.delivery_id IS NULL
+    AND NOT EXISTS (
+        SELECT 1
+        FROM of_days
+        WHERE
+            to_mend.business_date IS NULL
+            AND of_days.source = to_mend.source
+            AND of_days.department IS NOT DISTINCT FROM to_mend.department
+            AND of_days.part = to_mend.part
+            AND of_days.received_at > to_mend.sent_at
+            AND of_days.business_date = coalesce(quarantine.business_date, of_days.business_date)
+    );
 
 COMMENT ON VIEW marts.quarantine_current IS '待更正的隔离行及理由：各报送位置最新一次报送中的（个人信息已脱敏）';
 COMMENT ON COLUMN marts.quarantine_current.position IS '台账位置';

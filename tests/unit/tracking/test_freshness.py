@@ -12,6 +12,7 @@ from pipelines.tracking.freshness import (
     Observation,
     Overdue,
     answers_for,
+    due_before,
     due_dates,
     freshness,
     handed_over,
@@ -70,6 +71,37 @@ def days(*texts: str) -> list[date]:
 )  # fmt: skip
 def test_due_dates(promise: dict[str, object], until: str, owed: list[str]) -> None:
     assert due_dates(due(**promise), day(until), CALENDAR) == tuple(days(*owed))
+
+
+@pytest.mark.parametrize(
+    ("promise", "of", "found"),
+    [
+        (None, "09-06", "09-05"),
+        ({}, "09-06", "09-05"),
+        ({"calendar": "workdays"}, "09-06", "09-03"),
+        ({"calendar": "workdays"}, "09-05", "09-03"),
+        ({"calendar": "workdays"}, "10-08", "09-30"),  # a week of holidays
+        ({"calendar": "workdays"}, "10-11", "10-09"),  # a Saturday that was worked
+        ({"frequency": "weekly", "weekday": 3}, "09-08", "09-01"),
+        ({"frequency": "weekly", "weekday": 3}, "09-09", "09-08"),
+        ({"frequency": "monthly", "day": 31}, "09-30", "08-31"),
+        ({"frequency": "monthly", "day": 31}, "09-29", "08-31"),
+        ({"until": date(2021, 9, 24)}, "11-06", "11-05"),
+    ],
+)
+def test_the_due_day_before_goes_by_the_rhythm_alone(
+    promise: dict[str, object] | None, of: str, found: str
+) -> None:
+    given = None if promise is None else due(**promise)
+    asked = [day(of), day("12-30"), day("01-04")]
+    assert due_before(given, asked, CALENDAR)[day(of)] == day(found)
+
+
+def test_nothing_is_due_before_no_day() -> None:
+    assert due_before(due(), [], CALENDAR) == {}
+    free = WorkCalendar({day("01-01") + timedelta(n): False for n in range(365)})
+    rests = due(calendar="workdays")
+    assert due_before(rests, days("12-30"), free) == {day("12-30"): day("12-29")}
 
 
 def test_monthly_dates_cross_years_and_february() -> None:
