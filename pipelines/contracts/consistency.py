@@ -6,6 +6,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from pipelines.contracts.models import (
@@ -87,6 +88,7 @@ NUMBER_RULES = frozenset(
 FORMATS_WITHOUT_SHEETS = ("csv", "html", "json", "jsonl", "xml", "parquet")
 SEVERITIES = ("critical", "warning", "info")
 UNSEEN = (*range(0x200B, 0x2010), *range(0x202A, 0x202F), 0x2060, 0xFEFF)
+USUAL_HEADER = 100  # characters
 FOLDED = dict.fromkeys(UNSEEN, "") | {ord("萬"): "万", ord("億"): "亿"}
 
 
@@ -100,6 +102,11 @@ def fold_text(text: str) -> str:
 
 def fold_header(header: str) -> str:
     """A header as it is compared: as `fold_text` has it, without blanks."""
+    return _folded(header) if len(header) <= USUAL_HEADER else _folded.__wrapped__(header)
+
+
+@lru_cache(maxsize=4096)  # thousands of files a night have the same few
+def _folded(header: str) -> str:
     return re.sub(r"\s+", "", fold_text(header))
 
 

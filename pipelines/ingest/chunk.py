@@ -62,6 +62,7 @@ class Chunk:
         self.row_rules, self.table_rules = rules(source, suite)
         self.lineage_rules = _lineage_rules(source)
         self._rows = 0
+        self._is_staged = False
 
     # --- read -------------------------------------------------------------------------------
 
@@ -81,7 +82,8 @@ class Chunk:
                     pending, waiting, held = [], 0, 0
             outcome.seconds = time.perf_counter() - started
             progress(outcome.delivery)
-        self._flush(pending, outcomes)
+        if pending or not self._is_staged:
+            self._flush([self._raw_schema().empty_table(), *pending], outcomes)
         for number, outcome in enumerate(outcomes):
             if outcome.unreadable is not None or outcome.unsplit:  # after some rows were staged
                 outcome.ignored = 0
@@ -102,8 +104,6 @@ class Chunk:
         )
         self._keep("landed", landed)
         self._keep("department_name", department_names(self.departments))
-        self.duckdb.register("raw", self._raw_schema().empty_table())
-        self._run(f"CREATE TABLE staged AS {typed_rows(self.source)}")
         self._run(sql("staging/tables.sql"))
 
     def _keep(self, name: str, table: pa.Table) -> None:
@@ -165,11 +165,12 @@ class Chunk:
         )
 
     def _flush(self, pending: list[pa.Table], outcomes: Sequence[Outcome]) -> None:
-        if not pending:
-            return
         self.duckdb.register("raw", pa.concat_tables(pending))
         noise = ignored(self.source)
-        self._run(f"INSERT INTO staged {typed_rows(self.source)}")
+        # made by the first rows: to plan this statement takes longer than to run it on a few
+        into = "INSERT INTO staged" if self._is_staged else "CREATE TABLE staged AS"
+        self._run(f"{into} {typed_rows(self.source)}")
+        self._is_staged = True
         told = unstrayed("fault_value", self.source)
         self._run(sql("staging/faulted_rows.sql", ignored=noise, fault_value=told))
         for number, rows in self._all(
