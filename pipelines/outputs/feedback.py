@@ -25,6 +25,7 @@ COMMENTS = 20_000  # of a workbook; more make office programs crawl, and the las
 SORTED_ROWS = 50_000  # beyond them rows are written as they come, without being kept
 MEASURED_ROWS = 200  # by which columns are made wide enough
 NARROWEST, WIDEST = 8, 42  # characters of a column
+CONTENT_WIDTH = 84  # of the summary's
 # what XML cannot hold, or the way back would not keep, is shown by Unicode's control pictures
 UNWRITABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f\ufffe\uffff]")
 FONT = {"font_name": "宋体", "font_size": 11, "font_scheme": ""}  # and no theme's font
@@ -126,7 +127,7 @@ HOW_TO = (
 
 def _write_summary(sheet: Any, styles: Mapping[str, Any], feedback: Feedback) -> None:
     sheet.set_column(0, 0, 26)
-    sheet.set_column(1, 1, 84)
+    sheet.set_column(1, 1, CONTENT_WIDTH)
     sheet.hide_gridlines(2)
     sheet.set_row(0, 30)
     sheet.write_string(0, 0, "数据更正反馈", styles["title"])
@@ -145,11 +146,10 @@ def _write_summary(sheet: Any, styles: Mapping[str, Any], feedback: Feedback) ->
     for problem, count in feedback.problems:
         row += 1
         sheet.write_number(row, 0, count, styles["count"])
-        sheet.write_string(row, 1, _text(problem), styles["content"])
+        _write_content(sheet, row, problem, styles["content"])
     for remark in feedback.remarks:
         row += 1
-        sheet.write_string(row, 0, "整份报送", styles["item"])
-        sheet.write_string(row, 1, _text(remark), styles["content"])
+        _line(sheet, row, ("整份报送", remark), styles["item"], styles["content"])
     row += 2
     _line(sheet, row, ("步骤", "如何更正与回传"), styles["heading"], styles["heading"])
     for number, step in enumerate(HOW_TO, start=1):
@@ -162,7 +162,15 @@ def _write_summary(sheet: Any, styles: Mapping[str, Any], feedback: Feedback) ->
 
 def _line(sheet: Any, row: int, texts: tuple[str, str], left: Any, right: Any) -> None:
     sheet.write_string(row, 0, _text(texts[0]), left)
-    sheet.write_string(row, 1, _text(texts[1]), right)
+    _write_content(sheet, row, texts[1], right)
+
+
+def _write_content(sheet: Any, row: int, text: str, style: Any) -> None:
+    """Write a text in a row that is high enough for it: not all programs see to that."""
+    lines = sum(1 + _width(line) // (CONTENT_WIDTH - 6) for line in text.split("\n"))
+    if lines > 1:
+        sheet.set_row(row, 15 * lines + 3)
+    sheet.write_string(row, 1, _text(text), style)
 
 
 def _write_rows(
