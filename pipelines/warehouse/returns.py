@@ -57,7 +57,7 @@ def resolve(
     """
     known: list[Delivery] = []
     strays: list[Delivery] = []
-    last: dict[tuple[str, ...], Delivery] = {}  # of those received together
+    last: dict[str, Delivery] = {}  # of those received together, by the whole file
     for delivery in received:
         told = named(delivery.path.name) if delivery.format == FORMAT else None
         if told is None:
@@ -69,18 +69,23 @@ def resolve(
             continue
         own = delivery.model_copy(update={"department": mended.department})
         own = own.model_copy(update={"delivery_id": delivery_id(own.slot, FORMAT, own.sha256)})
-        same = _same(connection, own, last.get(own.slot))
-        upon = [mended, last.get(own.slot), _newest(connection, own, [told.delivery_id])]
-        own = same or _laid_upon(
-            max(
-                (one for one in upon if one and told.delivery_id in _family(one)),
-                key=lambda one: (one.received_at, one.delivery_id),
+        [whole, *_] = [*mended.corrects, mended.origin]
+        before = last.get(whole.delivery_id)
+        own = _same(connection, own, before) or _laid_upon(
+            _newest_of(
+                told.delivery_id, mended, before, _newest(connection, own, [told.delivery_id])
             ),
             own,
         )
-        last[own.slot] = own
+        last[whole.delivery_id] = own
         known.append(own)
     return sorted(known, key=lambda one: one.order), strays
+
+
+def _newest_of(delivery_id: str, *candidates: Delivery | None) -> Delivery:
+    """The newest of those that are a delivery or go back to it."""
+    of_family = (one for one in candidates if one and delivery_id in _family(one))
+    return max(of_family, key=lambda one: (one.received_at, one.delivery_id))
 
 
 def _family(delivery: Delivery) -> set[str]:

@@ -963,9 +963,13 @@ def test_files_of_other_days_leave_each_others_rows_to_mend(city: City) -> None:
     august, september = feedback.write(city.settings, city.catalog)
     assert (august.rows, september.rows) == (1, 1)
     assert august.file is not None
-    assert returned(city, august.file, {3: {"办件量": "2"}}).verdict is Verdict.ACCEPTED
+    assert september.file is not None
+    by_turns = ((august.file, "2"), (september.file, "2"), (august.file, "3"))
+    for file, cases in by_turns:  # in one night
+        give_back(city, file.name, mend(file, {3: {"办件量": cases}}), folder=f"回传{cases}")
+    assert [len(one.delivery.corrects) for one in city.take()] == [1, 1, 2]
     assert city.rows("SELECT business_date FROM survey ORDER BY 1") == [
-        (date(2021, 8, 1),), (date(2021, 8, 2),), (date(2021, 9, 1),),
+        (date(2021, 8, 1),), (date(2021, 8, 2),), (date(2021, 9, 1),), (date(2021, 9, 2),),
     ]  # fmt: skip
     send(city, month(9, "7"), department="all", day="bulk")  # the whole month, corrected
     assert written(city) == {}
