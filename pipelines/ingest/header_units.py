@@ -15,6 +15,7 @@ from pipelines.ingest.headers import SCALE, SHARES, Header, cell_at, printed, su
 NUMERALS = "一二三四五六七八九两零〇几数余多上近约超达过"
 OFFICE = "省市区县旗州镇乡村道局委办厅院校司心会队团组"  # 填报单位:万州区 is an office, no unit
 FIGURE = re.compile(r"(?<![a-z])\d|[一二三四五六七八九两零〇]")
+MONEY = ("金额", "资金", "经费")  # 金额单位:万元 is not said of what is counted
 UNIT_TITLES = ("单位", "计量单位")
 UNIT_CELL = re.compile(r"([(\[【]?)((?:计量)?单位:)?([^()\[\]【】]+)[)\]】]?")
 LONE = re.compile(r"(?<![一-鿿])([一-鿿])\s+(?=[一-鿿](?![一-鿿]))")  # 单 位, 万 条
@@ -188,6 +189,10 @@ def units_of_lines(
     return {name: units for name, units in fitting.items() if units}, astray
 
 
+def _has_money(source: Source) -> bool:
+    return any(unit.endswith("元") for column in source.columns for unit in column.unit)
+
+
 def says_unit_of_all(source: Source, row: Sequence[str]) -> bool:
     """Whether a row says a unit in words, be it of a table or of an office."""
     return any(True for _ in _said_of_all(source, _folded(row)))
@@ -209,6 +214,8 @@ def _said_of_all(source: Source, line: Sequence[str]) -> Iterator[str]:
             yield bracketed[3].strip()
         spelt_out = cell + following if cell.endswith(("单位:", "单位为")) else cell
         for found in SAID.finditer(spelt_out):
+            if spelt_out[: found.start()].endswith(MONEY) and not _has_money(source):
+                continue
             *words, last = re.split("[、,]", found[1] or found[3] or "")
             is_cut = found[2] is None and found[3] is None and SCALE.fullmatch(last) is not None
             yield from filter(None, [*words, last + "…" if is_cut else last])

@@ -792,11 +792,20 @@ def test_a_scale_that_is_said_and_fits_no_column_is_never_ignored(title):
 
 @pytest.mark.parametrize(
     "title", ["填报单位：万州区大数据局", "单位：百色市", "填报单位：三亚市", "填报单位：340802",
-              "单位：个、次", "（十）归集情况", "事业单位百余家"]
+              "单位：个、次", "（十）归集情况", "事业单位百余家", "金额单位：万元"]
 )  # fmt: skip
 def test_an_office_or_a_figure_above_the_table_is_no_unit(title):
     _, header = locate(PLAIN, [[title], ["编号", "单位", "数量"]])
     assert header == locate(PLAIN, [["编号", "单位", "数量"]])[1]
+
+
+def test_the_unit_of_amounts_of_money_is_for_columns_of_money():
+    source = contract(columns=[
+        *[column.model_dump() for column in PLAIN.columns],
+        {"name": "cost", "header": "金额", "type": "decimal", "unit": ["元"]},
+    ])  # fmt: skip
+    _, header = locate(source, [["金额单位：万元"], ["编号", "单位", "数量", "金额"]])
+    assert (header.suffixes, header.faults(source)) == ({"cost": "万元"}, ())
 
 
 def test_lines_outside_the_grid_say_units_as_rows_above_the_header_do():
