@@ -219,19 +219,44 @@ def repeated_parquet(path: Path, size: int) -> None:
 
 def looping_compound(path: Path, size: int) -> None:
     """An old workbook whose sector chain bites its own tail ([MS-CFB] 2.3)."""
+    path.write_bytes(_compound([1], END))  # the directory's sector follows itself
+
+
+def looping_mini_sectors(path: Path, size: int) -> None:
+    """One whose small stream does, in the mini sectors (2.4) of a sound directory."""
+    path.write_bytes(_compound([END, END, END], 2) + _sectors([0]) + bytes(512))
+
+
+END, FREE = 0xFFFFFFFE, 0xFFFFFFFF
+
+
+def _compound(follows: list[int], mini_table: int) -> bytes:
+    """A header, the table of what follows each sector from 1 on, the directory in sector 1."""
     header = bytearray(512)
     header[:8] = bytes.fromhex("d0cf11e0a1b11ae1")
     struct.pack_into("<HHHHH", header, 24, 0x3E, 3, 0xFFFE, 9, 6)
-    struct.pack_into("<I", header, 44, 1)  # sectors of the allocation table
+    struct.pack_into("<I", header, 44, 1)  # sectors of the table
     struct.pack_into("<I", header, 48, 1)  # where the directory starts
     struct.pack_into("<I", header, 56, 4096)
-    struct.pack_into("<III", header, 60, 0xFFFFFFFE, 0, 0xFFFFFFFE)
-    struct.pack_into("<109I", header, 76, 0, *[0xFFFFFFFF] * 108)
-    table = struct.pack("<128I", 0xFFFFFFFD, 1, *[0xFFFFFFFF] * 126)  # sector 1 follows sector 1
-    directory = bytearray(512)
-    directory[:20] = "Root Entry".encode("utf-16-le")
-    struct.pack_into("<HB", directory, 64, 22, 5)
-    path.write_bytes(bytes(header) + table + bytes(directory))
+    struct.pack_into("<III", header, 60, mini_table, int(mini_table != END), END)
+    struct.pack_into("<109I", header, 76, 0, *[FREE] * 108)
+    root, book = _entry("Root Entry", 5, 1, 3, 512), _entry("Workbook", 2, FREE, 0, 100)
+    return bytes(header) + _sectors([0xFFFFFFFD, *follows]) + root + book + bytes(256)
+
+
+def _sectors(follows: list[int]) -> bytes:
+    return struct.pack("<128I", *follows, *[FREE] * (128 - len(follows)))
+
+
+def _entry(name: str, kind: int, child: int, start: int, size: int) -> bytes:
+    """An entry of the directory: 2.6.1."""
+    entry = bytearray(128)
+    spelled = name.encode("utf-16-le")
+    entry[: len(spelled)] = spelled
+    struct.pack_into("<HBB", entry, 64, len(spelled) + 2, kind, 1)
+    struct.pack_into("<III", entry, 68, FREE, FREE, child)
+    struct.pack_into("<II", entry, 116, start, size)
+    return bytes(entry)
 
 
 def many_keys(path: Path, size: int) -> None:
@@ -284,5 +309,6 @@ FILES = {
     "page of tables in tables": Hostile(".html", nested_tables, 50 * MIB, "nested deeper"),
     "Parquet of one value": Hostile(".parquet", repeated_parquet, 4000 * MIB, "unpacks to"),
     "compound file that bites its tail": Hostile(".xls", looping_compound, 0, "corruption"),
+    "compound file whose mini sectors do": Hostile(".xls", looping_mini_sectors, 0, "bites"),
     "noise named as a workbook": Hostile(".xls", noise, 100 * MIB, "damaged"),
 }

@@ -4,8 +4,9 @@
 
 Hypothesis damages sound files (of .xls, .xlsb and .ods those in FOLDER, which tests fetch): bytes
 flipped, cut, repeated, moved, words of the format put in; inside packages the parts, too. A find is
-an exception that is no refusal, a row told twice, a reading of more than ten seconds or of a
-gigabyte. Finds are written to `.fuzz/`; what was mended lives on in test_fuzzed.py.
+an exception that is no refusal, a row told twice, a reading of more than ten seconds, of a
+gigabyte or without an end. Finds are written to `.fuzz/`; what was mended lives on in
+test_fuzzed.py.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import json
 import random
 import resource
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -43,7 +45,8 @@ from pipelines.ingest.readers import format_of, open_delivery
 from pipelines.ingest.readers.layout import layout
 
 SOURCE = Source.model_validate(CONTRACT)
-SLOW_SECONDS = 10
+SLOW_SECONDS, ENDLESS_SECONDS = 10, 60
+MEMORY = 8 << 30  # bytes that this program may take, lest one reading take the machine's
 LARGE_MIB = 1024
 LIMIT = 32 << 20
 ACCIDENTS = ["flip", "insert", "word", "cut", "repeat", "move", "drop"]
@@ -180,6 +183,7 @@ def fault(content: bytes, suffix: str, folder: Path, read: Counter[str]) -> str 
     scratch.mkdir()
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     started = time.perf_counter()
+    signal.alarm(ENDLESS_SECONDS)
     try:
         kind = format_of(path)
         assert kind is not None
@@ -200,11 +204,17 @@ def fault(content: bytes, suffix: str, folder: Path, read: Counter[str]) -> str 
         if isinstance(error, KeyboardInterrupt):
             raise
         return "".join(traceback.format_exception(error))[-3000:]
+    finally:
+        signal.alarm(0)
     seconds = time.perf_counter() - started
     grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
     if seconds > SLOW_SECONDS:
         return f"took {seconds:.0f} s"
     return f"took {grown:.0f} MiB" if grown > LARGE_MIB else None
+
+
+def _endless(signum: int, frame: object) -> None:
+    raise TimeoutError(f"still reading after {ENDLESS_SECONDS} s")
 
 
 def main() -> int:
@@ -214,6 +224,8 @@ def main() -> int:
     parser.add_argument("--seeds", type=Path, help="a folder of more sound files")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    signal.signal(signal.SIGALRM, _endless)
     sound = seeds(arguments.seeds)
     suffixes = [f".{name.lstrip('.')}" for name in arguments.format] or list(sound)
     finds = Path(".fuzz")

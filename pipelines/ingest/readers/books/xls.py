@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Iterator
 from datetime import date, datetime
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,7 @@ def read_xls(path: Path, source: Source, department: str | None, limit: int) -> 
     size = path.stat().st_size
     if size > limit:
         raise UnreadableError(Reason(code="too_large", value=str(size), expected=str(limit)))
+    _sound(lambda: _check_chains(path))
     ignores = options.hidden_rows == "ignore"
     # xlrd tells of hidden rows and merged cells only with formats, which cost memory
     wants_formats = ignores or source.header_rows > 1
@@ -65,6 +67,31 @@ def read_xls(path: Path, source: Source, department: str | None, limit: int) -> 
     return read_book(
         source, options, Book(names, open_sheet, hidden, is_1904=book.datemode == 1), limit
     )
+
+
+def _check_chains(path: Path) -> None:
+    """Refuse a small workbook that has no end: xlrd would follow its sectors for ever.
+
+    It looks for loops in the chains of sectors ([MS-CFB] 2.3), but not in those of mini sectors
+    (2.4), in which small streams lie.
+    """
+    from xlrd.compdoc import SIGNATURE, CompDoc
+
+    with path.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as data:
+        if data[: len(SIGNATURE)] != SIGNATURE:
+            return
+        compound = CompDoc(data, logfile=_Nowhere())
+        follows = compound.SSAT
+        is_known = bytearray(len(follows))
+        for stream in compound.dirlist:
+            chain: set[int] = set()
+            sector = stream.first_SID
+            while 0 <= sector < len(follows) and not is_known[sector]:
+                is_known[sector] = True
+                chain.add(sector)
+                sector = follows[sector]
+            if sector in chain:
+                raise ValueError("a chain of mini sectors bites its tail")
 
 
 def _sound(read: Callable[[], Any]) -> Any:
