@@ -16,7 +16,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
 Code = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,32}$")]
-SCALE = "[十百千万亿拾佰仟萬億]+"
+SCALES = "十百千万亿"
+SCALE = f"[{SCALES}拾佰仟萬億]+"  # as a contract may spell one
 
 
 def _as_tuple(value: object) -> object:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from itertools import pairwise
 
 from pipelines.contracts.consistency import NUMBERS, fold_header, fold_text
-from pipelines.contracts.models import Column, Source
+from pipelines.contracts.models import SCALES, Column, Source
 from pipelines.ingest.headers import SCALE, SHARES, Header, cell_at, printed, suffix_of, unit_reason
 
 NUMERALS = "一二三四五六七八九两零〇几数余多上近约超达过"
@@ -26,7 +26,7 @@ SAID = re.compile(
 )
 # a word that can only be a scaled unit: 万宗, 10万条, w条
 SCALED = re.compile(
-    rf"(?:[\d.]+(?=[^\W\d])|w(?![a-z])|[{NUMERALS}]*[十百千万亿])[^:]{{0,5}}(?<![{OFFICE}])"
+    rf"(?:[\d.]+(?=[^\W\d])|w(?![a-z])|[{NUMERALS}]*[{SCALES}])[^:]{{0,5}}(?<![{OFFICE}])"
 )
 
 
@@ -177,7 +177,7 @@ def units_of_lines(
         scaled = f"[十百]?[千万亿]{{1,3}}(?:{own})"
         # 3亿条 and 数万条 are no units of a table
         pattern = re.compile(
-            rf"(?<![\d.{NUMERALS}十百千万亿])({scaled})(?![^\W为计])|[(\[【]([千万亿]{{1,2}})[)\]】]"
+            rf"(?<![\d.{NUMERALS}{SCALES}])({scaled})(?![^\W为计])|[(\[【]([千万亿]{{1,2}})[)\]】]"
         )
         shown = {
             one[1] or one[2] for line in lines for cell in line for one in pattern.finditer(cell)

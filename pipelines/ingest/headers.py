@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from difflib import SequenceMatcher
 
 from pipelines.contracts.consistency import NUMBERS, fold_header
-from pipelines.contracts.models import Column, Source
+from pipelines.contracts.models import SCALES, Column, Source
 from pipelines.contracts.reasons import Reason
 
 LONG_NUMBER = re.compile(r"\d{5,}")
@@ -16,7 +16,7 @@ SEARCHED_ROWS = 50  # title rows above a header are few
 MAX_COLUMNS = 16_384  # of a worksheet (ECMA-376 18.3.1.73); no wider table was ever meant
 ALIKE = 0.6  # difflib's own measure of a close match
 COMPARED = 200  # cells that are looked at for one
-SCALE = re.compile("[十百千万亿]+")
+SCALE = re.compile(f"[{SCALES}]+")
 SHARES = frozenset("%‰")
 UNITS = (  # of a folded header: 数据量(万条), 数据量(单位:万条), 数据量,单位:万条, 数据量/万条
     re.compile(r"(.+)[(\[【](?:(?:计量)?单位:?)?([^()\[\]【】]+)[)\]】]"),

@@ -25,6 +25,14 @@ def test_every_section_names_tests() -> None:
         assert re.search(r"`[\w/]+\.py::\w+`", section), section.splitlines()[0]
 
 
+def test_a_row_of_a_table_has_a_cell_below_every_header() -> None:
+    tables = re.findall(r"(?:^\|.*\n)+", EXPORTS, re.MULTILINE)
+    assert tables
+    for table in tables:
+        header, *rows = (re.split(r"(?<!\\)\|", row) for row in table.splitlines())
+        assert [row for row in rows if len(row) != len(header)] == []
+
+
 @pytest.mark.parametrize(("file", "name"), NAMED, ids=lambda part: part)
 def test_a_named_test_is_there(file: str, name: str) -> None:
     tree = ast.parse((PROJECT / "tests" / file).read_text(encoding="utf-8"))

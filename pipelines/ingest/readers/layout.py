@@ -22,7 +22,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines.contracts.consistency import DATES
-from pipelines.contracts.models import Column, Source
+from pipelines.contracts.models import SCALES, Column, Source
 from pipelines.contracts.reasons import Reason
 from pipelines.errors import UnreadableError
 from pipelines.ingest.headers import Header
@@ -32,8 +32,7 @@ from pipelines.storage import is_machines
 BATCH_ROWS = 50_000
 RUST_PANIC = "PanicException"  # how a panic in calamine arrives: an exception that is no Exception
 JSON = json.JSONEncoder(ensure_ascii=False)
-SCALES = "十百千万亿"
-FIGURES = "[0-9０-９〇零一二三四五六七八九十百千万亿两]"
+FIGURES = f"[0-9０-９〇零一二三四五六七八九两{SCALES}]"
 BLANK = r"[\s\p{Z}\x{200B}-\x{200F}\x{2060}\x{FEFF}]+"
 LABEL = r"^[^:：]*\p{Han}[^:：]*[:：]|^第.{1,8}页|^[合总小]计$"  # of a note, without blanks
 DAY = "^(?:[0-9]{4}[-/.][0-9]{1,2}[-/.][0-9]{1,2}|.{4}年.{1,3}月.{1,3}[日号])$"
