@@ -8,7 +8,7 @@ AIRFLOW_PORT ?= 8080
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-stack chaos soak hostile fuzz unit check format lock airflow benchmark clean
+.PHONY: help run test test-stack explore chaos soak hostile fuzz unit check format lock airflow benchmark clean
 
 help: ## list these targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -61,8 +61,11 @@ airflow: $(VENV)/runtime ## run the DAGs on the sample city, at http://127.0.0.1
 	    $(BIN)/airflow triggerer --skip-serve-logs & \
 	    wait -n
 
+# Property tests draw the same examples every time here, so that what passed once passes again;
+# `make explore` draws others.
 test: $(VENV)/dev ## every test but those of test-stack
-	CITYBRAIN_NORMALISER_CELLS=100000 $(BIN)/pytest -n 2 --dist loadgroup --ignore=tests/stack
+	CITYBRAIN_NORMALISER_CELLS=100000 $(BIN)/pytest -n 2 --dist loadgroup --ignore=tests/stack \
+	    --hypothesis-profile=ci
 
 # Installs Debian's postgresql when there is none; where that cannot be, its tests say so and skip.
 test-stack: $(VENV)/dev ## Airflow as deployed, on SQLite and PostgreSQL, and a chaos pass
@@ -75,10 +78,14 @@ chaos: $(VENV)/dev ## kill 200 runs at random instants and compare (half an hour
 soak: $(VENV)/dev ## 20 minutes of runs, readers and deliveries all at once
 	$(BIN)/python tests/stack/soak.py --minutes 20
 
+SECONDS ?= 600
+explore: $(VENV)/dev ## draw new examples for the property tests, for SECONDS=600
+	end=$$(( $$(date +%s) + $(SECONDS) )); while [ $$(date +%s) -lt $$end ]; do \
+	    $(BIN)/pytest -q -n 2 -m hypothesis --ignore=tests/stack --hypothesis-profile=default || exit 1; done
+
 hostile: $(VENV)/dev ## what files made to hurt cost, each in a night of its own (minutes)
 	$(BIN)/python tests/hostile/measure.py
 
-SECONDS ?= 600
 fuzz: $(VENV)/dev ## feed the readers damaged exports, for SECONDS=600
 	$(BIN)/python tests/hostile/fuzz.py --seconds $(SECONDS) --seeds .cache/samples
 

@@ -123,7 +123,7 @@ def make_bulk_city(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Cit
 
 
 @settings(
-    max_examples=EXAMPLES, deadline=None, derandomize=True,
+    max_examples=EXAMPLES, deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )  # fmt: skip
 @given(found=receipts, seed=st.integers(0, 1_000_000))

@@ -514,6 +514,8 @@ def broken(earlier: Figures, now: Figures, gap: int) -> str | None:
         return None
     if now.total == now.new != 0 != earlier.total:
         return "total_as_increment"
+    if gap > 1 and now.new < 0:
+        return None  # it takes back what silent days said
     if gap == 1 and now.total == right * 2 != 0:
         return "doubled_total"
     if now.total < earlier.total + min(now.mended, 0):

@@ -945,13 +945,12 @@ def variants(text: str, units: list[str], unit: str | None, number: int):
 
 
 def drawn(wanted: int) -> list[tuple[str, list[str], str | None]]:
-    """Distinct cells of the grammar, always the same ones."""
+    """Distinct cells of the grammar."""
     cells: dict[tuple[str, str, str | None], tuple[str, list[str], str | None]] = {}
 
     @settings(
         max_examples=2 + wanted // 200,
         deadline=None,
-        derandomize=True,
         database=None,
         suppress_health_check=list(HealthCheck),
         phases=[Phase.generate],  # the assertion names the cells: nothing to shrink
@@ -1008,6 +1007,7 @@ STRAYED = [
     ("1.3812345678E10", "1.3****E10"),
     ("0563-3021234", "056****234"),
     ("(0563) 3021234", "(056****234"),
+    ("024 7102095", "024****095"),
     ("110105 19491231 002X", "110105****002X"),
     ("110105491231002", "110105****1002"),
     ("1101 0519 4912 3100 2X", "110105****002X"),
@@ -1045,7 +1045,7 @@ def test_codes_are_no_personal_numbers(connection, cell):
     assert "****" in read(connection, "mask_strayed(t, true)", cell)
 
 
-@settings(max_examples=50, deadline=None, derandomize=True, database=None)
+@settings(max_examples=50, deadline=None, database=None)
 @given(
     st.lists(st.integers(13000000000, 19999999999).map(str), min_size=20, max_size=20),
     st.lists(st.from_regex(r"0[3-9][0-9]{2}-?[2-9][0-9]{6,7}", fullmatch=True), max_size=20),

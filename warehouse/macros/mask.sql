@@ -102,7 +102,7 @@ CREATE OR REPLACE TEMP MACRO _pieces(folded) AS
 -- in a row, too, of what is no code. Text without such is left as it is.
 CREATE OR REPLACE TEMP MACRO mask_strayed(t, every) AS
     CASE
-        WHEN NOT regexp_matches(_fold(t), '(?:[0-9][^0-9]{0,4}){11}|[0-9][Ee]\+?1[047]') THEN t
+        WHEN NOT regexp_matches(_fold(t), '(?:[0-9][^0-9]{0,4}){10}|[0-9][Ee]\+?1[047]') THEN t
         ELSE list_transform(
             [array_to_string(list_transform(_pieces(_fold(t)), lambda piece: CASE
                 WHEN regexp_matches(piece, '[0-9][Ee]\+?1[047]$')

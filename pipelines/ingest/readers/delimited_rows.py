@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,7 +71,8 @@ def record_reader(lines: Iterable[str], dialect: CsvDialect) -> Reader:
 
 def unwrapped(cell: str) -> str:
     """The text that a cell wraps as a formula; else the cell."""
-    return cell[2:-1] if cell.startswith('="') and cell.endswith('"') and len(cell) > 2 else cell
+    found = re.fullmatch(FORMULA, cell) if cell.startswith('="') else None
+    return found[1].replace('""', '"') if found else cell
 
 
 def rows_of_any_width(table: Table, block: list[tuple[int, str, int]]) -> Iterator[pa.RecordBatch]:
@@ -88,15 +90,16 @@ def rows_of_any_width(table: Table, block: list[tuple[int, str, int]]) -> Iterat
             blank = not text.replace(table.dialect.delimiter, "").strip()
             torn.append(Fault(number, str(sent), noise=blank))
             continue
-        cells = next(record_reader([text], table.dialect), [""])
+        written = next(record_reader([text], table.dialect), [""])
+        cells = [unwrapped(cell) for cell in written] if table.seen.formulas else written
         beyond = "".join(cells[width:]).strip()
         joined = "".join(cells)
         is_blank = not joined.strip()
-        is_lone = sum(bool(unwrapped(cell).strip()) for cell in cells[:width]) == 1
+        is_lone = sum(bool(cell.strip()) for cell in cells[:width]) == 1
         takes_short = is_blank or (table.dialect.short_rows == "pad" and not is_lone)
         if width and not beyond and (sent >= width or takes_short):
             numbers.append(number)
-            taken.append([*cells[:width], *[""] * (width - len(cells))])
+            taken.append([*written[:width], *[""] * (width - len(written))])
             continue
         filled = as_far_as_filled(cells)
         if pages is not None:
@@ -123,15 +126,18 @@ def rows_of_one_width(
     if table.seen.formulas:
         columns = [_unwrapped_column(column) for column in columns]
     batch = from_columns(table.source, table.header, columns, numbers)
+    swallowed = pa.nulls(len(numbers), pa.int32())
+    if table.seen.quotes and table.header.width > 1:
+        swallowed = _swallowed_lines(table, columns)
+        first = pc.if_else(pc.is_valid(swallowed), "", batch["first"])  # it is nobody's footer
+        batch = batch.set_column(batch.schema.get_field_index("first"), "first", first)
     if lacking > 0:
         batch = _without_short(table, batch, columns, table.header.width - lacking)
         if table.dialect.short_rows == "quarantine":
             return batch
     if table.seen.nul:
         batch = _without_nul(table, batch, columns)
-    if table.seen.quotes and table.header.width > 1:
-        batch = _without_swallowed(table, batch, columns)
-    return batch
+    return _faulted(table, batch, columns, "swallowed", swallowed)
 
 
 def _without_short(
@@ -181,14 +187,12 @@ def _swallows(table: Table, cell: str) -> bool:
     return breaks and cell.count(table.dialect.delimiter) >= table.header.width - 1
 
 
-def _without_swallowed(
-    table: Table, batch: pa.RecordBatch, columns: Sequence[pa.Array]
-) -> pa.RecordBatch:
-    """The batch with rows as faults in which a cell has line breaks, and separators as a row has.
+def _swallowed_lines(table: Table, columns: Sequence[pa.Array]) -> pa.Array:
+    """How many lines of text a row is, where one of its cells swallows rows; else null.
 
-    See _swallows. None passes for a footer by its first cell.
+    See _swallows.
     """
-    lines = pa.nulls(batch.num_rows, pa.int32())
+    lines = pa.nulls(len(columns[0]), pa.int32())
     for column in columns:
         if not _has_breaks(column):
             continue
@@ -199,11 +203,7 @@ def _without_swallowed(
         )
         told = pc.if_else(swallowed, pc.add(breaks, pa.scalar(1, pa.int32())), None)
         lines = pc.max_element_wise(lines, told)
-    if lines.null_count == batch.num_rows:
-        return batch
-    first = pc.if_else(pc.is_valid(lines), "", batch["first"])
-    batch = batch.set_column(batch.schema.get_field_index("first"), "first", first)
-    return _faulted(table, batch, columns, "swallowed", lines)
+    return lines
 
 
 def _has_breaks(cells: pa.Array) -> bool:

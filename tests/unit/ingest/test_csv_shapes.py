@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from pipelines.contracts.models import Source
@@ -285,6 +285,12 @@ def test_a_pair_of_stray_quotes_does_not_make_one_row_of_several(read, swallowin
     assert [row["row_number"] for row in rows] == [2, 3, 4]
 
 
+def test_a_row_of_one_swallowing_cell_is_no_footer(read):
+    rows = read(f'{HEADER}\n"合计,,\n2,b,3"\n')
+    assert fates(rows) == ["cells"]
+    assert rows[0]["first"] == ""
+
+
 def test_a_cell_of_several_lines_is_a_cell(read):
     rows = read(f'{HEADER}\n1,"一楼, 东\n二楼",2\n2,"a\nb\n\nc",3\n')
     assert fates(rows) == ["data", "data"]
@@ -421,6 +427,11 @@ def fate(sent, short_rows, delimiter):
     block=st.sampled_from([512, 700, 1 << 20]),
     titles=st.lists(st.sampled_from([["标题"], [""], ["两\n行", "", ""]]), max_size=3),
     mess=st.lists(MESS, max_size=60),
+)
+@example("utf-8", ",", '"', "quarantine", "\n", csv.QUOTE_MINIMAL, 512, [], [['=""']])
+@example("utf-8", ",", '"', "quarantine", "\n", csv.QUOTE_MINIMAL, 512, [], [["", "", "1", '=""']])
+@example(
+    "utf-8", ",", '"', "pad", "\n", csv.QUOTE_MINIMAL, 512, [], [["1", '=""'], HEADER.split(",")]
 )
 def test_every_record_is_accounted_for_once_under_its_number(
     encoding, delimiter, quote, short_rows, newline, quoting, block, titles, mess

@@ -349,6 +349,7 @@ GRID_ROW = st.one_of(
 )
 @example([], [["1"], ["1", "2", "3"]] * 60, "\n", csv.QUOTE_MINIMAL, True, 256)
 @example([], [["1", "2", "3"]] * 30 + [["1"]] * 30 + [["1", "2", "3"]], "\n", 1, False, 256)
+@example([], [[",,\r"]], "\n", csv.QUOTE_MINIMAL, False, 256)
 def test_every_row_is_numbered_and_accounted_for(
     monkeypatch, encoding, titles, grid, newline, quoting, ends, block
 ):
