@@ -1,7 +1,8 @@
 """`citybrain feedback`: the workbooks that liaisons send to departments, one a delivery.
 
 Which rows were kept out, and why, is asked of the published copy, so that it works while a load
-runs; their cells come from the archive alone. A workbook holds personal data: mode 0600.
+runs; their cells come from the archive alone (`ingest/as_sent.py`). A workbook holds personal
+data: mode 0600.
 """
 
 from __future__ import annotations
@@ -11,10 +12,9 @@ import os
 import shutil
 import tempfile
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date
-from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -26,15 +26,13 @@ from pipelines.contracts.catalog import Catalog
 from pipelines.contracts.delivery import Delivery, slot_day
 from pipelines.contracts.models import Source
 from pipelines.contracts.reasons import Reason
-from pipelines.engine import open_duckdb, sql
-from pipelines.errors import CitybrainError, UsageError
+from pipelines.engine import sql
+from pipelines.errors import CitybrainError
 from pipelines.settings import Settings
 from pipelines.warehouse.ledger import delivery_of
-from pipelines.warehouse.statements import duckdb_of, keep
 
 if TYPE_CHECKING:
-    from pipelines.ingest.readers.layout import Reading
-    from pipelines.ingest.return_workbook import Row
+    from pipelines.ingest.as_sent import SentFile
     from pipelines.outputs.feedback import Feedback, Mended
 
 log = logs.get(__name__)
@@ -70,26 +68,6 @@ class _Quarantined(NamedTuple):
     sheet: str
     number: int
     reasons: Sequence[Mapping[str, str | None]]
-
-
-class _AsSent(NamedTuple):
-    """A row of the archived file: its cells, and those that no header stands over."""
-
-    cells: tuple[str, ...]
-    beyond: tuple[str, ...]
-
-
-class _File(NamedTuple):
-    """What is read from the archive of a file whose rows are to be mended.
-
-    `positions` are the contract's columns among the `headers`, `units` what those count in, in
-    Chinese, by position; `rows` the wanted ones, by where they stand.
-    """
-
-    headers: tuple[str, ...]
-    positions: Mapping[str, int]
-    units: Mapping[int, str]
-    rows: Mapping[Row, _AsSent]
 
 
 def write(
@@ -183,12 +161,16 @@ def _write(
     work: Path,
 ) -> Iterator[Written]:
     """Write those workbooks of a delivery that are `wanted`, reading its file once."""
+    from pipelines.ingest.as_sent import read_as_sent
+
     if not wanted:
         return
     of_all = [one for whose in wanted for one in by_owner[whose]]
     error = ""
     try:
-        file = _read(settings, catalog, delivery, of_all, work)
+        file = read_as_sent(
+            settings, catalog, delivery, {(one.sheet, one.number) for one in of_all}, work
+        )
     except CitybrainError as failure:
         error = str(failure)
     for whose, place in wanted.items():
@@ -205,133 +187,7 @@ def _write(
         yield Written(*told, place)
 
 
-def _read(
-    settings: Settings,
-    catalog: Catalog,
-    delivery: Delivery,
-    rows: Sequence[_Quarantined],
-    work: Path,
-) -> _File:
-    """The file with its `rows`, from the archive; UsageError where it cannot show them."""
-    from pipelines.ingest.headers import match
-    from pipelines.ingest.opening import brought, open_brought
-    from pipelines.ingest.owners import department_names, owners
-    from pipelines.ingest.verbatim import headers_of
-
-    contract = catalog.sources[delivery.source]
-    wanted = {(row.sheet, row.number) for row in rows}
-    engine = open_duckdb(None, settings, macros=True)
-    try:
-        with engine.connect() as connection, brought(delivery, settings, work) as (chain, bench):
-            keep(connection, "department_name", department_names(catalog.departments))
-            of = partial(owners, duckdb_of(connection))
-            reading = open_brought(chain, bench, contract, of, as_written=True)
-            headers = headers_of(reading.header)
-            raw: dict[Row, _AsSent] = {}
-            for one in _among(reading, wanted):
-                own = reading.section(one["sheet"]).header
-                above = own.cells[: own.width]
-                raw[one["sheet"], one["row_number"]] = _as_sent(one, headers, above)
-            judged = open_brought(chain, bench, contract, of)
-            _check_faithful(delivery, contract, judged, headers, raw)
-    finally:
-        engine.dispose()
-    lost = wanted - raw.keys()
-    if lost:
-        raise UsageError(
-            f"{delivery} ({delivery.delivery_id}): row {min(lost)[1]} is not where it was judged; "
-            f"the contract has changed since: `citybrain rebuild {delivery.source}`, then publish"
-        )
-    positions = match(contract, headers).positions
-    return _File(headers, positions, _units(contract, positions, judged.header.suffixes), raw)
-
-
-def _units(
-    contract: Source, positions: Mapping[str, int], suffixes: Mapping[str, str]
-) -> dict[int, str]:
-    """What figures count in where their cells do not say it, by the position of their header."""
-    units: dict[int, str] = {}
-    for name, position in positions.items():
-        if suffix := suffixes.get(name):
-            units[position] = f"按原文件的注明，以“{suffix}”计，更正时请勿换算"
-        elif contract.column(name).share:
-            units[position] = "百分数，如 97%"
-    return units
-
-
-def _among(reading: Reading, wanted: Collection[Row]) -> Iterator[dict[str, Any]]:
-    from pipelines.ingest.returned import are_in
-
-    for batch in reading.batches:
-        yield from batch.filter(are_in(batch, wanted)).to_pylist()
-
-
-def _check_faithful(
-    delivery: Delivery,
-    contract: Source,
-    judged: Reading,
-    headers: tuple[str, ...],
-    raw: Mapping[Row, _AsSent],
-) -> None:
-    """UsageError unless rows that come back as they are shown are what they were.
-
-    They are not when a later sheet, or a file of an archive, heads its columns otherwise. Of rows
-    that fit no columns it can but be asked whether their own header says the same.
-    """
-    from pipelines.ingest.return_workbook import Corrected
-    from pipelines.ingest.returned import corrected_rows
-
-    names = contract.column_names
-    was: dict[Row, list[str]] = {}
-    otherwise: list[Row] = []
-    for one in _among(judged, raw.keys()):
-        row = one["sheet"], one["row_number"]
-        if one["fault"] is None:
-            was[row] = [one[name] or "" for name in names]
-        elif _is_filled(raw[row]) and not _says_the_same(judged, row[0]):
-            otherwise.append(row)
-    shown = {row: Corrected(0, raw[row].cells) for row in was}
-    for batch in corrected_rows(judged, contract, headers, shown):
-        for one in batch.to_pylist():
-            row = one["sheet"], one["row_number"]
-            if [one[name] or "" for name in names] != was[row]:
-                otherwise.append(row)
-    if otherwise:
-        sheet, number = min(otherwise)
-        raise UsageError(
-            f"{delivery} ({delivery.delivery_id}): row {number} of {sheet or 'the file'} "
-            "stands under other headers than the file's first rows: a workbook cannot "
-            "show both; ask for the whole file again"
-        )
-
-
-def _is_filled(row: _AsSent) -> bool:
-    return any((*row.cells, *row.beyond))
-
-
-def _says_the_same(judged: Reading, sheet: str) -> bool:
-    """Whether a sheet has the first's columns, in whatever order, in the same units."""
-    from pipelines.ingest.verbatim import headers_of
-
-    header, first = judged.section(sheet).header, judged.header
-    same = sorted(headers_of(header)) == sorted(headers_of(first))
-    return same and header.suffixes == first.suffixes
-
-
-def _as_sent(row: Mapping[str, Any], headers: Sequence[str], above: Sequence[str]) -> _AsSent:
-    """A row as it was written, below `headers`; `above` is all that its own header row has.
-
-    Of a row that did not fit them it is known what stood where, not what it was meant for.
-    """
-    if row["torn"] is None:
-        return _AsSent(tuple(row[f"c{number}"] or "" for number in range(len(headers))), ())
-    torn = json.loads(row["torn"])
-    by_header = dict(zip(above, torn, strict=False))
-    cells = tuple(by_header.get(header, "") for header in headers)
-    return _AsSent(cells, tuple(torn[len(above) :]))
-
-
-def _mended(row: _Quarantined, file: _File, titles: Mapping[str, str]) -> Mended:
+def _mended(row: _Quarantined, file: SentFile, titles: Mapping[str, str]) -> Mended:
     from pipelines.outputs.feedback import Mended
 
     raw = file.rows[row.sheet, row.number]
@@ -357,7 +213,7 @@ def _summary(
     delivery: Delivery,
     whose: str,
     rows: Sequence[_Quarantined],
-    file: _File,
+    file: SentFile,
 ) -> Feedback:
     from pipelines.outputs.feedback import Feedback
 
