@@ -735,8 +735,9 @@ def _masked_number(piece: str, every: bool) -> str:
     mantissa, mark, exponent = re.fullmatch("([^Ee]*)([Ee]?)(.*)", piece, re.DOTALL).groups()
     if mark:
         return f"{mantissa[:3]}****{mark}{exponent}"
-    whole, point, _ = piece.partition(".")
-    digits = re.sub("[^0-9Xx]", "", whole if piece.count(".") == 1 and whole.isdigit() else piece)
+    whole, point, fraction = piece.partition(".")
+    is_decimal = whole.isdigit() and fraction.isdigit()
+    digits = re.sub("[^0-9Xx]", "", whole if is_decimal else piece)
     is_long = every and not point and len(piece) > 10 and piece.rstrip("Xx").isdigit()
     if re.fullmatch(INSTANT, piece, re.ASCII):
         return piece

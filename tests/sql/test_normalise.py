@@ -896,7 +896,8 @@ damage = st.builds(
     damaged, valid, st.integers(0, 40), st.sampled_from(ODD_CHARACTERS),
     st.sampled_from(["insert", "replace", "delete", "cut"]),
 )  # fmt: skip
-noise = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
+# without what Python's Unicode does not know: DuckDB's is newer
+noise = st.text(st.characters(exclude_categories=["Cs", "Cn"]), max_size=12)
 odd_noise = st.text(st.sampled_from(ODD_CHARACTERS), max_size=10)
 cell = st.one_of(valid, valid, damage, damage, valid.map(widened), noise, odd_noise)
 
@@ -999,6 +1000,7 @@ STRAYED = [
     ("138-1234-5678", "138****5678"),
     ("138—1234—5678", "138****5678"),
     ("138.1234.5678", "138****5678"),
+    ("138.1234-5678", "138****5678"),
     ("１３８ １２３４ ５６７８", "138****5678"),
     ("联系人张三13812345678，13912345678", "联系人张三138****5678,139****5678"),
     ("8613812345678", "861****5678"),
