@@ -268,6 +268,11 @@ def _check_derived(column: Column, source: Source, file: str) -> Iterator[Proble
             file, f"columns.{column.name}.description", "no header names the column",
             "say in a `description` what people call it",
         )  # fmt: skip
+    if column.from_sheet and column.pii:
+        yield Problem(
+            file, f"columns.{column.name}.pii", "names of sheets say where a row stands, and are "
+            "told", "leave persons out of them",
+        )  # fmt: skip
     one_table = [name for name in source.formats.declared if name in FORMATS_WITHOUT_SHEETS]
     if column.from_sheet and column.required and one_table and source.formats.zip.members != "all":
         yield Problem(

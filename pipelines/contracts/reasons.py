@@ -126,6 +126,18 @@ TEMPLATES: dict[str, tuple[str, str]] = {
         "the archive holds several files of data: {value}; send them one by one",
         "压缩包中有多个数据文件：{value}；请分别报送",
     ),
+    "same_title": (
+        "it and {value} would both be called {expected}, and nobody could tell their rows apart; "
+        "give each file (or sheet) a name of its own",
+        "与 {value} 同名，都会记为“{expected}”，无法区分各行的出处；"
+        "请为各文件（或工作表）取不同的名称",
+    ),
+    "second_table": (
+        "table {value} of the page has the agreed header and rows, and table {expected} is the one "
+        "that is read; put all rows into one table, or send each table as a file of its own",
+        "网页第 {value} 个表格也含有约定的表头和数据，而约定读取的是第 {expected} 个表格；"
+        "请将各表数据合并到一个表格，或将每个表格单独存为文件报送",
+    ),
     "missing_sheet": (
         "the workbook has no sheet {expected}; its sheets are: {value}",
         "工作簿中没有工作表 {expected}，现有工作表：{value}",
@@ -425,6 +437,10 @@ TEMPLATES: dict[str, tuple[str, str]] = {
         "{expected}：单元格中有删除线、上标、下标、隐藏文字或输入控件，无法确定其值；"
         "请只保留数值本身",
     ),
+    "nested_cells": (
+        "{expected}: the cell holds a table of several filled cells; write the value alone",
+        "{expected}：单元格中嵌有表格，且不止一格有内容，无法确定其值；请只保留数值本身",
+    ),
     "no_text": (
         "{expected}: the cell holds bytes that are no UTF-8; export the column as text",
         "{expected}：单元格内容不是有效的 UTF-8 文本，请将该列按文本（UTF-8）重新导出",
@@ -442,6 +458,15 @@ TEMPLATES: dict[str, tuple[str, str]] = {
         "{expected}: a spreadsheet has rounded this number to fifteen digits; format the column "
         "as text and fill it in again",
         "{expected}：数字超过十五位，已被表格软件舍入；请将该列设为文本格式后重新填写",
+    ),
+    "scientific": (
+        "{column}: {value!r} is how a spreadsheet shortens a long number; format the column as "
+        "text and fill it in again",
+        "{column}：“{value}”是被表格软件改为科学计数法的长数字，请将该列设为文本格式后重新填写",
+    ),
+    "total_row": (
+        "{column}: {value!r} is said of a line with totals, which is counted twice; delete it",
+        "{column}：“{value}”像是合计行，会使数据重复计算；请删除该行，或将该字样写在首列",
     ),
     "key_conflict": (
         "another row has the same key ({expected}) and other values; keep the right one",

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from decimal import Decimal, InvalidOperation
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from pipelines.contracts.catalog import Catalog
 from pipelines.contracts.delivery import Delivery
-from pipelines.contracts.models import Source
+from pipelines.contracts.models import ColumnType, Source
 from pipelines.engine import open_duckdb
 from pipelines.errors import UsageError
 from pipelines.ingest.headers import match
+from pipelines.ingest.names import mask_of
 from pipelines.ingest.opening import brought, open_brought
 from pipelines.ingest.owners import department_names, owners
 from pipelines.ingest.readers.layout import Reading
@@ -21,6 +24,8 @@ from pipelines.ingest.return_workbook import Corrected, Row
 from pipelines.ingest.returned import are_in, corrected_rows
 from pipelines.ingest.verbatim import headers_of
 from pipelines.settings import Settings
+
+STEP = Decimal("0.000001")  # to which decimals are stored
 
 
 class AsSent(NamedTuple):
@@ -54,9 +59,11 @@ def read_as_sent(
     contract = catalog.sources[delivery.source]
     engine = open_duckdb(None, settings, macros=True)
     try:
-        with engine.connect() as connection, brought(delivery, settings, work) as (chain, bench):
-            duckdb = connection.connection.driver_connection
+        with ExitStack() as stack:
+            duckdb = stack.enter_context(engine.connect()).connection.driver_connection
             assert duckdb is not None
+            mask = mask_of(duckdb, contract)
+            chain, bench = stack.enter_context(brought(delivery, settings, work, mask))
             duckdb.register("department_name", department_names(catalog.departments))
             of = partial(owners, duckdb)
             reading = open_brought(chain, bench, contract, of, as_written=True)
@@ -66,8 +73,13 @@ def read_as_sent(
                 own = reading.section(one["sheet"]).header
                 above = own.cells[: own.width]
                 raw[one["sheet"], one["row_number"]] = _as_sent(one, headers, above)
+            positions = match(contract, headers).positions
             judged = open_brought(chain, bench, contract, of)
-            _check_faithful(delivery, contract, judged, headers, raw)
+            rows = list(_among(judged, raw.keys()))
+            for one in rows:
+                row = one["sheet"], one["row_number"]
+                raw[row] = _rounded(raw[row], one, contract, positions, judged.header.suffixes)
+            _check_faithful(delivery, contract, judged, rows, headers, raw)
     finally:
         engine.dispose()
     lost = set(wanted) - raw.keys()
@@ -76,7 +88,6 @@ def read_as_sent(
             f"{delivery} ({delivery.delivery_id}): row {min(lost)[1]} is not where it was judged; "
             f"the contract has changed since: `citybrain rebuild {delivery.source}`, then publish"
         )
-    positions = match(contract, headers).positions
     return SentFile(headers, positions, _units(contract, positions, judged.header.suffixes), raw)
 
 
@@ -98,10 +109,32 @@ def _among(reading: Reading, wanted: Collection[Row]) -> Iterator[dict[str, Any]
         yield from batch.filter(are_in(batch, wanted)).to_pylist()
 
 
+def _rounded(
+    row: AsSent,
+    judged: Mapping[str, Any],
+    contract: Source,
+    positions: Mapping[str, int],
+    suffixes: Mapping[str, str],
+) -> AsSent:
+    """The row with its computed figures (1/3) as they were judged: the others would be refused."""
+    cells = list(row.cells)
+    for name, position in positions.items():
+        if contract.column(name).type is not ColumnType.DECIMAL or judged["fault"] is not None:
+            continue
+        text = (judged[name] or "").removesuffix(suffixes.get(name, ""))
+        try:
+            if abs(Decimal(cells[position]) - Decimal(text)) < STEP:
+                cells[position] = text
+        except InvalidOperation:  # one of them is no plain number
+            continue
+    return row._replace(cells=tuple(cells))
+
+
 def _check_faithful(
     delivery: Delivery,
     contract: Source,
     judged: Reading,
+    rows: Sequence[Mapping[str, Any]],
     headers: tuple[str, ...],
     raw: Mapping[Row, AsSent],
 ) -> None:
@@ -113,7 +146,7 @@ def _check_faithful(
     names = contract.column_names
     was: dict[Row, list[str]] = {}
     otherwise: list[Row] = []
-    for one in _among(judged, raw.keys()):
+    for one in rows:
         row = one["sheet"], one["row_number"]
         if one["fault"] is None:
             was[row] = [one[name] or "" for name in names]

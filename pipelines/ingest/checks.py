@@ -30,7 +30,7 @@ from great_expectations.validator.validator import Validator
 from pipelines.contracts.consistency import TABLE_RULES
 from pipelines.contracts.models import Column, ColumnType, Source, Suite
 from pipelines.contracts.reasons import Reason
-from pipelines.ingest.normalise import CAUSE, REFUSED
+from pipelines.ingest.normalise import CAUSE, REFUSED, total_row
 from pipelines.storage import refused
 
 TYPE_NAMES = {
@@ -49,6 +49,7 @@ CODE_NAMES = {
 }
 
 
+SCIENTIFIC = r"^[0-9](?:\.[0-9]+)?E\+[0-9]{2,3}$"  # what Excel makes of a long code: 3.20102E+19
 LARGEST = 1e15  # a number beyond it is a slip of the hand, and would overflow a day's sum
 
 
@@ -100,7 +101,7 @@ class _MatchesNoRegex(ColumnMapMetricProvider):
 
 def rules(source: Source, suite: Suite) -> tuple[list[Rule], list[Rule]]:
     """(row rules, table rules) of a source: the contract's structure and its native suite."""
-    row_rules = [rule for column in source.columns for rule in _structure(column)]
+    row_rules = [rule for column in source.columns for rule in _structure(column, source)]
     table_rules: list[Rule] = []
     for expectation in suite.expectations:
         is_table = expectation["type"] in TABLE_RULES
@@ -109,7 +110,7 @@ def rules(source: Source, suite: Suite) -> tuple[list[Rule], list[Rule]]:
     return row_rules, table_rules
 
 
-def _structure(column: Column) -> Iterator[Rule]:
+def _structure(column: Column, source: Source) -> Iterator[Rule]:
     """What a column's declaration promises, as GX expectations."""
 
     def rule(kind: str, reason: Reason, on: str = column.name, **kwargs: Any) -> Rule:
@@ -145,6 +146,13 @@ def _structure(column: Column) -> Iterator[Rule]:
     elif column.pattern is not None:
         reason = Reason(code="pattern", column=name, expected=column.pattern)
         yield rule("expect_column_values_to_match_regex", reason, regex=column.pattern)
+    elif column.pii is None and column.qualifier_of is None:
+        strayed = {"scientific": SCIENTIFIC}
+        if source.footer:
+            strayed["total_row"] = total_row(source)
+        for code, regex in strayed.items():
+            reason = Reason(code=code, column=name)
+            yield rule("expect_column_values_to_not_match_regex", reason, regex=regex)
     if column.required:
         reason = Reason(code="required", column=name)
         yield rule("expect_column_values_to_not_be_null", reason)

@@ -16,9 +16,10 @@ from pipelines import logs
 from pipelines.contracts.delivery import Delivery, PartitionRows, Profile, StagedChunk
 from pipelines.contracts.models import Department, Drift, Source, Suite
 from pipelines.contracts.reasons import Reason
-from pipelines.engine import literal, quoted, sql
+from pipelines.engine import quoted, sql
 from pipelines.errors import RejectedError, UnreadableError
 from pipelines.ingest.checks import ChecksFailedError, Judge, Rule, rules, within
+from pipelines.ingest.names import mask_of
 from pipelines.ingest.normalise import REFUSED, ignored, typed_rows, unstrayed
 from pipelines.ingest.opening import brought, open_brought
 from pipelines.ingest.owners import department_names, owners
@@ -61,6 +62,7 @@ class Chunk:
         self.folder = folder
         self.row_rules, self.table_rules = rules(source, suite)
         self.lineage_rules = _lineage_rules(source)
+        self.mask = mask_of(self.duckdb, source)
         self._rows = 0
         self._is_staged = False
 
@@ -126,7 +128,7 @@ class Chunk:
             if department is None or not department.valid_on(delivery.business_date):
                 label = department.label if department else delivery.department
                 outcome.warnings.append(Reason(code="outside_validity", value=label))
-        with brought(delivery, self.settings, self.folder) as (chain, bench):
+        with brought(delivery, self.settings, self.folder, self.mask) as (chain, bench):
             yield from self._batches(number, outcome, chain, bench)
 
     def _batches(
@@ -264,7 +266,8 @@ class Chunk:
                 if within(rule, value):
                     continue
                 outcome = outcomes[number]
-                reason = rule.reason.model_copy(update={"value": self._unstrayed(f"{value}")})
+                told = (self.mask or str)(f"{value}")
+                reason = rule.reason.model_copy(update={"value": told})
                 if not rule.critical:
                     outcome.warnings.append(reason)
                 elif rule.holds:
@@ -306,11 +309,6 @@ class Chunk:
                 stray_department=unstrayed("_stray_department", self.source),
             )
         )
-
-    def _unstrayed(self, text: str) -> str:
-        """`text` as it may be told."""
-        (told,) = self._all(f"SELECT {unstrayed(literal(text), self.source)}")
-        return str(told[0])
 
     def _text(self, name: str) -> str:
         """What a staged cell holds, as text: its value, or what could not be read as one."""

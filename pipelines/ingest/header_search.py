@@ -35,8 +35,7 @@ def locate(
     rows above a header may say a unit.
     """
     best_index, best, best_rank = -1, Header((), {}, (), ()), (False, 0)
-    required = required_of(source)
-    least = min(2, sum(1 for column in source.columns if column.header))
+    required, least = required_of(source), _least(source)
     last = min(len(rows), SEARCHED_ROWS)
     index = 0
     while index < last:
@@ -45,7 +44,7 @@ def locate(
             match(source, paths(block, _moved(merged, index))),
             rows=tuple(tuple(row) for row in block),
         )
-        known = header.positions.keys() | {reason.column for reason in header.unsound}
+        known = _known(header)
         rank = (bool(known) and required <= known, len(known))
         if rank > best_rank:
             if best_rank[0] and any(map(_is_wide, rows[best_index + 1 : index])):
@@ -67,6 +66,22 @@ def locate(
         else:
             best = replace(best, unsound=(*best.unsound, *_unit_row_reasons(source, best, counted)))
     return end - 1, with_unit_of_titles(source, best, titles)
+
+
+def is_agreed(source: Source, header: Header) -> bool:
+    """Whether a header is surely the contract's, be it in other units."""
+    known = _known(header)
+    is_sure = len(known) >= _least(source) and is_surely_header(header.cells, len(known))
+    return bool(known) and required_of(source) <= known and is_sure
+
+
+def _least(source: Source) -> int:
+    """How many columns of the contract a row needs to be surely a header."""
+    return min(2, sum(1 for column in source.columns if column.header))
+
+
+def _known(header: Header) -> set[str]:
+    return header.positions.keys() | {reason.column for reason in header.unsound}
 
 
 def _is_wide(row: Sequence[str]) -> bool:

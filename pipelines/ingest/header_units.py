@@ -6,6 +6,7 @@ import re
 import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from itertools import pairwise
 
 from pipelines.contracts.consistency import NUMBERS, fold_header, fold_text
@@ -19,11 +20,14 @@ MONEY = ("金额", "资金", "经费")  # 金额单位:万元 is not said of wha
 UNIT_TITLES = ("单位", "计量单位")
 UNIT_CELL = re.compile(r"([(\[【]?)((?:计量)?单位:)?([^()\[\]【】]+)[)\]】]?")
 LONE = re.compile(r"(?<![一-鿿])([一-鿿])\s+(?=[一-鿿](?![一-鿿]))")  # 单 位, 万 条
-# 单位:X, 单位(X, and what ends it; 以X为单位
+# 单位:X, 单位均为X, 单位(X, and what ends it; 以X为单位
 SAID = re.compile(
-    r"单位\s*(?:[:为]\s*|(?=[(\[【]))[(\[【]?\s*([^\s()\[\]【】:;。]*)([;。)\]】]|$)?"
+    r"单位\s*(?:(?:[均都皆]|统一)?[:为]\s*|(?=[(\[【]))"
+    r"[(\[【]?\s*([^\s()\[\]【】:;。]*)([;。)\]】]|$)?"
     r"|[以按]([^\s,、以按]{1,9})为单位"
 )
+LOOSE = re.compile(r"单位\s*([十百]?[千万亿]{1,2}[^\W\d]{0,4})(?!\w)")  # 单位万件, without a colon
+TITLES_OF_NOTES = ("注", "备注", "附注", "说明")
 # a word that can only be a scaled unit: 万宗, 10万条, w条
 SCALED = re.compile(
     rf"(?:[\d.]+(?=[^\W\d])|w(?![a-z])|[{NUMERALS}]*[{SCALES}])[^:]{{0,5}}(?<![{OFFICE}])"
@@ -66,6 +70,13 @@ def _is_unit(source: Source, word: str) -> bool:
     """Whether a folded word is a unit: of the contract, or with a scale."""
     own = {fold_header(unit) for column in source.columns for unit in column.unit}
     return word in own or word in SHARES or (len(word) <= 4 and SCALE.match(word) is not None)
+
+
+def _is_own(source: Source, word: str) -> bool:
+    """Whether a folded word is a unit of the contract with a scale, or a scale alone."""
+    base = SCALE.sub("", word, count=1)
+    own = {fold_header(unit) for column in source.columns for unit in column.unit}
+    return not base or base in own
 
 
 def _is_word(cell: str) -> bool:
@@ -173,20 +184,43 @@ def units_of_lines(
         bases = {SCALE.sub("", fold_header(unit), count=1) for unit in column.unit} - SHARES - {""}
         if not bases:
             continue
-        own = "|".join(map(re.escape, sorted(bases)))
-        scaled = f"[十百]?[千万亿]{{1,3}}(?:{own})"
-        # 3亿条 and 数万条 are no units of a table
-        pattern = re.compile(
-            rf"(?<![\d.{NUMERALS}{SCALES}])({scaled})(?![^\W为计])|[(\[【]([千万亿]{{1,2}})[)\]】]"
-        )
+        scaled, pattern = _scaled(frozenset(bases))
         shown = {
-            one[1] or one[2] for line in lines for cell in line for one in pattern.finditer(cell)
+            one["unit"] or one["bare"] or one["counted"]
+            for line in lines
+            for cell in line
+            for one in pattern.finditer(cell)
         }
-        shown |= {found[0] for unit in said if (found := re.match(scaled, unit))}
+        shown |= {found[0] for unit in said if (found := scaled.match(unit))}
         lost = odd | ((shown | (said & bases)) - assigned)
         if lost:
             astray[column.name] = sorted(lost)
     return {name: units for name, units in fitting.items() if units}, astray
+
+
+@lru_cache(maxsize=256)
+def _scaled(bases: frozenset[str]) -> tuple[re.Pattern[str], re.Pattern[str]]:
+    """What is one of the units with a scale, and what shows such a one of a table in a text.
+
+    3亿条, 共 3 亿条, 数万条 and 每万条 are none of a table.
+    """
+    own = "|".join(map(re.escape, sorted(bases)))
+    scaled = f"[十百]?[千万亿]{{1,3}}(?:{own})"
+    shown = re.compile(
+        rf"(?<![\d.{NUMERALS}{SCALES}每逾破满])(?<!\d\s)"
+        rf"(?P<unit>{scaled})(?=\W|$|为|计(?![划费价])|统计|填报|填列|列示|列报|表示|反映)"
+        r"|[(\[【](?P<bare>[千万亿]{1,2})[)\]】]"
+        r"|(?<!数)[以按]\s*(?P<counted>[十百]?[千万亿]{1,2})\s*计(?![划费价])"
+    )
+    return re.compile(scaled), shown
+
+
+def is_note(cells: Sequence[str]) -> bool:
+    """Whether a row is one cell, or a note with its title in another."""
+    filled = [cell for cell in cells if cell.strip()]
+    return len(filled) == 1 or (
+        len(filled) > 1 and fold_header(filled[0][:10]).rstrip(":") in TITLES_OF_NOTES
+    )
 
 
 def _has_money(source: Source) -> bool:
@@ -196,6 +230,12 @@ def _has_money(source: Source) -> bool:
 def says_unit_of_all(source: Source, row: Sequence[str]) -> bool:
     """Whether a row says a unit in words, be it of a table or of an office."""
     return any(True for _ in _said_of_all(source, _folded(row)))
+
+
+def has_unit_cell(row: Sequence[str]) -> bool:
+    """Whether a cell begins with `单位：`."""
+    titles = tuple(f"{title}:" for title in UNIT_TITLES)
+    return any(fold_header(cell[:20]).startswith(titles) for cell in row)
 
 
 def _folded(row: Sequence[str]) -> list[str]:
@@ -219,3 +259,6 @@ def _said_of_all(source: Source, line: Sequence[str]) -> Iterator[str]:
             *words, last = re.split("[、,]", found[1] or found[3] or "")
             is_cut = found[2] is None and found[3] is None and SCALE.fullmatch(last) is not None
             yield from filter(None, [*words, last + "…" if is_cut else last])
+        for found in LOOSE.finditer(cell):
+            if _is_own(source, found[1]):
+                yield found[1]

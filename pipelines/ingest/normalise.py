@@ -10,6 +10,8 @@ from pipelines.ingest.readers.layout import BLANK
 
 REFUSED = "__refused"  # suffix of the companion column: text that its column could not take
 CAUSE = "__cause"  # beside it, of a number with a unit: the code of the reason, `unit` or `type`
+UNSTATED = "未注明计量单位"
+NO_UNIT = f"（{UNSTATED}）"  # in brackets, with which nothing reads as a number
 SHOWN_CHARACTERS = 200  # of a refused cell
 LOOKED_AT = 300  # more, lest a number be cut before it is known for what it is
 NO_VALUE = (
@@ -20,7 +22,7 @@ NUMERALS = "零〇一二两三四五六七八九十百千万亿"
 FIGURE_WORDS = (
     "不少于|不低于|不超过|不足|不到|大约|大概|将近|接近|超过|突破|达到|共计|累计|至少|约|近|超|逾|达|共"
     "|左右|上下|以上|以下|余|多|至|到|点|年|月|日|号|时|分|秒|上午|下午|(?:星期|周)[一二三四五六日天]"
-    "|人次|条|件|人|次|户|家|个|项|起|例|天|元|亩|米|吨|克|辆|台|处|套|份|宗|平方米|公里|小时"
+    f"|{UNSTATED}|人次|条|件|人|次|户|家|个|项|起|例|天|元|亩|米|吨|克|辆|台|处|套|份|宗|平方米|公里|小时"
     "|[eExXTZ]|[AaPp][Mm]|[Kk][GgMm]"
     "|(?i:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)"
 )
@@ -65,13 +67,26 @@ def ignored(source: Source) -> str:
     """
     if not source.footer:
         return "noise"
-    footers = "|".join(f"(?:{pattern})" for pattern in source.footer)
-    footer, blank = literal(rf"^[\s　]*(?:{footers})"), literal(BLANK)
+    footer, blank = literal(footers(source)), literal(BLANK)
     unspaced = f"regexp_replace(first, {blank}, '', 'g')"
     return (
         f"(noise OR regexp_matches(first, {footer})"
         f" OR (regexp_matches(first, {blank}) AND regexp_matches({unspaced}, {footer})))"
     )
+
+
+def footers(source: Source) -> str:
+    """The pattern with which the first cell of a footer begins."""
+    return rf"^[\s　]*(?:{'|'.join(f'(?:{pattern})' for pattern in source.footer)})"
+
+
+def total_row(source: Source) -> str:
+    """The pattern of a cell that is a footer's words and nothing else, blanks aside."""
+    spaced = [
+        r"[\s　]*".join(pattern) if pattern.isalpha() else f"(?:{pattern})"
+        for pattern in source.footer
+    ]
+    return f"^(?:{'|'.join(spaced)})[:：]?$"
 
 
 def unstrayed(text: str, source: Source) -> str:
@@ -111,14 +126,23 @@ def _stated(column: Column, source: Source) -> str:
     text = _text(column)
     if column.unit_from is None:
         return text
-    unit = _text(source.column(column.unit_from))
+    said = source.column(column.unit_from)
+    unit = _text(said)
     whole = f"with_unit({text}, {unit}, {_units(column)})"
-    if not column.unit:
-        return whole
-    own = ", ".join(literal(one) for one in column.unit)
+    own = ", ".join(literal(one) for one in (*column.unit, *said.nulls))
     # the usual row, for which with_unit would be slow
     usual = f"{unit} IN ({own}) AND regexp_full_match({text}, '[+-]?[0-9]+(?:[.][0-9]{{1,6}})?')"
-    return f"CASE WHEN {usual} THEN {text} ELSE {whole} END"
+    # a unit left blank below another than the contract's: of a merged cell, or of none?
+    written = f"normalise_text({quoted(said.name)})"
+    above = (
+        f"last_value({written} IGNORE NULLS) OVER "
+        "(PARTITION BY _delivery, sheet ORDER BY row_number ROWS UNBOUNDED PRECEDING)"
+    )
+    unsaid = f"{written} IS NULL AND {above} NOT IN ({own}) AND is_bare_figure({text})"
+    return (
+        f"CASE WHEN {usual} THEN {text} WHEN {unsaid} THEN {text} || {literal(NO_UNIT)}"
+        f" ELSE {whole} END"
+    )
 
 
 def _units(column: Column) -> str:

@@ -11,6 +11,7 @@ from pipelines.contracts.delivery import Delivery
 from pipelines.contracts.models import Source
 from pipelines.errors import UsageError
 from pipelines.ingest.archive import archived, find, raw_bytes
+from pipelines.ingest.names import Mask
 from pipelines.ingest.readers.layout import Reading
 from pipelines.ingest.returned import Bench, Chain, Owners, open_return
 from pipelines.ingest.verbatim import verbatim
@@ -18,7 +19,9 @@ from pipelines.settings import Settings
 
 
 @contextmanager
-def brought(delivery: Delivery, settings: Settings, folder: Path) -> Iterator[tuple[Chain, Bench]]:
+def brought(
+    delivery: Delivery, settings: Settings, folder: Path, mask: Mask | None
+) -> Iterator[tuple[Chain, Bench]]:
     """The archived files of a delivery, itself the last, for as long as the block lasts.
 
     Raises UsageError when the archive has lost one, and StorageError when it has damaged one.
@@ -36,7 +39,7 @@ def brought(delivery: Delivery, settings: Settings, folder: Path) -> Iterator[tu
         scratch = folder / f"unpacked-{delivery.sha256}"  # made when something is unpacked
         stack.callback(shutil.rmtree, scratch, ignore_errors=True)
         limits = settings.max_uncompressed_bytes, settings.max_archive_ratio
-        bench = Bench(delivery.department, *limits, scratch)
+        bench = Bench(delivery.department, *limits, scratch, mask)
         yield [(one, files[one.sha256]) for one in chain], bench
 
 

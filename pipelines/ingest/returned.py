@@ -25,6 +25,7 @@ from pipelines.contracts.models import Source
 from pipelines.contracts.reasons import Reason
 from pipelines.errors import RejectedError, UnreadableError
 from pipelines.ingest.headers import Header, match
+from pipelines.ingest.names import Mask, opened_masked
 from pipelines.ingest.readers import open_delivery
 from pipelines.ingest.readers.layout import BATCH_ROWS, Reading, from_columns
 from pipelines.ingest.return_workbook import Corrected, Row, Workbook, read_workbook
@@ -35,19 +36,27 @@ Owners = Callable[[Sequence[str]], Mapping[str, str | None]]  # departments by w
 
 
 class Bench(NamedTuple):
-    """Where files are opened: whose they are, how far they may unpack, and into which folder."""
+    """Where files are opened: whose they are, how far they may unpack, and into which folder.
+
+    `mask` is what the names inside them are told by (names.py), if they may be personal.
+    """
 
     department: str | None
     limit: int
     ratio: int
     scratch: Path
+    mask: Mask | None
 
     def open(self, path: Path, format_name: str, source: Source) -> Reading:
         """Open a delivery, unpacked into a folder of its own."""
         folder = self.scratch / uuid.uuid4().hex
-        return open_delivery(
-            path, format_name, source, self.department, self.limit, folder, self.ratio
-        )
+
+        def read() -> Reading:
+            return open_delivery(
+                path, format_name, source, self.department, self.limit, folder, self.ratio
+            )
+
+        return read() if self.mask is None else opened_masked(read, self.mask)
 
 
 def open_return(

@@ -19,16 +19,20 @@ from pipelines.warehouse.statements import rows
 STALE = ("outdated_return", "withdrawn_return")  # what it mends is no more what stands
 
 
-def corrected(connection: sa.Connection, told: Named) -> Delivery | None:
+def corrected(
+    connection: sa.Connection, told: Named, before: datetime = datetime.max
+) -> Delivery | None:
     """The delivery that a workbook's name says it mends; None when the ledger has none such.
 
-    Of a file of many departments each gets its own rows, and the bureau those of nobody.
+    Of its receipts the last `before` then, if any was. Of a file of many departments each gets its
+    own rows, and the bureau those of nobody.
     """
     found = rows(
         connection,
         "SELECT * FROM delivery WHERE delivery_id = :id AND verdict <> 'unchanged' "
-        "ORDER BY received_at DESC, position DESC LIMIT 1",
+        "ORDER BY received_at < :before DESC, received_at DESC, position DESC LIMIT 1",
         id=told.delivery_id,
+        before=before,
     )
     if not found:
         return None
@@ -63,7 +67,7 @@ def resolve(
         if told is None:
             known.append(delivery)
             continue
-        mended = corrected(connection, told)
+        mended = corrected(connection, told, delivery.received_at)
         if mended is None:
             strays.append(delivery)
             continue
@@ -71,21 +75,20 @@ def resolve(
         own = own.model_copy(update={"delivery_id": delivery_id(own.slot, FORMAT, own.sha256)})
         [whole, *_] = [*mended.corrects, mended.origin]
         before = last.get(whole.delivery_id)
-        own = _same(connection, own, before) or _laid_upon(
-            _newest_of(
-                told.delivery_id, mended, before, _newest(connection, own, [told.delivery_id])
-            ),
-            own,
-        )
+        family = [told.delivery_id]
+        earlier = _newest(connection, own, family, own.received_at)
+        upon = _newest_of(mended, before, earlier, _newest(connection, own, family))
+        own = _same(connection, own, before) or _laid_upon(upon, own)
         last[whole.delivery_id] = own
         known.append(own)
     return sorted(known, key=lambda one: one.order), strays
 
 
-def _newest_of(delivery_id: str, *candidates: Delivery | None) -> Delivery:
-    """The newest of those that are a delivery or go back to it."""
-    of_family = (one for one in candidates if one and delivery_id in _family(one))
-    return max(of_family, key=lambda one: (one.received_at, one.delivery_id))
+def _newest_of(mended: Delivery, *others: Delivery | None) -> Delivery:
+    """The newest of a delivery and the returns that go back to it."""
+    name = mended.delivery_id
+    returns = [one for one in others if one and one.corrects and name in _family(one)]
+    return max([mended, *returns], key=lambda one: (one.received_at, one.delivery_id))
 
 
 def _family(delivery: Delivery) -> set[str]:

@@ -102,9 +102,13 @@ class City:
             self.minute += 1
             minute = self.minute
         stem = f"{source}.{part}" if part else source
-        path = self.settings.landing / str(day) / department / f"{stem}{suffix}"
+        return self.put(f"{day}/{department}/{stem}{suffix}", as_bytes(content, header), minute)
+
+    def put(self, place: str, content: bytes, minute: float) -> Path:
+        """Put a file into any place below landing."""
+        path = self.settings.landing / place
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(as_bytes(content, header))
+        path.write_bytes(content)
         at = 1_632_400_000_000_000_000 + int(minute * 60_000_000_000)
         os.utime(path, ns=(at, at))
         return path

@@ -89,6 +89,43 @@ def test_every_dash_is_the_null_of_the_contract(city: City) -> None:
     ]
 
 
+def test_a_unit_left_blank_below_another_than_the_contracts_is_not_guessed(city: City) -> None:
+    city.source(CONTRACT)
+    city.send(
+        [
+            row("own", 数值="1"), row("scaled", 数值="2", 计量单位="万条"),
+            row("merged", 数值="2.5"), row("nought", 数值="0"), row("said", 数值="3条"),
+            row("still", 数值="4万"), row("none", 数值="5", 计量单位="无"), row("after", 数值="6"),
+            row("dash", 数值="—"),
+        ],
+        source="figures", header=HEADER,
+    )  # fmt: skip
+    assert city.items("figures") == {"own", "scaled", "nought", "said", "none", "after", "dash"}
+    assert reasons(city, "merged") == [("unit", "amount", "2.5（未注明计量单位）", "条")]
+    assert reasons(city, "still") == [("unit", "amount", "4万（未注明计量单位）", "条")]
+
+
+def test_codes_that_a_spreadsheet_shortened_and_lines_of_totals_are_told(city: City) -> None:
+    city.source({**CONTRACT, "key": [], "footer": ["合计", "小计"], "columns": [
+        {"name": "item", "header": ["事项"], "type": "text", "required": True},
+        {"name": "place", "header": ["地点"], "type": "text"},
+        {"name": "amount", "header": ["数值"], "type": "integer"},
+    ]})  # fmt: skip
+    header = ("序号", "事项", "地点", "数值")
+    city.send(
+        [("1", "a", "东", "1"), ("2", "3.20102E+19", "东", "2"), ("3", "a", "小　计：", "3"),
+         ("4", "合计", "", "6"), ("", " 合　计：", "", "6"),
+         ("5", "b", "小计站", "4"), ("合计", "", "", "10"), ("330106", "合计乡", "", "7")],
+        source="figures", header=header,
+    )  # fmt: skip
+    assert city.rows("SELECT item, amount FROM figures ORDER BY amount") == [
+        ("a", 1), ("b", 4), ("合计乡", 7),
+    ]  # fmt: skip
+    assert reasons(city, "3.20102E+19") == [("scientific", "item", "3.20102E+19", "")]
+    assert reasons(city, "a") == [("total_row", "place", "小　计：", "")]
+    assert reasons(city, "合计") == [("total_row", "item", "合计", "")]
+
+
 def test_what_cannot_be_read_is_told_by_its_cause(city: City) -> None:
     city.source(CONTRACT)
     city.send(

@@ -10,6 +10,7 @@ import stat
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from datetime import date
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -351,6 +352,20 @@ def test_it_is_outdated_too_when_both_come_together(city: City) -> None:
     give_back(city, path.name, content)
     assert [one.verdict for one in city.take()] == [Verdict.ACCEPTED, Verdict.REJECTED]
     assert desks(city) == {"00001"}
+
+
+def test_a_file_that_came_again_as_it_was_is_mended_as_ever(city: City) -> None:
+    """Many systems send the same file every night."""
+    send(city, as_csv(EVERYTHING))
+    path = written(city)["a"]
+    city.land(as_csv(EVERYTHING), source="survey")
+    assert city.take() == [], "unchanged"
+    judged = returned(city, path, MENDED)
+    assert judged.verdict is Verdict.ACCEPTED
+    assert "overtaken_return" not in {one.code for one in judged.warnings}
+    assert desks(city) == LOADED
+    repairs.rebuild(city.settings, city.catalog, "survey")
+    assert desks(city) == LOADED
 
 
 @pytest.mark.parametrize("is_bulk", [False, True])
@@ -722,6 +737,19 @@ def test_what_figures_count_in_is_said_and_kept(city: City) -> None:
     assert city.rows("SELECT cases, rate FROM survey ORDER BY desk") == [
         (2000, 95), (3000, 50), (1000, 98),
     ]  # fmt: skip
+
+
+def test_a_computed_figure_is_shown_as_it_was_judged(city: City) -> None:
+    rate = {"name": "rate", "header": ["比值"], "type": "decimal"}
+    cases = {"name": "cases", "header": ["办件量"], "type": "integer"}
+    city.source(SURVEY | {"columns": [SURVEY["columns"][0], cases, rate], "partition": {}})
+    rows = [("窗口编号", "办件量", "比值"), ("00001", 1, 1 / 3), ("00002", "x", 1 / 3)]
+    send(city, in_book(("东区", rows)), suffix=".xlsx")
+    path = written(city)["a"]
+    assert dict(table(opened(path)["待更正数据"]))[3]["比值"].value == "0.333333"
+    assert returned(city, path, {3: {"办件量": "2"}}).verdict is Verdict.ACCEPTED
+    third = Decimal("0.333333")
+    assert city.rows("SELECT cases, rate FROM survey ORDER BY desk") == [(1, third), (2, third)]
 
 
 def test_personal_data_is_in_the_workbook_alone(city: City) -> None:
@@ -1208,7 +1236,7 @@ FIRST = [("编号", "预算", "支出"), ("1", "10", "5")]
 SPENDING = "SELECT item, planned, spent, district FROM survey ORDER BY item"
 
 
-def in_book(*sheets: tuple[str, list[tuple[str, ...]]]) -> bytes:
+def in_book(*sheets: tuple[str, list[tuple[Any, ...]]]) -> bytes:
     book = openpyxl.Workbook()
     book.remove(book.active)
     for name, rows in sheets:
@@ -1250,6 +1278,36 @@ def test_a_torn_row_of_a_later_member_goes_back_below_its_own_header(city: City)
     assert shown == ["20", "6", "多"]
     assert returned(city, path, {2: {"编号": "02"}}).verdict is Verdict.ACCEPTED
     assert city.rows(SPENDING) == [("02", 20, 6, "西区"), ("1", 10, 5, "东区")]
+
+
+PERSONAL = {
+    **BUDGET,
+    "columns": [
+        *BUDGET["columns"][:3],
+        {"name": "phone", "header": ["电话"], "type": "text", "pii": "phone"},
+    ],
+}
+
+
+@pytest.mark.parametrize("suffix", [".zip", ".xlsx"])
+def test_personal_numbers_in_names_are_masked_and_rows_found_again(city: City, suffix: str) -> None:
+    """Two names that look alike then are still two."""
+    names = ["报送-张三13812345678", "报送-张三13822225678", "20211008083000"]
+    masked = ["20211008083000", "报送-张三138****5678", "报送-张三138****5678 (2)"]
+    tables = [[FIRST[0], (str(number), "x", "5")] for number in range(3)]
+    city.source(PERSONAL)
+    if suffix == ".zip":
+        members = [f"{name}.csv" for name in names]
+        send(city, in_zip(*zip(members, tables, strict=True)), suffix=suffix)
+    else:
+        send(city, in_book(*zip(names, tables, strict=True)), suffix=suffix)
+    stored = [row[0] for row in city.rows("SELECT sheet FROM quarantine ORDER BY 1")]
+    assert [name.replace(".csv", "") for name in stored] == masked
+    mends = {at: {"预算": "1"} for at in (2, 3, 4)}
+    assert returned(city, written(city)["a"], mends).verdict is Verdict.ACCEPTED
+    rows = city.rows("SELECT item, spent, sheet FROM survey ORDER BY 1")
+    assert [row[:2] for row in rows] == [("0", 5), ("1", 5), ("2", 5)]
+    assert sorted(row[2] for row in rows) == stored
 
 
 @pytest.mark.parametrize(

@@ -222,6 +222,17 @@ def test_parts_add_up_and_share_their_keys(city: City) -> None:
     assert judged.delivery.delivery_id not in set(still["delivery_id"])
 
 
+def test_a_part_that_is_contradicted_no_more_but_repeated_is_judged_anew(city: City) -> None:
+    """As many rows are kept out as before, for another reason."""
+    city.send([("x", 1, "")], part="p1")
+    city.send([("x", 2, ""), ("y", 2, "")], part="p2")
+    city.send([("x", 2, "")], part="p1")
+    ledger = "SELECT part, accepted, quarantined, duplicates FROM delivery ORDER BY position"
+    assert city.rows(ledger)[-1] == ("p2", 1, 0, 1)
+    jobs.publish(city.settings, city.catalog)
+    assert published.read("FROM marts.quarantine_current", settings=city.settings).empty
+
+
 def test_parts_landing_together_share_their_keys(city: City) -> None:
     city.land([("x", 1, "")], part="p1")
     city.land([("x", 2, ""), ("y", 2, "")], part="p2")

@@ -7,7 +7,7 @@ import io
 import zipfile
 from typing import Any
 
-from integration.conftest import RECORDS, City
+from integration.conftest import RECORDS, City, with_columns
 
 from pipelines.contracts.delivery import Verdict
 
@@ -110,3 +110,18 @@ def test_a_member_found_damaged_after_rows_were_read_is_unreadable(city: City) -
     verdicts = {one.delivery.department: one.verdict for one in city.take()}
     assert verdicts == {"a": Verdict.UNREADABLE, "b": Verdict.ACCEPTED}
     assert city.items() == {"good"}
+
+
+def test_personal_numbers_in_names_are_in_no_message(city: City) -> None:
+    phone = {"name": "phone", "header": ["电话"], "type": "text", "pii": "phone"}
+    name = "张三13812345678"
+    bad = "项,量\n1,2\n".encode()
+    city.source(with_columns({**OPEN, "formats": {**OPEN["formats"], "xls": {}}}, phone))
+    city.land(zipped(("a.csv", csv("a")), (f"{name}.csv", bad)), part="p1", suffix=".zip")
+    city.land(zipped(("a.csv", csv("a")), (f"{name}.json", b"[1")), part="p2", suffix=".zip")
+    city.land(zipped((f"{name}.pdf", b"x"), ("b.csv", csv("b"))), part="p3", suffix=".zip")
+    one, two, three = city.take()
+    assert one.reasons[0].place == "张三138****5678.csv"
+    assert two.reasons[0].place == "张三138****5678.json"
+    assert three.warnings[0].value == "张三138****5678.pdf"
+    assert "13812345678" not in str(city.rows("SELECT * FROM delivery"))

@@ -64,7 +64,10 @@ def squeeze(text: str) -> str:
 
 
 def normalise_text(cell: str | None) -> str | None:
-    return None if cell is None else cell.strip(SPACES + WIDE_SPACES + INVISIBLE) or None
+    if cell is None:
+        return None
+    visible = "".join(char for char in cell if char not in INVISIBLE)
+    return visible.strip(SPACES + WIDE_SPACES) or None
 
 
 def _tail_powers(tail: str, units: list[str]) -> set[int]:
@@ -441,7 +444,7 @@ def _shanghai_time(text: str) -> dt.datetime | None:
             return None
         day, rest = written
         named = re.match(r"\s*(?:星期|周)([一二三四五六日天])", rest, re.ASCII) or re.match(
-            r"\s*\((?:星期|周)([一二三四五六日天])(?:(?<=日) )?[)]", rest, re.ASCII
+            r"\s*\((?:星期|周)([一二三四五六日天]) ?[)]", rest, re.ASCII
         )
         if named:
             if "一二三四五六日".index(named[1].replace("天", "日")) != day.weekday():

@@ -586,6 +586,7 @@ def test_text(connection):
     for cell, expected in [
         ("\ufeff 宣城市\u3000局\u00a0\t\r\n", "宣城市\u3000局"),
         ("\u200b\u200d", None),
+        ("东\u200b区", "东区"),
         ("a  b", "a  b"),
         ("ＡＢ", "ＡＢ"),
     ]:

@@ -1,18 +1,32 @@
 -- grain: the newest receipt of a slot before an instant that was read row by row, if there is any:
 -- of $family and what goes back to it, where that is given, or that was loaded
-WITH receipts AS (
+WITH of_slot AS (
     SELECT *
     FROM delivery
     WHERE
         source = $source AND coalesce(department, 'all') = $department
         AND business_date IS NOT DISTINCT FROM CAST($day AS DATE) AND part = $part
-        AND verdict <> 'unchanged'
         AND received_at < $before
+),
+
+receipts AS (
+    SELECT *
+    FROM of_slot
+    WHERE verdict <> 'unchanged'
     QUALIFY row_number() OVER (PARTITION BY delivery_id, received_at ORDER BY position DESC) = 1
+),
+
+-- bytes that came again, unchanged, were received again
+arrivals AS (
+    SELECT delivery_id, list(received_at) AS instants
+    FROM of_slot
+    GROUP BY delivery_id
 )
 
-SELECT *
+SELECT receipts.*
 FROM receipts
+INNER JOIN arrivals USING (delivery_id)
+LEFT JOIN arrivals AS whole ON receipts.corrects[1].delivery_id = whole.delivery_id
 WHERE
     (
         verdict IN ('accepted', 'accepted_with_quarantine')
@@ -24,5 +38,14 @@ WHERE
         OR list_contains($family, delivery_id)
         OR list_has_any(list_transform(corrects, lambda one: one.delivery_id), $family)
     )
-ORDER BY received_at DESC, delivery_id DESC
+-- a return's rows are as old as the file that it mends, unless a person has let it replace another
+ORDER BY
+    CASE
+        WHEN
+            whole.instants IS NULL
+            OR list_has_any(warnings ->> '$[*].code', ['outdated_return', 'withdrawn_return'])
+            THEN list_max(arrivals.instants)
+        ELSE list_max(list_filter(whole.instants, lambda one: one < receipts.received_at))
+    END DESC,
+    list_max(arrivals.instants) DESC, received_at DESC, delivery_id DESC
 LIMIT 1

@@ -19,7 +19,6 @@ LEFT JOIN delivery AS original
     ON
         original.delivery_id = given_return.laid_upon[1]
         AND original.received_at < given_return.received_at
-        AND original.verdict <> 'unchanged'
 GROUP BY given_return.position, given_return.laid_upon, given_return.received_at;
 
 -- grain: one row per partition that the wave brings, with what stands against it
@@ -35,12 +34,20 @@ WITH there AS (
             AND given.department = provider.department
             AND given.business_date = provider.business_date
             AND given.part = provider.part
+    LEFT JOIN delivery AS taker ON provider.known_until = taker.position
     WHERE
         provider.known_until IS NULL
-        -- what a person took away is not made up for by what had come before it
+        -- what a person took away, or a return struck out, is not made up for by what had come
+        -- before it
         OR (
             provider.known_from >= ${since}
-            AND provider.delivery_id IN (SELECT delivery_id FROM decision WHERE kind = 'withdraw')
+            AND (
+                provider.delivery_id IN (SELECT delivery_id FROM decision WHERE kind = 'withdraw')
+                OR list_contains(
+                    list_transform(taker.corrects, lambda one: one.delivery_id),
+                    provider.delivery_id
+                )
+            )
         )
 ),
 

@@ -135,6 +135,7 @@ WITH lost AS (
 SELECT
     pool.delivery_id, pool.department, pool.business_date, pool.part, pool.first_received_at,
     pool.rows - coalesce(lost.rows, 0) AS rows, NOT pool.is_welcome AS is_standby,
-    coalesce(lost.rows, 0) <> 0 OR pool.is_welcome = pool.is_standby AS is_changed
+    -- also when as many rows came in as went out, or they are kept out for another reason
+    lost.rows IS NOT NULL OR pool.is_welcome = pool.is_standby AS is_changed
 FROM pool
 LEFT JOIN lost USING (department, business_date, part)

@@ -33,10 +33,11 @@ CREATE OR REPLACE TEMP MACRO _fold(t) AS
 -- Without any white space, folded: how words are compared.
 CREATE OR REPLACE TEMP MACRO _word(t) AS regexp_replace(_fold(t), '[[:space:]]+', '', 'g');
 
--- VARCHAR: the text without blanks at its ends; NULL when nothing is left.
+-- VARCHAR: the text without blanks at its ends and without invisible characters; NULL when nothing
+-- is left.
 CREATE OR REPLACE TEMP MACRO normalise_text(t) AS
-    CASE WHEN regexp_matches(t, '^[[:space:]\x{3000}\x{A0}\x{200B}-\x{200F}\x{202A}-\x{202E}\x{2060}\x{FEFF}]|[[:space:]\x{3000}\x{A0}\x{200B}-\x{200F}\x{202A}-\x{202E}\x{2060}\x{FEFF}]$')
-    THEN nullif(regexp_replace(t, '^[[:space:]\x{3000}\x{A0}\x{200B}-\x{200F}\x{202A}-\x{202E}\x{2060}\x{FEFF}]+|[[:space:]\x{3000}\x{A0}\x{200B}-\x{200F}\x{202A}-\x{202E}\x{2060}\x{FEFF}]+$', '', 'g'), '')
+    CASE WHEN regexp_matches(t, '^[[:space:]\x{3000}\x{A0}]|[[:space:]\x{3000}\x{A0}]$|[\x{200B}-\x{200F}\x{202A}-\x{202E}\x{2060}\x{FEFF}]')
+    THEN nullif(regexp_replace(t, '^[[:space:]\x{3000}\x{A0}\x{200B}-\x{200F}\x{202A}-\x{202E}\x{2060}\x{FEFF}]+|[[:space:]\x{3000}\x{A0}\x{200B}-\x{200F}\x{202A}-\x{202E}\x{2060}\x{FEFF}]+$|[\x{200B}-\x{200F}\x{202A}-\x{202E}\x{2060}\x{FEFF}]+', '', 'g'), '')
     ELSE nullif(t, '') END;
 
 -- DuckDB casts text to a DECIMAL wider than 18 digits two hundred times slower than to a narrow
@@ -369,6 +370,10 @@ CREATE OR REPLACE TEMP MACRO with_unit(t, unit, units) AS
             AND regexp_matches(_word(unit), '^[余多]?[十百千万亿]') THEN t || '，' || unit
         ELSE t || unit
     END;
+
+-- Whether a cell is a figure without a unit, and not nought, of which any unit makes the same.
+CREATE OR REPLACE TEMP MACRO is_bare_figure(t) AS
+    normalise_number(t, []) <> 0;
 
 -- A word without what stands in brackets or in letters at its end; '' where nothing does.
 CREATE OR REPLACE TEMP MACRO _without_words(word) AS

@@ -8,25 +8,72 @@ WITH receipts AS (
     QUALIFY row_number() OVER (PARTITION BY delivery_id, received_at ORDER BY position DESC) = 1
 ),
 
+-- bytes that came again, unchanged, were received again
+arrivals AS (
+    SELECT delivery_id, max(received_at) AS received_at
+    FROM delivery
+    GROUP BY delivery_id
+),
+
+-- a return's rows are as old as the file that it mends, unless a person has let it replace another
+mended AS (
+    SELECT receipts.position, max(original.received_at) AS sent_at
+    FROM receipts
+    INNER JOIN delivery AS original
+        ON
+            receipts.corrects[1].delivery_id = original.delivery_id
+            AND receipts.received_at > original.received_at
+    WHERE
+        NOT list_has_any(
+            receipts.warnings ->> '$[*].code', ['outdated_return', 'withdrawn_return']
+        )
+    GROUP BY receipts.position
+),
+
+dated AS (
+    SELECT
+        receipts.* REPLACE (arrivals.received_at AS received_at),
+        coalesce(mended.sent_at, arrivals.received_at) AS sent_at
+    FROM receipts
+    INNER JOIN arrivals USING (delivery_id)
+    LEFT JOIN mended ON receipts.position = mended.position
+    WHERE
+        NOT list_has_any(reasons ->> '$[*].code', ['outdated_return', 'withdrawn_return'])
+),
+
+-- returns that would have been refused so, had what came before them been taken before them
+outdated AS (
+    SELECT DISTINCT given_back.position
+    FROM dated AS given_back
+    INNER JOIN dated AS newer
+        ON
+            given_back.source = newer.source
+            AND given_back.department IS NOT DISTINCT FROM newer.department
+            AND given_back.business_date = newer.business_date
+            AND given_back.part = newer.part
+            AND given_back.sent_at < newer.sent_at
+            AND given_back.received_at > newer.received_at
+    WHERE newer.verdict IN ('accepted', 'accepted_with_quarantine')
+),
+
 readable AS (
     SELECT
         *,
         list_concat([delivery_id], list_transform(corrects, lambda one: one.delivery_id)) AS family,
         row_number() OVER (
             PARTITION BY source, department, business_date, part
-            ORDER BY received_at DESC, delivery_id DESC
+            ORDER BY received_at DESC, delivery_id DESC, position DESC
         ) AS nth_of_slot,
         -- a file and its returns
         row_number() OVER (
             PARTITION BY
                 source, department, business_date, part,
                 coalesce(corrects[1].delivery_id, delivery_id)
-            ORDER BY received_at DESC, delivery_id DESC
+            ORDER BY received_at DESC, delivery_id DESC, position DESC
         ) AS nth_of_family
-    FROM receipts
-    WHERE
-        (verdict IN ('accepted', 'accepted_with_quarantine', 'held') OR quarantined > 0)
-        AND NOT list_has_any(reasons ->> '$[*].code', ['outdated_return', 'withdrawn_return'])
+    FROM dated
+    ANTI JOIN outdated USING (position)
+    WHERE verdict IN ('accepted', 'accepted_with_quarantine', 'held') OR quarantined > 0
 ),
 
 newest AS (
@@ -38,7 +85,7 @@ newest AS (
 -- the days that files of many days speak of
 of_days AS (
     SELECT DISTINCT
-        readable.source, readable.department, readable.part, readable.received_at, said.business_date
+        readable.source, readable.department, readable.part, readable.sent_at, said.business_date
     FROM readable
     INNER JOIN (
         SELECT delivery_id, business_date FROM delivery_partition
@@ -49,19 +96,7 @@ of_days AS (
 ),
 
 to_mend AS (
-    SELECT
-        newest.*,
-        -- a return's rows are as old as the file that it mends
-        coalesce(
-            (
-                SELECT max(original.received_at)
-                FROM delivery AS original
-                WHERE
-                    original.delivery_id = newest.corrects[1].delivery_id
-                    AND original.received_at < newest.received_at
-            ),
-            newest.received_at
-        ) AS sent_at
+    SELECT *
     FROM newest
     WHERE
         quarantined > 0
@@ -107,7 +142,7 @@ WHERE
             AND of_days.source = to_mend.source
             AND of_days.department IS NOT DISTINCT FROM to_mend.department
             AND of_days.part = to_mend.part
-            AND of_days.received_at > to_mend.sent_at
+            AND of_days.sent_at > to_mend.sent_at
             AND of_days.business_date = coalesce(quarantine.business_date, of_days.business_date)
     );
 

@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 from pipelines.contracts.models import CsvDialect, Source
 from pipelines.ingest.headers import MAX_COLUMNS, Header
 from pipelines.ingest.readers.layout import (
+    INVISIBLE,
     NOTE,
     Fault,
     as_far_as_filled,
@@ -92,9 +93,9 @@ def rows_of_any_width(table: Table, block: list[tuple[int, str, int]]) -> Iterat
             continue
         written = next(record_reader([text], table.dialect), [""])
         cells = [unwrapped(cell) for cell in written] if table.seen.formulas else written
-        beyond = "".join(cells[width:]).strip()
+        beyond = "".join(cells[width:]).strip(INVISIBLE)
         joined = "".join(cells)
-        is_blank = not joined.strip()
+        is_blank = not joined.strip(INVISIBLE)
         is_lone = sum(bool(cell.strip()) for cell in cells[:width]) == 1
         takes_short = is_blank or (table.dialect.short_rows == "pad" and not is_lone)
         if width and not beyond and (sent >= width or takes_short):

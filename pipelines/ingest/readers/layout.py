@@ -21,11 +21,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipelines.contracts.consistency import DATES
+from pipelines.contracts.consistency import DATES, fold_header
 from pipelines.contracts.models import SCALES, Column, Source
 from pipelines.contracts.reasons import Reason
 from pipelines.errors import UnreadableError
-from pipelines.ingest.headers import Header
+from pipelines.ingest.headers import Header, suffix_of
 from pipelines.ingest.readers.pages import again, pages_of
 from pipelines.storage import is_machines
 
@@ -34,9 +34,13 @@ RUST_PANIC = "PanicException"  # how a panic in calamine arrives: an exception t
 JSON = json.JSONEncoder(ensure_ascii=False)
 FIGURES = f"[0-9０-９〇零一二三四五六七八九两{SCALES}]"
 BLANK = r"[\s\p{Z}\x{200B}-\x{200F}\x{2060}\x{FEFF}]+"
+# what shows nothing; a last \x1a is where a file of DOS ends
+SPACES = "".join(filter(str.isspace, map(chr, range(0x3001))))
+INVISIBLE = SPACES + "".join(map(chr, (0x1A, *range(0x200B, 0x2010), 0x2060, 0xFEFF)))
 LABEL = r"^[^:：]*\p{Han}[^:：]*[:：]|^第.{1,8}页|^[合总小]计$"  # of a note, without blanks
 DAY = "^(?:[0-9]{4}[-/.][0-9]{1,2}[-/.][0-9]{1,2}|.{4}年.{1,3}月.{1,3}[日号])$"
 NOTE = "note"  # the fault of a row that says nothing else
+POWERS = dict(zip(SCALES, (1, 2, 3, 4, 8), strict=True))
 TABLE_COLUMNS = 3  # of one narrower, a row may well have one cell
 
 
@@ -234,14 +238,14 @@ def _notes(
 def _blank(columns: Sequence[pa.Array]) -> pa.Array:
     """Whether a row has nothing in all of `columns`."""
     joined = pc.binary_join_element_wise(*columns, "") if len(columns) > 1 else columns[0]
-    return pc.equal(pc.utf8_trim_whitespace(joined), "")
+    return pc.equal(pc.utf8_ltrim(joined, INVISIBLE), "")
 
 
 def _noise(header: Header, columns: Sequence[pa.Array]) -> pa.Array:
     """Rows without anything, and rows that are the header's again: of pages glued together."""
     anchor = _anchor(header)
     trimmed = pc.utf8_trim_whitespace(columns[anchor])
-    noise = pc.equal(trimmed, "")
+    noise = pc.equal(pc.utf8_ltrim(trimmed, INVISIBLE), "")
     if noise.true_count:  # the others are looked at in these rows only
         blank = _blank([column.filter(noise) for column in columns])
         noise = pc.replace_with_mask(noise, noise, blank)
@@ -348,9 +352,20 @@ def damaged(error: Exception) -> Exception:
     return UnreadableError(Reason(code="damaged", value=str(error)[:200]))
 
 
-def decimal_text(cell: float) -> str:
-    """A binary float as the decimal that is stored of it: more digits are how it was computed."""
-    return f"{Decimal(repr(cell)):.6f}".rstrip("0").rstrip(".")
+def decimal_text(cell: float, suffix: str = "") -> str:
+    """A binary float as the decimal that is stored of it: more digits are how it was computed.
+
+    `suffix` is the unit that its header or row says: 12.3456789012 亿 has two places.
+    """
+    scale = suffix[: len(suffix) - len(suffix.lstrip(SCALES))]
+    digits = f"{cell:.15g}" if scale else repr(cell)
+    places = 6 + sum(POWERS[one] for one in scale)
+    return f"{Decimal(digits):.{places}f}".rstrip("0").rstrip(".")
+
+
+def suffix_in(column: Column, unit: str) -> str:
+    """What a figure leaves away whose row says `unit`."""
+    return suffix_of(column, fold_header(unit)) or ""
 
 
 def cell_text(cell: object) -> str | None:

@@ -16,17 +16,23 @@ from pipelines.contracts.reasons import Reason
 from pipelines.errors import UnreadableError
 from pipelines.ingest.header_search import paths
 from pipelines.ingest.header_units import (
+    has_unit_cell,
+    is_note,
     is_unit_row,
     numbers_of,
     says_unit_of_all,
     units_of_lines,
     with_unit_row,
 )
-from pipelines.ingest.headers import Header, cell_at, is_surely_header, match, required_of
+from pipelines.ingest.headers import SCALE, Header, cell_at, is_surely_header, match, required_of
 
 TAIL = r"(?:[,、/(\[【]|(?:计量)?单位:).*$"  # what may follow a header's name, folded
 BLANK = r"[\s\p{Z}\p{Cf}]"
-UNIT_LINE = rf"单{BLANK}*位{BLANK}*(?:[:：为（(\[【]|$)|为{BLANK}*单{BLANK}*位"
+# what a line that says a unit has: looser than header_units.py, which reads it
+UNIT_LINE = (
+    rf"单{BLANK}*位{BLANK}*(?:[均都皆统一]{{0,2}}{BLANK}*[:：为（(\[【]|[十百千万亿萬億]|$)"
+    rf"|为{BLANK}*单{BLANK}*位|[千万亿萬億]{BLANK}*(?:[)）\]】]|计)"
+)
 BARE_UNIT = rf"^{BLANK}*[（(\[【十百千万亿萬億WwＷｗ]"
 NUMBER = "^[^年月日:：]*[0-9０-９][^年月日:：]*$"
 LINE_CELLS = 4  # of a line such as `填报单位：…  填报日期：…  填报人：…  单位：万条`
@@ -37,7 +43,8 @@ class Pages:
     """What tells a header or a line of units among the rows below `header`.
 
     `starts` are the folded headers without units; `said` the columns whose header or row of units
-    says a unit itself; `numbers` the columns that count in one.
+    says a unit itself; `numbers` the columns that count in one; `unit_line` matches cells that may
+    say one of the table.
     """
 
     source: Source
@@ -46,6 +53,7 @@ class Pages:
     starts: frozenset[str]
     said: frozenset[str]
     numbers: tuple[str, ...]
+    unit_line: str
 
     def refuse(self, number: int, found: str, sheet: str = "") -> None:
         """Raise, for the rows below would be taken for what they are not."""
@@ -69,10 +77,14 @@ def pages_of(source: Source, header: Header) -> Pages | None:
     if source.unit_row and len(header.rows) > 1:
         bare = replace(header, suffixes={})
         said |= with_unit_row(source, bare, header.rows[-1]).suffixes.keys()
-    numbers = tuple(column.name for column in numbers_of(source, header) if column.unit)
+    counted = [column for column in numbers_of(source, header) if column.unit]
+    numbers = tuple(column.name for column in counted)
+    own = {SCALE.sub("", unit, count=1) for column in counted for unit in column.unit} - {""}
+    scaled = rf"[千万亿萬億]{BLANK}*(?:{'|'.join(map(re.escape, sorted(own)))})"
     return Pages(
-        source, header, frozenset(required), frozenset(starts - {""}), frozenset(said), numbers
-    )
+        source, header, frozenset(required), frozenset(starts - {""}), frozenset(said), numbers,
+        f"{UNIT_LINE}|{scaled}" if own else UNIT_LINE,
+    )  # fmt: skip
 
 
 def check_row(pages: Pages, number: int, cells: Sequence[str], sheet: str = "") -> None:
@@ -86,6 +98,16 @@ def check_row(pages: Pages, number: int, cells: Sequence[str], sheet: str = "") 
         _is_same_header(pages, number, [cells], sheet)
         _check_part_of_header(pages, number, cells, sheet)
     _check_line(pages, number, cells, sheet)
+
+
+def check_lines(
+    source: Source, header: Header, lines: Sequence[str], number: int, sheet: str = ""
+) -> None:
+    """Raise UnreadableError for a line below a table, outside its grid, that says other units."""
+    pages = pages_of(source, header) if lines else None
+    if pages is not None:
+        for line in lines:
+            _check_units(pages, number, [line], sheet)
 
 
 def again(
@@ -172,7 +194,7 @@ def _lines(pages: Pages, columns: Sequence[pa.Array], noise: pa.Array) -> np.nda
     found = pc.match_substring_regex(anchor, BARE_UNIT)
     for column in columns:
         cells = column.take(pa.array(rows))
-        found = pc.or_(found, pc.match_substring_regex(cells, UNIT_LINE))
+        found = pc.or_(found, pc.match_substring_regex(cells, pages.unit_line))
         found = pc.or_(found, pc.and_(blank, pc.match_substring_regex(cells, bare)))
     for name in pages.numbers if pages.source.header_rows > 1 else ():
         cells = columns[pages.header.positions[name]].take(pa.array(rows))
@@ -228,16 +250,29 @@ def _check_line(pages: Pages, number: int, cells: Sequence[str], sheet: str) -> 
     if is_unit_row(pages.source, header, cells):
         _check_unit_row(pages, number, cells, sheet)
         return True
-    if sum(1 for cell in cells if cell.strip()) <= LINE_CELLS and says_unit_of_all(
-        pages.source, cells
-    ):
-        fitting, astray = units_of_lines(pages.source, header, [cells])
-        for name in (fitting.keys() | astray.keys()) - pages.said:
-            said = fitting.get(name, {})
-            if name in astray or set(said.values()) - {header.suffixes.get(name, "")}:
-                units = "、".join([*said, *astray.get(name, ())])
-                pages.refuse(number, f"单位：{units}", sheet)
+    if _is_line(pages.source, cells):
+        _check_units(pages, number, cells, sheet)
     return False
+
+
+def _check_units(pages: Pages, number: int, line: Sequence[str], sheet: str) -> None:
+    """Raise where a line says other units than those in which the rows above it were read."""
+    header = pages.header
+    fitting, astray = units_of_lines(pages.source, header, [line])
+    for name in (fitting.keys() | astray.keys()) - pages.said:
+        said, suffix = fitting.get(name, {}), header.suffixes.get(name, "")
+        lost = set(astray.get(name, ())) - {fold_header(suffix)}
+        if lost or set(said.values()) - {suffix}:
+            units = "、".join([*said, *sorted(lost)])
+            pages.refuse(number, f"单位：{units}", sheet)
+
+
+def _is_line(source: Source, cells: Sequence[str]) -> bool:
+    """Whether a row that lacks figures may say a unit of the table."""
+    if is_note(cells):
+        return True
+    filled = sum(1 for cell in cells if cell.strip())
+    return says_unit_of_all(source, cells) if filled <= LINE_CELLS else has_unit_cell(cells)
 
 
 def _check_unit_row(pages: Pages, number: int, cells: Sequence[str], sheet: str) -> None:

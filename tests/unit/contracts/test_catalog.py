@@ -163,6 +163,8 @@ def test_all_problems_are_reported_at_once(config):
         (RECORDS, "  - {name: phone", "  - {name: town, from_sheet: true, type: text, "
          "required: true, description: 区县}\n  - {name: phone", RECORDS, "columns.town.required",
          ["csv, jsonl, parquet have no sheets", "leave `required` out"]),
+        (RECORDS, "  - {name: phone", "  - {name: town, from_sheet: true, type: text, pii: name, "
+         "description: 区县}\n  - {name: phone", RECORDS, "columns.town.pii", ["sheets"]),
         (RECORDS, "pii: phone", "code: id_number", RECORDS, "columns.phone.code",
          ["personal", "pii: id_number"]),
         (RECORDS, "pattern:", "code: uscc, pattern:", RECORDS, "columns.item.code",

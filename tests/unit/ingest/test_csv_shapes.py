@@ -904,6 +904,91 @@ def test_an_office_among_the_rows_is_no_unit(read):
     assert fates(read(f"{HEADER}\n1,填报单位：甲局,2\n2,单位：万条,3\n")) == ["data", "data"]
 
 
+SCALED_NOTES = [
+    "注：以上数据均以万条计", "注：表中数据单位均为万条。", "注：单位万条", "注：以上数据单位为万",
+    "注：数据均为万条", "注：(万条) 为计量单位", "注：（万）", "数量以万计", "单位统一为万条",
+    "以上数据均以万条计算，下同", "注：数量按 萬 条 计", "说明：数量以万条统计", "以上为万条",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("note", SCALED_NOTES)
+@pytest.mark.parametrize("form", ["{}", "{},,", ",,{}"])
+def test_a_note_below_that_says_a_scale_is_heard(opened, note, form):
+    note = form.format(note.replace(",", "，"))
+    reason = refused(opened, f"{HEADER}\n1,a,2\n{note}\n")
+    assert (reason.code, reason.value) == ("page_header", "3")
+
+
+@pytest.mark.parametrize("row", ["注：,以上均为万条,", "备注,单位均为万条,"])
+def test_a_note_whose_title_has_a_cell_of_its_own_is_heard(opened, row):
+    assert refused(opened, f"{HEADER}\n1,a,2\n{row}\n").code == "page_header"
+
+
+@pytest.mark.parametrize("note", SCALED_NOTES)
+def test_a_scale_said_above_is_honoured_or_refused(note):
+    _, header = locate(PLAIN, [[note], ["编号", "单位", "数量"]])
+    (fault,) = header.faults(PLAIN) or (None,)
+    assert (header.suffixes.get("amount") in ("万条", "万")) is (fault is None)
+    assert fault is None or fault.code == "header_unit"
+
+
+@pytest.mark.parametrize(
+    ("line", "suffix"),
+    [("单位均为万条", "万条"), ("数据单位万条。", "万条"), ("单位为万", "万"), ("单位万", "万"),
+     ("计量单位统一为万条", "万条")],
+)  # fmt: skip
+def test_a_unit_above_needs_no_colon(line, suffix):
+    _, header = locate(PLAIN, [[line], ["编号", "单位", "数量"]])
+    assert (header.suffixes, header.faults(PLAIN)) == ({"amount": suffix}, ())
+
+
+HONEST_NOTES = [
+    "注：共3.5万条", "比上年增加2万条", "共 3.5 万条，其中新增 2 万条", "注：突破万条",
+    "每万条错误率", "近万条", "数以万计的记录", "注：万条山镇的数据", "满意度按百分制计",
+    "按千条计费", "事业单位百余家",
+    "制表单位：万州区大数据局", "注：单位万某某", "注：以条计", "单位均为条", "数据单位条",
+    "注：万条计划内的不计",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("note", HONEST_NOTES)
+def test_a_note_that_says_no_scale_of_the_table_refuses_nothing(read, note):
+    note = note.replace(",", "，")
+    rows = read(f"{HEADER}\n1,a,2\n{note},,\n{note}\n")
+    assert (rows[0]["amount"], len(rows)) == ("2", 3)
+    _, header = locate(PLAIN, [[note], ["编号", "单位", "数量"]])
+    assert (header.suffixes.get("amount", ""), header.faults(PLAIN)) == ("", ())
+
+
+def test_a_note_below_that_says_the_unit_of_the_header_is_heard_as_the_same(read):
+    rows = read("编号,单位,数量（万条）\n1,a,2\n注：以上数据均以万条计\n")
+    assert rows[0]["amount"] == "2万条"
+    rows = read("单位：万条\n编号,单位,数量\n1,a,2\n注：单位均为万条\n")
+    assert rows[0]["amount"] == "2万条"
+
+
+def test_a_row_of_data_that_names_a_scale_is_no_line(read):
+    rows = read(f"{HEADER}\n1,投入（万条）,2\n2,投入（万条）,\n3,以万条计,\n")
+    assert fates(rows) == ["data"] * 3
+
+
+def test_a_cell_of_a_unit_is_heard_in_a_line_of_any_width(opened):
+    grid = "编号,单位,数量,a,b,c\n1,x,2,,,\n填报单位：甲,填报日期：略,填报人：略,电话：略,,{}\n"
+    assert refused(opened, grid.format("单位：万条")).code == "page_header"
+    assert refused(opened, grid.format("计量单位：（万条）")).code == "page_header"
+    list(opened(grid.format("单位：条")).batches)
+    list(opened(grid.format("填报单位：万条")).batches)
+
+
+@pytest.mark.parametrize(
+    "row", ["\u200b,,", "\u200b", "\ufeff,\u2060,\u3000\u200b ", ",\u200e,", "\x1a", "\x1a,,"]
+)
+def test_a_row_of_nothing_that_shows_is_blank(read, row):
+    """The last byte of a file of DOS is 0x1A."""
+    assert fates(read(f"{HEADER}\r\n1,a,2\r\n{row}")) == ["data", "noise"]
+    assert fates(read(f"{HEADER}\n{row}\n1,\u200ba,2\n")) == ["noise", "data"]
+
+
 def test_a_page_of_two_header_rows_or_of_units_is_compared_too(opened):
     source = CASES.model_copy(update={"unit_row": True})
     head = "序号,单位,办件量,,备注\n,,网上,窗口,\n,,（件）,（件）,\n1,a,2,3,\n"

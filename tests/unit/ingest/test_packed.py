@@ -171,18 +171,48 @@ def test_members_of_several_formats_keep_their_sheets():
 
 def test_workbooks_of_one_sheet_are_called_after_their_members():
     """Of several sheets each has its own name, as in a workbook that was not packed."""
-    data = zipped(("东区.xlsx", workbook("预算")), ("西区.xlsx", workbook("预算", "决算")))
+    data = zipped(("东区.xlsx", workbook("预算")), ("西区.xlsx", workbook("概算", "决算")))
     rows, _ = opened(data, "zip", MANY)
     assert [(row["sheet"], row["district"]) for row in rows] == [
-        *[("东区.xlsx/预算", "东区")] * 2, *[("西区.xlsx/预算", "西区")] * 2,
+        *[("东区.xlsx/预算", "东区")] * 2, *[("西区.xlsx/概算", "西区")] * 2,
     ]  # fmt: skip
     rows, _ = opened(data, "zip", contract({"xlsx": {"sheets": "all"}}, members="all"))
     assert [(row["sheet"], row["district"]) for row in rows] == [
-        *[("东区.xlsx/预算", "预算")] * 2, *[("西区.xlsx/预算", "预算")] * 2,
+        *[("东区.xlsx/预算", "预算")] * 2, *[("西区.xlsx/概算", "概算")] * 2,
         *[("西区.xlsx/决算", "决算")] * 2,
     ]  # fmt: skip
     rows, _ = opened(workbook("预算", "决算"), "xlsx", MANY)
     assert {row["district"] for row in rows} == {"预算"}
+
+
+@pytest.mark.parametrize(
+    ("members", "first", "second"),
+    [
+        ({"东区/办件.csv": CSV, "西区/办件.csv": CSV}, "东区/办件.csv", "西区/办件.csv"),
+        ({"办件.csv": CSV, "办件.csv.gz": gzip.compress(CSV)}, "办件.csv", "办件.csv.gz"),
+        ({"东区/办件.csv": CSV, "西区/办件 .json": JSON},
+         "东区/办件.csv", "西区/办件 .json"),
+    ],
+)  # fmt: skip
+def test_members_that_would_be_called_alike_are_refused(members, first, second):
+    reason = refused(zipped(*members.items()), "zip", MANY)
+    assert (reason.code, reason.value, reason.expected) == ("same_title", first, "办件")
+    assert reason.place == second
+    nameless = MANY.model_copy(update={"columns": MANY.columns[:2]})
+    rows, _ = opened(zipped(*members.items()), "zip", nameless)
+    assert list(dict.fromkeys(row["sheet"] for row in rows)) == [first, second]
+
+
+def test_sheets_of_several_workbooks_that_would_be_called_alike_are_refused():
+    data = zipped(("东区.xlsx", workbook("预算")), ("西区.xlsx", workbook("决算", "预算")))
+    reason = refused(data, "zip", contract({"xlsx": {"sheets": "all"}}, members="all"))
+    assert (reason.place, reason.value) == ("西区.xlsx/预算", "东区.xlsx/预算")
+
+
+def test_a_member_is_called_by_its_name_without_all_its_endings():
+    data = zipped(("x/东区.csv.gz", gzip.compress(CSV)), ("西区.2021.csv", CSV))
+    rows, _ = opened(data, "zip", MANY)
+    assert [row["district"] for row in rows] == ["东区", "东区", "西区.2021", "西区.2021"]
 
 
 def test_a_reading_knows_the_header_and_the_title_of_each_sheet():

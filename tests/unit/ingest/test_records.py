@@ -260,6 +260,54 @@ def test_a_repeated_child_keeps_the_row_out_when_it_is_a_column():
     assert SECRET not in str(rows)
 
 
+def counted(path="", element="d/b/r"):
+    columns = [{"name": "amount", "header": "数量", "type": "integer", "unit": "条"}]
+    return Source.model_validate(contract(path, element).model_dump() | {"columns": columns})
+
+
+IN_JSON = [
+    '{"单位": "万条", "b": {"r": [{"数量": 5}]}}',
+    '{"b": {"unit": "万条", "r": [{"数量": 5}]}}',
+    '{"b": {"r": [{"数量": 5}], "说明": "单位：万条"}}',
+    '{"b": {"r": [{"数量": 5}]}, "计量单位": "万"}',
+]
+IN_XML = [
+    '<d 单位="万条"><b><r><数量>5</数量></r></b></d>',
+    '<d><b unit="万条"><r><数量>5</数量></r></b></d>',
+    "<d><单位>万条</单位><b><r><数量>5</数量></r></b></d>",
+    "<d><b><r><数量>5</数量></r></b><n>单位：万<![CDATA[条]]></n></d>",
+]
+ODD = [
+    '{"t": "统计（万条）", "b": {"r": [{"数量": 5}]}}',
+    '{"b": {"r": [{"数量": 5}]}, "unit": "万人"}',
+]
+NONE = ['{"unit": "条", "b": {"r": [{"数量": 5}], "单位": "万州区局", "n": 5, "t": "共3.5万条"}}',
+        '{"x": {"单位": "千条"}, "b": {"r": [{"数量": 5, "unit": "千条"}]}}',
+        "<d><x><单位>千条</单位></x><b><r><数量>5</数量></r><t>共3.5万条</t></b></d>",
+        '<d><b><r 单位="x"><数量>5</数量></r></b></d>']  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("sent", "text"), [(one, "5万") for one in IN_JSON + IN_XML] + [(one, "5") for one in NONE]
+)
+def test_the_unit_that_stands_beside_the_records_is_theirs(sent, text):
+    rows = read(sent, "xml" if sent.startswith("<") else "json", counted("b.r"))
+    assert [row["amount"].removesuffix("条") for row in rows] == [text]
+
+
+@pytest.mark.parametrize("sent", ODD)
+def test_a_scale_beside_the_records_that_fits_nothing_is_refused(sent):
+    with pytest.raises(RejectedError) as caught:
+        read(sent, "json", counted("b.r"))
+    assert caught.value.reasons[0].code == "header_unit"
+
+
+def test_what_stands_beside_the_records_is_not_kept_without_end():
+    others = "<o>x</o>" * 3_000 + f"<o>{'万' * 100_000}</o>"
+    sent = f"<d><b><单位>万条</单位>{others}<r><数量>5</数量></r></b></d>"
+    assert [row["amount"] for row in read(sent, "xml", counted())] == ["5万条"]
+
+
 @pytest.mark.parametrize(
     ("amount", "text"),
     [
@@ -481,6 +529,23 @@ def test_floats_in_parquet_are_decimals_of_six_places_where_decimals_are_kept(ki
     rows = read(parquet({"编号": cells, "率": cells}), "parquet", source)
     assert [row["rate"] for row in rows] == texts
     assert rows[0]["number"] == texts[0]  # of text, all digits that it has
+
+
+@pytest.mark.parametrize(
+    ("header", "units", "texts"),
+    [
+        ("率", ["元", "亿元", None], ["12.345679", "12.3456789012345", "12.345679"]),
+        ("率（亿元）", ["", None, "亿元"], ["12.3456789012345亿元"] * 3),
+    ],
+)
+def test_floats_of_a_scale_in_parquet_keep_the_places_that_it_uncovers(header, units, texts):
+    columns = [
+        {"name": "rate", "header": "率", "type": "decimal", "unit": "元", "unit_from": "unit"},
+        {"name": "unit", "header": "单位", "type": "text"},
+    ]
+    source = contract().model_copy(update={"columns": tuple(map(Column.model_validate, columns))})
+    sent = parquet({header: pa.array([12.3456789012345] * 3), "单位": pa.array(units, pa.string())})
+    assert [row["rate"] for row in read(sent, "parquet", source)] == texts
 
 
 def test_an_encrypted_parquet_file_is_told():

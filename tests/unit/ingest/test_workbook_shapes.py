@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import struct
 import time
 import tracemalloc
@@ -465,6 +466,55 @@ def test_a_formula_whose_result_is_an_empty_text_is_an_empty_cell(read):
     assert (row["fault"], row["amount"]) == (None, "")
 
 
+RECALCULATED = (
+    f'<workbook xmlns="{MAIN}" xmlns:r="{OFFICE}"><sheets><sheet name="S" sheetId="1" r:id="rId7"/>'
+    '</sheets><calcPr fullCalcOnLoad="{}"/></workbook>'
+)
+
+
+@pytest.mark.parametrize(
+    ("said", "cell", "fault"),
+    [
+        ("1", "<f>1+1</f><v>0</v>", "uncalculated"), ("true", "<f>1+1</f><v>2</v>", "uncalculated"),
+        ("1", "<f>1+1</f>", "uncalculated"),
+        ("1", '<f t="shared" si="0"/><v>0</v>', "uncalculated"),
+        ("1", '<f t="array" ref="B2">1+1</f><v>0</v>', "uncalculated"), ("1", "<v>2</v>", None),
+        ("0", "<f>1+1</f><v>2</v>", None),
+        ("0", '<f t="array" ref="B2:B3">1+1</f><v>2</v>', None),
+    ],
+)  # fmt: skip
+def test_results_of_a_program_that_asks_for_calculation_are_none(read, said, cell, fault):
+    sent = package(
+        HEAD
+        + f'<row r="2"><c r="A2" t="inlineStr"><is><t>1</t></is></c><c r="B2">{cell}</c></row>',
+        {"xl/workbook.xml": RECALCULATED.format(said)},
+    )
+    assert told(read(sent), "fault", "amount") == [(fault, None if fault else "2")]
+
+
+def test_what_a_program_writes_for_formulas_is_no_result(read, refused):
+    def fill(sheet, book):
+        sheet.write_row(0, 0, HEADER)
+        sheet.write_formula("A2", '="x"', None, "x")
+        sheet.write_row(2, 0, ["b", 5])
+        sheet.write_formula("B4", "=B3+7")
+
+    rows = read(workbook(("S", fill)))
+    assert told(rows, "row_number", "fault", "amount", "fault_expected") == [
+        (2, "uncalculated", None, "编号"), (3, None, "5", None), (4, "uncalculated", None, "数量"),
+    ]  # fmt: skip
+    several = workbook(("S", lambda sheet, book: sheet.write_array_formula("B2:B4", "=A2:A4*2")))
+    reason = refused(several)
+    assert (reason.code, reason.expected) == ("uncalculated", "B2:B4")
+
+
+@pytest.mark.parametrize("is_1904", [False, True])
+@pytest.mark.parametrize("number", [20210908, 2958466])
+def test_a_day_written_as_a_number_is_no_serial_number(read, is_1904, number):
+    rows = read(workbook(("S", [HEADER, ["1", 5, 0.5, number]]), options={"date_1904": is_1904}))
+    assert [one["day"] for one in rows] == [str(number)]
+
+
 @pytest.mark.parametrize("is_1904", [False, True])
 def test_dates_of_both_epochs_as_dates_numbers_and_texts(read, is_1904):
     serial = 44447 - 1462 * is_1904
@@ -818,6 +868,21 @@ def test_opendocument_rows_repeated_hidden_and_flawed(read):
     assert not any(one["noise"] for one in read(data, "ods"))
 
 
+@pytest.mark.parametrize(
+    ("inside", "fault"),
+    [
+        ("<text:p/>", None), ("<text:p></text:p>", None), ("", "uncalculated"),
+        ("<text:p>5</text:p>", "uncalculated"),
+        ("<office:annotation><text:p>5</text:p></office:annotation>", "uncalculated"),
+    ],
+)  # fmt: skip
+def test_an_opendocument_formula_with_an_empty_paragraph_is_an_empty_cell(read, inside, fault):
+    cell = f'<table:table-cell table:formula="of:=IF(1;&quot;&quot;)">{inside}</table:table-cell>'
+    data = ods(("S", ODS_HEADER + row(text_cell("1"), cell) + row(text_cell("2"), OPEN)))
+    rows = read(data, "ods")
+    assert told(rows, "fault", "amount") == [(fault, None if fault else ""), ("uncalculated", None)]
+
+
 def test_opendocument_headers_of_two_rows(read):
     covered = "<table:covered-table-cell/>"
     data = ods(
@@ -943,6 +1008,110 @@ def test_tables_in_tables_are_tables_of_their_own(read, refused):
         read(sent, "html", table=0)
     reason = refused(sent, "html", table=2)
     assert (reason.code, reason.value, reason.expected) == ("missing_table", "2", "3")
+
+
+ROWS = table_row("1", "5", "", "")
+OTHER_HEADER = table_row("部门", "人数", tag="th")
+TWO_ROWS = "<tr><th rowspan=2>编号<th colspan=2>办件量</tr><tr><th>网上<th>窗口</tr>"
+
+
+@pytest.mark.parametrize(
+    "after",
+    [
+        TABLE_HEADER + ROWS, table_row("第2页") + TABLE_HEADER + ROWS,
+        table_row("编号", "数量（万）") + table_row("2", "6"), table_row("数量", "编号") + ROWS,
+        f"<tr><td><table>{TABLE_HEADER}{ROWS}</table>",
+        f"{TABLE_HEADER}<tr><td>2<td><table><tr><td>6</table>",
+    ],
+)  # fmt: skip
+def test_a_second_table_of_the_agreed_header_and_rows_is_refused(refused, after):
+    between = f"</table><table>{OTHER_HEADER}{ROWS}</table><p>第2页</p><table>"
+    reason = refused(page(TABLE_HEADER, ROWS, between, after).encode(), "html")
+    place = "4" if after.startswith("<tr><td><table>") else "3"
+    assert (reason.code, reason.value, reason.expected) == ("second_table", place, "1")
+
+
+def test_a_second_table_with_a_header_of_two_rows_is_known(refused):
+    sent = page(TWO_ROWS, table_row("1", "5"), "</table><table>", TWO_ROWS, table_row("2", "6"))
+    assert refused(sent.encode(), "html", header_rows=2).code == "second_table"
+
+
+@pytest.mark.parametrize(
+    "after",
+    [
+        "", TABLE_HEADER, TABLE_HEADER + table_row("", "") + "<tr hidden><td>2<td>5</tr>",
+        OTHER_HEADER + ROWS, ROWS + table_row("制表人", "数量"), table_row("编号", "人数") + ROWS,
+        f"<tr><td>{'x' * 300_000}",
+        f"<tr><td>{'<img src=' + 'x' * 700_000 + '>'}", f"<script>{'x ' * 700_000}</script>",
+    ],
+)  # fmt: skip
+def test_what_follows_a_table_and_is_no_second_one_is_left_alone(read, after):
+    rows = read(page(TABLE_HEADER, ROWS, "</table><table>", after).encode(), "html")
+    assert told(rows, "code", "amount") == [("1", "5")]
+
+
+def test_a_second_table_is_found_beyond_a_long_script(refused):
+    script = f"<script>{'x ' * 700_000}</script>"
+    sent = page(script, TABLE_HEADER, ROWS, f"</table>{script}<table>", TABLE_HEADER, ROWS)
+    assert refused(sent.encode(), "html").code == "second_table"
+
+
+@pytest.mark.parametrize(
+    ("cell", "amount"),
+    [
+        ("<table><tr><td>123</td></tr></table>", "123"),
+        (" <table><tr><td> </td><td><p>123<br></p><tr><td></table> ", "123"),
+        ("<table><tr><td><table><tr><td>123</table></table>", "123"),
+        ("<table><tr><td></td></tr></table>", ""), ("5<table><tr><td></td></tr></table>", "5"),
+        ("<table><tr><td>1</td><td>2</td></tr></table>", "nested_cells"),
+        ("<table><tr><td>1<tr><td>2</table>", "nested_cells"),
+        ("1<table><tr><td>2</table>", "nested_cells"),
+        ("<table><tr><td>2</table>1", "nested_cells"),
+        ("<table><tr><td><s>4</s>5</table>", "marked_cell"),
+    ],
+)  # fmt: skip
+def test_a_table_in_a_cell_is_the_cells_if_one_cell_of_it_is_filled(read, cell, amount):
+    sent = page(TABLE_HEADER, table_row("a", cell, "", ""), table_row("b", "6", "", ""))
+    rows = read(sent.encode(), "html")
+    assert [one["fault"] or one["amount"] for one in rows] == [amount, "6"]
+    assert not any(one["fault_value"] for one in rows)
+    if amount == "nested_cells":
+        assert " ".join(json.loads(rows[0]["torn"])[1].split()) in ("1 2", "2 1")
+
+
+FIGURES_OF_PAGES = (  # attributes of a cell, what it shows, the column, what it is
+    ('x:num="12345678.91"', "12345.7", "amount", "12345678.91"),
+    ("x:num='12'", "1,2", "amount", "12"),
+    ('sdval="0.5" sdnum="1033;0;0"', "1", "amount", "0.5"),
+    ('x:num="-1.2E3"', "(1,200)", "amount", "-1200"),
+    ('x:num="0.3"', "", "amount", "0.3"),
+    ('x:num="0.30000000000000004"', "0", "amount", "0.3"),
+    ("x:num", "7", "amount", "7"),
+    ('x:num=""', "7", "amount", "7"),
+    ('x:num="1,234"', "7", "amount", "7"),
+    ('x:num="1e999"', "7", "amount", "7"),
+    ('x:num="nan"', "7", "amount", "7"),
+    ('x:num="0.97"', "97%", "amount", "97%"),
+    ('x:num="0.973"', "97%", "share", "97.3%"),
+    ('x:num="44447"', "2021/9/8", "day", "2021/9/8"),
+    ('x:num="44447"', "44447", "day", "44447"),
+    ('x:num="320102001001"', "3.2E+11", "code", "320102001001"),
+    ('x:num="3.20102E+19"', "3.20102E+19", "code", "lost_digits"),
+    ('x:num="44447"', "2021-09-08", "code", "2021-09-08"),
+    ('x:num="0.354"', "8:30", "code", "8:30"),
+    ('x:num="5"', "#REF!", "amount", "error_cell"),
+    ('x:num="5"', "5<sup>1</sup>", "amount", "marked_cell"),
+)
+
+
+@pytest.mark.parametrize(("beside", "shown", "column", "expected"), FIGURES_OF_PAGES)
+def test_the_number_that_a_page_holds_beside_its_text_counts(read, beside, shown, column, expected):
+    at = ["code", "amount", "share", "day"].index(column)
+    cells = ["<td>", "<td>", "<td>9", "<td>"]
+    cells[at] = f"<td {beside}>{shown}"
+    header = TABLE_HEADER.replace("<th>", '<th x:num="5">')  # of headers what they show
+    (one,) = read(page(header, "<tr>", *cells).encode(), "html")
+    assert (one["fault"] or one[column]) == expected
 
 
 @pytest.mark.parametrize("declared", ["utf-8", "gb18030", "utf-16"])
@@ -1143,6 +1312,57 @@ def test_the_unit_of_a_page_stands_above_its_table(amount, before, table):
     assert amount(f"{before}<table><caption>统计表</caption>{IN_ITEMS}</table>", table) == "5万条"
 
 
+@pytest.mark.parametrize(
+    "below",
+    ["<p>单位：万条</p>", "单位：万条", "<br>注：数据均以万条计<p>x", f"{OTHERS}<p>单位：万条",
+     "<table><tr><td>x</table>单位均为万条", f"{'<p>说明' * 150}<p>单位：万条"],
+)  # fmt: skip
+def test_the_unit_of_a_page_below_its_table_is_heard(amount, below):
+    with pytest.raises(UnreadableError) as caught:
+        amount(f"<table>{IN_ITEMS}</table>{below}")
+    assert caught.value.reason.code == "page_header"
+    assert amount(f"<p>单位：万条</p><table>{IN_ITEMS}</table>{below}") == "5万条"
+
+
+@pytest.mark.parametrize(
+    "below",
+    ["<p>单位：条", "<p>共3.5万条", "<p hidden>单位：万条", "<script>单位：万条</script>",
+     "<table><tr><td>a<td>b<tr><td>单位：万条<td>1</table>", "<p>制表单位：万州区"],
+)  # fmt: skip
+def test_what_a_page_says_below_of_other_things_is_no_unit(amount, below):
+    assert amount(f"<table>{IN_ITEMS}</table>{below}") == "5"
+
+
+def test_below_a_table_in_a_table_stands_what_is_in_the_outer_one(amount):
+    sent = f"<table><tr><td><table>{IN_ITEMS}</table><tr><td>单位：万条</table>"
+    with pytest.raises(UnreadableError):
+        amount(sent, 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "suffix"),
+    [("数量（万条）", None), ("单位为万条", "万条"), ("1万条以下", ""), ("万条山镇", ""),
+     ("数量（条）", "")],
+)  # fmt: skip
+def test_the_name_of_a_sheet_may_say_the_unit(tmp_path, name, suffix):
+    source = contract()
+    columns = [one.model_copy(update={"unit": ("条",)} if one.name == "amount" else {})
+               for one in source.columns]  # fmt: skip
+    source = source.model_copy(update={"columns": tuple(columns)})
+    path = tmp_path / "export"
+    with xlsxwriter.Workbook(path) as book:
+        sheet = book.add_worksheet(name)
+        sheet.write_row(0, 0, ["编号", "数量"])
+        sheet.write_row(1, 0, ["1", 5])
+    if suffix is None:
+        with pytest.raises(RejectedError) as caught:
+            open_delivery(path, "xlsx", source, None, LIMIT, tmp_path)
+        assert caught.value.reasons[0].code == "header_unit"
+    else:
+        (batch,) = open_delivery(path, "xlsx", source, None, LIMIT, tmp_path).batches
+        assert batch["amount"].to_pylist() == [f"5{suffix}"]
+
+
 def test_the_unit_of_a_page_stands_in_its_tables_caption(amount):
     caption = "<caption>统计表（单位：万条）</caption>"
     assert amount(f"<table>{caption}{IN_ITEMS}</table>") == "5万条"
@@ -1246,3 +1466,44 @@ def test_computed_numbers_are_decimals_of_six_places(tmp_path, value, texts):
     reading = open_delivery(path, "xlsx", FIGURES, None, LIMIT, tmp_path)
     (row,) = [row for batch in reading.batches for row in batch.to_pylist()]
     assert told([row], "text", "whole", "rate", "share") == [texts]
+
+
+MONEY = Source.model_validate(
+    {
+        "name": "fees", "title": "t", "owner": "o", "content": "snapshot", "grain": "g",
+        "key": [], "formats": {"xlsx": {}, "html": {"encoding": "utf-8"}},
+        "columns": [
+            {"name": "fee", "header": "收费", "type": "decimal", "unit": "元", "unit_from": "unit"},
+            {"name": "unit", "header": "单位", "type": "text"},
+            {"name": "cost", "header": "成本", "type": "decimal", "unit": "万元",
+             "unit_from": "unit"},
+        ],
+    }
+)  # fmt: skip
+LONG = 12.3456789012345
+
+
+@pytest.mark.parametrize(
+    ("rows", "fees"),
+    [
+        ([["收费（亿元）"], [LONG]], ["12.3456789012345亿元"]),
+        ([["收费（万元）"], [LONG]], ["12.3456789012万元"]),
+        ([["收费（百万元）"], [1 / 3]], ["0.333333333333百万元"]),
+        ([["单位：亿元"], ["收费", "备注"], [0.1 + 0.2]], ["0.3亿元"]),
+        ([["收费"], [LONG]], ["12.345679"]), ([["收费（元）"], [LONG]], ["12.345679"]),
+        ([["收费", "单位"], [LONG, "亿元"], [LONG, "元"], [LONG, "萬元"], [LONG], [LONG, "人"]],
+         ["12.3456789012345", "12.345679", "12.3456789012", "12.345679", "12.345679"]),
+    ],
+)  # fmt: skip
+def test_figures_of_a_scale_keep_the_places_that_it_uncovers(tmp_path, rows, fees):
+    path = tmp_path / "export"
+    path.write_bytes(workbook(("1", rows)))
+    reading = open_delivery(path, "xlsx", MONEY, None, LIMIT, tmp_path)
+    assert [row["fee"] for batch in reading.batches for row in batch.to_pylist()] == fees
+
+
+def test_a_scale_that_the_contract_counts_in_uncovers_nothing(tmp_path):
+    path = tmp_path / "export"
+    path.write_bytes(workbook(("1", [["成本", "单位"], [LONG, "万元"]])))
+    reading = open_delivery(path, "xlsx", MONEY, None, LIMIT, tmp_path)
+    assert [row["cost"] for batch in reading.batches for row in batch.to_pylist()] == ["12.345679"]

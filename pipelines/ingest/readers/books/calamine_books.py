@@ -30,13 +30,14 @@ def read_xlsx(path: Path, source: Source, department: str | None, limit: int) ->
     options = source.formats.xlsx
     assert options is not None
     ignores = options.hidden_rows == "ignore"
-    tabs, is_1904 = _look(path, limit, xlsx_parts.sheets)
+    workbook = _look(path, limit, xlsx_parts.workbook)
+    tabs = workbook.sheets
     calamine = _opened(path.read_bytes(), [name for name, _ in tabs])
 
     def open_sheet(position: int) -> Sheet:
         part, name = _part(tabs, position), tabs[position][0]
         with unbroken():
-            told = xlsx_parts.survey(path, part, limit, ignores)
+            told = xlsx_parts.survey(path, part, limit, ignores, workbook.is_calculated)
             mended = xlsx_parts.mended(path, part) if told.is_padded else None
         if mended is None:
             try:
@@ -48,7 +49,7 @@ def read_xlsx(path: Path, source: Source, department: str | None, limit: int) ->
                     raise
         return _sheet(_opened(mended, calamine.sheet_names), name, told, ignores)
 
-    return read_book(source, options, _book(calamine, open_sheet, is_1904), limit)
+    return read_book(source, options, _book(calamine, open_sheet, workbook.is_1904), limit)
 
 
 def read_xlsb(path: Path, source: Source, department: str | None, limit: int) -> Reading:

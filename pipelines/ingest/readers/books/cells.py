@@ -35,7 +35,20 @@ class Flaw:
 
 UNCALCULATED = Flaw("uncalculated")
 MARKED = Flaw("marked_cell", is_told=False)
+NESTED = Flaw("nested_cells", is_told=False)
 Flaws = dict[int, dict[int, Flaw]]  # by row and column, both from 0
+
+
+class Figure(float):
+    """A number that a page holds beside the text that it shows of it."""
+
+    shown: str
+
+    def __new__(cls, value: str, shown: str) -> Figure:
+        """The number that `value` is, as the page shows it."""
+        figure = super().__new__(cls, value)
+        figure.shown = shown
+        return figure
 
 
 @dataclass

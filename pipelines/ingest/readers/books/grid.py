@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
+from functools import lru_cache, partial
 from itertools import chain, islice, zip_longest
 
 import numpy as np
@@ -17,7 +19,7 @@ from pipelines.contracts.reasons import Reason
 from pipelines.errors import RejectedError, UnreadableError
 from pipelines.ingest.header_search import locate
 from pipelines.ingest.headers import SEARCHED_ROWS, Header, Merged, match, printed
-from pipelines.ingest.readers.books.cells import Flaw, check_text
+from pipelines.ingest.readers.books.cells import Figure, Flaw, check_text
 from pipelines.ingest.readers.layout import (
     BATCH_ROWS,
     Fault,
@@ -28,12 +30,19 @@ from pipelines.ingest.readers.layout import (
     faulty,
     first_of,
     from_columns,
+    suffix_in,
 )
+from pipelines.ingest.readers.pages import check_lines
+
+Read = Callable[[object], str | Flaw]
 
 SHEETS = 1_000
 BATCH_CELLS = 2_000_000
 BATCH_TEXT = 64 << 20  # characters of one batch, beyond which it is not waited for more rows
 EXACT = 10**15  # Excel keeps fifteen digits of a number
+LAST_SERIAL = 2_958_466  # the day after 9999-12-31; a number beyond is a day as it is written
+AS_SHOWN = re.compile(r"\d\s*[-/:年月日时]|[%％]\s*$")
+UNITS = 1_000  # that the rows of one column may well say
 EPOCH_1904 = 1462  # days from 1900-01-00 to 1904-01-01, as Excel counts them
 
 
@@ -42,14 +51,15 @@ class Sheet:
     """One sheet: its rows from the first on, as values or Flaws.
 
     `merged` and `above`, the lines of text outside the grid, are complete once the first
-    SEARCHED_ROWS rows are taken. `merged` and `hidden` count rows from 0, columns as in `rows`,
-    which leave out the sheet's `left` first columns.
+    SEARCHED_ROWS rows are taken, `below` once all are. `merged` and `hidden` count rows from 0,
+    columns as in `rows`, which leave out the sheet's `left` first columns.
     """
 
     rows: Iterator[list[object]]
     merged: Sequence[Merged] = ()
     hidden: Container[int] = frozenset()
     above: Sequence[str] = ()
+    below: Sequence[str] = ()
     left: int = 0
 
 
@@ -62,6 +72,7 @@ class Book:
     hidden: frozenset[int] = frozenset()
     others: frozenset[int] = frozenset()
     is_1904: bool = False
+    is_page: bool = False
 
 
 @dataclass
@@ -87,6 +98,7 @@ class _Table:
     hidden: Container[int]
     is_blank: bool
     left: int
+    below: Sequence[str]
     all_rows: Iterator[list[object]] = field(repr=False)
 
 
@@ -136,12 +148,13 @@ def _position(wanted: int | str, book: Book, ignored: frozenset[int]) -> int:
 def _table(source: Source, book: Book, position: int) -> _Table:
     sheet = book.open(position)
     head = list(islice(sheet.rows, SEARCHED_ROWS))
-    texts = [[_plain(cell) for cell in row] for row in head]
-    index, header = locate(source, texts, sheet.merged, sheet.above)
+    texts = [[plain_text(cell) for cell in row] for row in head]
+    lines = [book.names[position], *sheet.above]
+    index, header = locate(source, texts, sheet.merged, lines)
     is_blank = len(head) < SEARCHED_ROWS and not any(text.strip() for row in texts for text in row)
     return _Table(
         book.names[position], header, index + 1, chain(head[index + 1 :], sheet.rows),
-        sheet.hidden, is_blank, sheet.left, chain(head, sheet.rows),
+        sheet.hidden, is_blank, sheet.left, sheet.below, chain(head, sheet.rows),
     )  # fmt: skip
 
 
@@ -171,7 +184,7 @@ def _rows(
         sections[table.name] = Section(header, table.name if options.sheets is not None else "")
         is_own = header is table.header or start
         rows = table.rows if is_own else _beneath(first, table)
-        for batch in _batches(source, header, table, rows, start, book.is_1904, meter):
+        for batch in _batches(source, header, table, rows, start, book, meter):
             read += batch.num_rows
             yield batch
         for position in later:
@@ -236,11 +249,15 @@ def _batches(
     table: _Table,
     rows: Iterator[list[object]],
     start: int,
-    is_1904: bool,
+    book: Book,
     meter: _Meter,
 ) -> Iterator[pa.RecordBatch]:
     ways = {
-        header.positions[column.name]: (column, _reading_of(column, is_1904))
+        header.positions[column.name]: _Way(
+            column,
+            header.positions.get(column.unit_from or ""),
+            lru_cache(UNITS)(partial(_reading_of, column, book)),
+        )
         for column in source.columns
         if column.name in header.positions
     }
@@ -249,6 +266,7 @@ def _batches(
         numbers = np.arange(start + 1, start + 1 + len(block))
         yield from _batch(source, header, ways, table.name, block, numbers, hidden)
         start += len(block)
+    check_lines(source, header, table.below, start + 1, table.name)
 
 
 def _blocks(rows: Iterator[list[object]], meter: _Meter) -> Iterator[list[list[object]]]:
@@ -272,7 +290,7 @@ def _blocks(rows: Iterator[list[object]], meter: _Meter) -> Iterator[list[list[o
 def _batch(
     source: Source,
     header: Header,
-    ways: Mapping[int, tuple[Column, Callable[[object], str | Flaw]]],
+    ways: Mapping[int, _Way],
     sheet: str,
     block: list[list[object]],
     numbers: np.ndarray,
@@ -282,15 +300,15 @@ def _batch(
     flawed: dict[int, tuple[str, str, str]] = {}  # by place in the block: a fault's fields
     for position, cells in enumerate(zip_longest(*block, fillvalue="")):
         if position not in ways:
-            columns.append([_plain(cell) for cell in cells])
+            columns.append([plain_text(cell) for cell in cells])
             continue
-        column, read = ways[position]
-        texts = [cell if type(cell) is str else read(cell) for cell in cells]
+        column = ways[position].column
+        texts = ways[position].texts(cells, block, header)
         for place, text in enumerate(texts):
             if isinstance(text, Flaw):
                 value = text.text if text.is_told else ""
                 flawed.setdefault(place, (text.code, value, source.titles[column.name]))
-                texts[place] = _plain(cells[place])
+                texts[place] = plain_text(cells[place])
         columns.append(texts)  # type: ignore[arg-type]  # flaws are texts by now
     columns += [[""] * len(block)] * (len(header.cells) - len(columns))
     arrays = [pa.array(column, pa.string()) for column in columns]
@@ -301,7 +319,11 @@ def _batch(
         for place, (code, value, title) in flawed.items():
             torn = tuple(column[place] for column in columns)
             fault = Fault(
-                int(numbers[place]), value, first_of(header, torn), bool(hidden[place]), torn
+                int(numbers[place]),
+                value,
+                first_of(header, torn),
+                bool(hidden[place]),
+                torn,
             )
             by_reason[code, title].append(fault)
         for (code, title), faults in by_reason.items():
@@ -313,13 +335,39 @@ def _batch(
         yield from_columns(source, header, arrays, numbers, sheet, hidden)
 
 
-def _plain(cell: object) -> str:
+def plain_text(cell: object) -> str:
+    """A cell as its file shows it."""
     if type(cell) is str:
         return cell
+    if isinstance(cell, Figure):
+        return cell.shown
     return cell.text if isinstance(cell, Flaw) else cell_text(cell) or ""
 
 
-def _reading_of(column: Column, is_1904: bool) -> Callable[[object], str | Flaw]:
+@dataclass(frozen=True)
+class _Way:
+    """How cells of `column` become text: `read_in` a unit, which the cells at `unit_at` may say."""
+
+    column: Column
+    unit_at: int | None
+    read_in: Callable[[str], Read]
+
+    def texts(
+        self, cells: Sequence[object], block: Sequence[Sequence[object]], header: Header
+    ) -> list[str | Flaw]:
+        """The cells of a block's column as text, or as what is wrong with them."""
+        suffix, at = header.suffixes.get(self.column.name, ""), self.unit_at
+        if suffix or at is None:
+            read = self.read_in(suffix)
+            return [cell if type(cell) is str else read(cell) for cell in cells]
+        units = [plain_text(row[at]) if at < len(row) else "" for row in block]
+        return [
+            cell if type(cell) is str else self.read_in(suffix_in(self.column, unit))(cell)
+            for cell, unit in zip(cells, units, strict=True)
+        ]
+
+
+def _reading_of(column: Column, book: Book, suffix: str) -> Read:
     """How a cell of `column` that is no text becomes one: its value, never its display."""
 
     def number(cell: object) -> bool:
@@ -337,7 +385,7 @@ def _reading_of(column: Column, is_1904: bool) -> Callable[[object], str | Flaw]
         return plain(cell)
 
     def decimal(cell: object) -> str | Flaw:
-        return decimal_text(cell) if isinstance(cell, float) else plain(cell)
+        return decimal_text(cell, suffix) if isinstance(cell, float) else plain(cell)
 
     def share(cell: object) -> str | Flaw:
         if not number(cell):
@@ -348,16 +396,33 @@ def _reading_of(column: Column, is_1904: bool) -> Callable[[object], str | Flaw]
         return f"{percent.normalize():f}%"
 
     def day(cell: object) -> str | Flaw:
-        return plain(cell + EPOCH_1904 if number(cell) else cell)  # type: ignore[operator]
+        if number(cell) and cell < LAST_SERIAL:  # type: ignore[operator]
+            return plain(cell + EPOCH_1904)  # type: ignore[operator]
+        return plain(cell)
 
     def plain(cell: object) -> str | Flaw:
         return cell if isinstance(cell, Flaw) else cell_text(cell) or ""
 
-    if column.share:
-        return share
-    by_type = {
+    by_type: dict[ColumnType, Read] = {
         ColumnType.TEXT: text, ColumnType.INTEGER: shown, ColumnType.DECIMAL: decimal,
     }  # fmt: skip
-    if column.type in by_type:
-        return by_type[column.type]
-    return day if is_1904 and column.type in DATES else plain
+    if book.is_1904:
+        by_type |= dict.fromkeys(DATES, day)
+    read = share if column.share else by_type.get(column.type, plain)
+    return _as_on_page(column, read) if book.is_page else read
+
+
+def _as_on_page(column: Column, read: Read) -> Read:
+    """The same on a page, whose days and percentages are what it shows.
+
+    Nobody knows the epoch of the number beside a day, nor whether a column that is no share counts
+    in percent.
+    """
+
+    def cell_of(cell: object) -> str | Flaw:
+        if column.share or not isinstance(cell, Figure):
+            return read(cell)
+        is_shown = column.type in DATES or AS_SHOWN.search(cell.shown)
+        return cell.shown if is_shown else read(cell)
+
+    return cell_of

@@ -4,17 +4,27 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from html.parser import HTMLParser
+from math import isfinite
 from pathlib import Path
 
 from pipelines.contracts.models import Source, WorkbookFormat
 from pipelines.contracts.reasons import Reason
 from pipelines.errors import UnreadableError
+from pipelines.ingest.header_search import is_agreed, locate
 from pipelines.ingest.headers import SEARCHED_ROWS, Merged
-from pipelines.ingest.readers.books.cells import MARKED, Marks, check_extent, error_cell, is_error
-from pipelines.ingest.readers.books.grid import Book, Sheet, read_book
+from pipelines.ingest.readers.books.cells import (
+    MARKED,
+    NESTED,
+    Figure,
+    Marks,
+    check_extent,
+    error_cell,
+    is_error,
+)
+from pipelines.ingest.readers.books.grid import Book, Sheet, plain_text, read_book
 from pipelines.ingest.readers.decoding import HEAD_BYTES, other_encoding, strict_text
 from pipelines.ingest.readers.layout import Reading, damaged
 
@@ -22,11 +32,16 @@ BLOCK = 1 << 16
 SPAN = 20_000  # columns or rows that one cell may cover; no sheet is wider
 CELL_CHARACTERS = 1 << 18
 MARKUP_CHARACTERS = 1 << 19  # of one tag or comment
+END_TAG = 16  # characters that may be the beginning of one
 DEPTH = 100  # of tables inside tables
 LINES, LINE_CHARACTERS = 20, 1_000  # of the text above the table
+LINES_BELOW = 200
 UNSEEN = frozenset({"style", "script", "comment", "template", "title", "datalist"})
 MARKS = frozenset({"sup", "sub", "s", "del", "strike", "rt", "rp"})
 FIELDS = frozenset({"input", "select", "textarea"})  # of forms: what they show is no text
+CELLS = frozenset({"table", "td", "th"})
+NUMBER = re.compile(r"[-+]?(?:\d{1,40}(?:\.\d{0,40})?|\.\d{1,40})(?:[eE][-+]?\d{1,3})?", re.ASCII)
+SHOWN = 100  # characters of a cell that is no more than shown
 BODIES = frozenset({"thead", "tbody", "tfoot"})
 LINE_ENDS = BODIES | frozenset(
     {
@@ -62,9 +77,9 @@ def read_html(path: Path, source: Source, department: str | None, limit: int) ->
 
     def open_table(position: int) -> Sheet:
         rows = _rows(path, source, options.encoding, page)
-        return Sheet(rows, page.merged, page.hidden, page.above)
+        return Sheet(rows, page.merged, page.hidden, page.above, page.below)
 
-    book = Book(names=("",), open=open_table)
+    book = Book(names=("",), open=open_table, is_page=True)
     reading = read_book(source, WorkbookFormat(), book, limit)
     if named is None or named == options.encoding:
         return reading
@@ -87,17 +102,33 @@ def _rows(path: Path, source: Source, encoding: str, page: _Page) -> Iterator[li
         for at in range(0, len(text), BLOCK):
             page.feed(text[at : at + BLOCK])
             yield from page.taken()
-            if page.is_done:
-                return
+            _check_others(source, page)
+            if page.cdata_elem in UNSEEN:  # a script may be of any length
+                page.rawdata = page.rawdata[-END_TAG:]
             if len(page.rawdata) > MARKUP_CHARACTERS:
-                raise _too_long(page.number)
+                if not page.is_done:
+                    raise _too_long(page.number)
+                page.rawdata = ""  # as of a picture below the table
     page.close()
     page.end_table()
     yield from page.taken()
     if not page.is_found:
         raise UnreadableError(
-            Reason(code="missing_table", value=str(page.tables), expected=str(page.wanted + 1))
+            Reason(code="missing_table", value=str(page.tables), expected=str(page.declared + 1))
         )
+    _check_others(source, page)
+
+
+def _check_others(source: Source, page: _Page) -> None:
+    """Refuse a page where a table after the one that is read has the agreed header, and rows."""
+    while page.others:
+        other = page.others.pop()
+        rows = [[plain_text(cell) for cell in row] for row in other.rows]
+        index, header = locate(source, rows, other.merged)
+        has_rows = any(cell.strip() for row in rows[index + 1 :] for cell in row)
+        if has_rows and is_agreed(source, header):
+            second, declared = str(other.position + 1), str(page.declared + 1)
+            raise UnreadableError(Reason(code="second_table", value=second, expected=declared))
 
 
 def _too_long(row: int) -> UnreadableError:
@@ -128,24 +159,39 @@ class _Table:
         self.is_blank = False
 
 
+@dataclass(frozen=True)
+class _Other:
+    """The first rows of a table that is not read."""
+
+    position: int
+    rows: list[list[object]]
+    merged: list[Merged]
+
+
 class _Page(HTMLParser):
     """Collects the rows of one table among those that have cells; tables inside it are others.
 
     A row that the page does not show is `hidden`, a cell that it does not show has no place. Of
     one that is shown in part, in part struck out or raised, or a form's field nobody knows the
-    value. `above` are the last lines of text before the first cell, of titles in tables, too, but
-    not of tables of data: those with several cells in several rows.
+    value. What is in a table of a cell's own is the cell's, if but one cell of it is filled.
+    `others` are the tables that follow, as far as none lies in them. `above` are the last lines of
+    text before the first cell, of titles in tables, too, but not of tables of data: those with
+    several cells in several rows. `below` are the first lines after the table, of no other.
     """
 
     def __init__(self, wanted: int) -> None:
         super().__init__(convert_charrefs=True)
-        self.wanted = wanted
+        self.wanted = self.declared = wanted
+        self.others: list[_Other] = []
+        self._other_rows: list[list[object]] = []
         self.tables = 0  # that have cells, so far
         self.number = 0  # of the open row, from 0
         self.merged: list[Merged] = []
         self.hidden: set[int] = set()  # rows, from 0
         self.is_found = self.is_done = False
         self.above: deque[str] = deque(maxlen=LINES)
+        self.below: list[str] = []
+        self._outer = 0  # tables that ours stands in
         self._line: list[str] = []
         self._line_characters = 0
         self._open: list[_Table] = []
@@ -153,6 +199,9 @@ class _Page(HTMLParser):
         self._row: list[object] | None = None
         self._cell: list[str] | None = None
         self._characters = 0
+        self._number = ""  # that the open cell holds beside its text
+        self._pieces = 0  # of the open cell: filled cells of tables in it, and itself
+        self._is_new_piece = True
         self._mark = ("", 0)  # the tag of the outermost mark, and how often it is open
         self._marks = Marks()
         self._is_row_hidden = self._is_body_hidden = False
@@ -184,9 +233,15 @@ class _Page(HTMLParser):
             bool(self._open) and self._open[-1].position is None and self.tables == self.wanted
         )
 
+    @property
+    def _is_beside(self) -> bool:
+        """Whether we are above our table, or below it and in no other."""
+        return not self.is_found or (self.is_done and len(self._open) <= self._outer)
+
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        if not self.is_found:
-            self._start_above(tag, attrs)
+        if self._is_beside:
+            self._start_beside(tag, attrs)
+        self._is_new_piece = self._is_new_piece or tag in CELLS
         if tag in UNSEEN:
             self._unseen += 1
         elif tag == "table":
@@ -197,6 +252,8 @@ class _Page(HTMLParser):
                 self._is_row_hidden = self._is_body_hidden = False
         elif tag in ("td", "th") and self._open:
             if self._open[-1].position is None:
+                if self.is_done:
+                    self._start_other()
                 self._open[-1].position = self.tables
                 if self.tables == self.wanted:
                     self.is_found = True
@@ -209,12 +266,12 @@ class _Page(HTMLParser):
             self._is_row_hidden = _is_hidden(attrs)
         elif tag in BODIES and self._is_open:
             self._end_body(_is_hidden(attrs))
-        elif self._cell is not None and self._is_ours:
+        elif self._cell is not None:
             if tag in ("br", "p", "div") and self._cell:
                 self._cell.append(BREAK)
             self._start_mark(tag, attrs)
 
-    def _start_above(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+    def _start_beside(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         """A tag outside of our table's cells may end a line, or hide what is inside it."""
         if tag in LINE_ENDS:
             self._end_line()
@@ -241,12 +298,15 @@ class _Page(HTMLParser):
             self.handle_starttag(tag, attrs)
 
     def handle_endtag(self, tag: str) -> None:
-        if not self.is_found:
-            self._end_above(tag)
+        if self._is_beside:
+            self._end_beside(tag)
+        self._is_new_piece = self._is_new_piece or tag in CELLS
         if tag in UNSEEN:
             self._unseen = max(0, self._unseen - 1)
         elif tag == "table" and self._open:
             if self._is_ours:
+                if not self.is_done:
+                    self._outer = len(self._open) - 1
                 self.end_table()
             if self._open.pop().rows > 1 and not self.is_found:
                 self.above.clear()
@@ -256,28 +316,34 @@ class _Page(HTMLParser):
             self._end_row()
         elif tag in BODIES and self._is_open:
             self._end_body()
-        elif self._is_ours and self._mark[1] and tag == self._mark[0]:
+        elif self._cell is not None and self._mark[1] and tag == self._mark[0]:
             self._mark = (tag, self._mark[1] - 1)
 
     def handle_data(self, data: str) -> None:
-        if not self.is_found and not self._unseen:
+        if self._is_beside and not self._unseen:
             self._write(data)
-        if self._cell is None or self._unseen or not self._is_ours:
+        if self._cell is None or self._unseen:
             return
+        if self._is_new_piece and data.strip():
+            self._pieces += 1
+            self._is_new_piece = False
+            self._cell.append(" ")
+        if self._characters > SHOWN and (self._pieces > 1 or self.is_done):
+            return  # such a cell is but shown, or compared with a header
         self._characters += len(data)
         if self._characters > CELL_CHARACTERS:
             raise _too_long(self.number)
         self._cell.append(data.replace(BREAK, ""))
         self._marks.add(data, self._mark[1] > 0)
 
-    def _end_above(self, tag: str) -> None:
+    def _end_beside(self, tag: str) -> None:
         if tag in LINE_ENDS:
             self._end_line()
         if self._mark[1] and tag == self._mark[0]:
             self._mark = (tag, self._mark[1] - 1)
 
     def _write(self, text: str) -> None:
-        """Text above the table, of which no more than a line is held."""
+        """Text above or below the table, of which no more than a line is held."""
         if self._mark[1]:
             return
         if self._open and text.strip():
@@ -288,15 +354,37 @@ class _Page(HTMLParser):
 
     def _end_line(self) -> None:
         if line := " ".join("".join(self._line).split()):
-            self.above.append(line)
+            if not self.is_done:
+                self.above.append(line)
+            elif len(self.below) < LINES_BELOW:
+                self.below.append(line)
         self._line.clear()
         self._line_characters = 0
 
+    def close(self) -> None:
+        """The page is over, and its last line."""
+        super().close()
+        if self._is_beside:
+            self._end_line()
+
     def end_table(self) -> None:
-        """The wanted table is over, or the page is."""
-        if self.is_found and not self.is_done:
-            self._end_row()
-            self.is_done = True
+        """The wanted table is over, or another that is looked at after it, or the page is."""
+        if not self.is_found:
+            return
+        self._end_row()
+        if self._other_rows:
+            if sum(sum(map(bool, row)) > 1 for row in self._other_rows) > 1:
+                self.below.clear()  # they are above a table of data
+            self.others.append(_Other(self.wanted, self._other_rows, self.merged))
+            self._other_rows = []
+        self.is_done = True
+
+    def _start_other(self) -> None:
+        """A table begins after the one that was wanted."""
+        self.end_table()
+        self.wanted, self.number, self._width = self.tables, 0, 0
+        self.merged, self.hidden, self._spanned = [], set(), {}
+        self._is_row_hidden = self._is_body_hidden = False
 
     def _start_cell(self, attributes: dict[str, str | None], is_hidden: bool) -> None:
         self._end_cell()
@@ -306,6 +394,8 @@ class _Page(HTMLParser):
             return
         self._cover()
         self._cell, self._characters = [], 0
+        self._pieces, self._is_new_piece = 0, True
+        self._number = _number_beside(attributes)
         self._mark, self._marks = ("", 0), Marks()
         rows = _span(attributes.get("rowspan"), none=SPAN)
         self._span = (rows, _span(attributes.get("colspan"), none=1))
@@ -325,10 +415,7 @@ class _Page(HTMLParser):
         text = text.replace("\n ", "\n").strip(" \n")
         rows, columns = self._span
         top, left = self.number, len(self._row)
-        if self._marks.are_partial:
-            self._row.append(replace(MARKED, text=text))
-        else:
-            self._row.append(error_cell(text) if is_error(text) else text)
+        self._row.append(self._value(text))
         self._row.extend([""] * (columns - 1))
         if rows > 1:
             for column in range(left, left + columns):
@@ -336,6 +423,16 @@ class _Page(HTMLParser):
         if (rows > 1 or columns > 1) and top < SEARCHED_ROWS:
             self.merged.append(((top, left), (top + rows - 1, left + columns - 1)))
         self._cell = None
+
+    def _value(self, text: str) -> object:
+        """What the open cell holds, of which the page shows `text`."""
+        if self._pieces > 1:
+            return replace(NESTED, text=text)
+        if self._marks.are_partial:
+            return replace(MARKED, text=text)
+        if is_error(text):
+            return error_cell(text)
+        return Figure(self._number, text) if self._number and len(text) < SHOWN else text
 
     def _end_body(self, is_next_hidden: bool = False) -> None:
         """A group of rows is over, and with it what cells of it cover."""
@@ -349,7 +446,10 @@ class _Page(HTMLParser):
         if self._row is None:
             return
         self._cover()
-        self._ready.append(self._row)
+        if not self.is_done:
+            self._ready.append(self._row)
+        elif len(self._other_rows) < SEARCHED_ROWS and not is_hidden:
+            self._other_rows.append(self._row)
         self._row = None
         if is_hidden:
             self.hidden.add(self.number)
@@ -363,6 +463,12 @@ def _is_hidden(attrs: list[tuple[str, str | None]]) -> bool:
         name == "hidden" or (name == "style" and UNDISPLAYED.search(value or "") is not None)
         for name, value in attrs
     )
+
+
+def _number_beside(attributes: Mapping[str, str | None]) -> str:
+    """The number that Excel, WPS or LibreOffice wrote beside a cell's text; '' for none."""
+    number = (attributes.get("x:num") or attributes.get("sdval") or "").strip()
+    return number if NUMBER.fullmatch(number) and isfinite(float(number)) else ""
 
 
 def _span(text: str | None, none: int) -> int:

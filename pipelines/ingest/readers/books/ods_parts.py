@@ -56,6 +56,7 @@ class _Tables:
         self._row_repeats = self._repeats = 1
         self._flaws: list[tuple[int, int, Flaw]] = []  # of the open row: column, repeats, flaw
         self._is_filled = False
+        self._has_text = False  # the open cell, if only an empty one
         self._is_annotation = False
         self._formula = self._type = self._shown_type = ""
         self._text: list[str] | None = None
@@ -88,6 +89,7 @@ class _Tables:
         elif tag == f"{OFFICE}annotation":
             self._is_annotation = True
         elif tag == f"{TEXT}p" and not self._is_annotation:
+            self._has_text = True
             self._fill()
         elif tag == f"{TEXT}span":
             is_marking = attributes.get(f"{TEXT}style-name") in self._marking
@@ -105,7 +107,7 @@ class _Tables:
             last = (self._row + spanned[0] - 1, self._column + spanned[1] - 1)
             self.surveys[-1].merged.append(((self._row, self._column), last))
         self._text = [] if self._formula or self._shown_type == "error" else None
-        self._marks = Marks()
+        self._marks, self._has_text = Marks(), False
         if self._type or self._formula:
             self._fill()
 
@@ -135,7 +137,7 @@ class _Tables:
             shown = "".join(self._text or ()).strip()
             if self._shown_type == "error" or (self._formula and is_error(shown)):
                 self._flaws.append((self._column, self._repeats, error_cell(shown)))
-            elif self._formula and not self._type:
+            elif self._formula and not self._type and (shown or not self._has_text):
                 self._flaws.append((self._column, self._repeats, UNCALCULATED))
             elif self._marks.are_partial:
                 self._flaws.append((self._column, self._repeats, MARKED))

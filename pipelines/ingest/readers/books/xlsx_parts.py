@@ -6,6 +6,7 @@ import io
 import re
 import zipfile
 from collections.abc import Container, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
@@ -53,24 +54,41 @@ NEW_ERROR = re.compile(
 )
 ITEM = re.compile(rb"<(?:\w+:)?si[\s/>]")
 MARK = re.compile(rb"<(?:\w+:)?(?:vertAlign|strike)[\s/>]")
+FILLING = ("array", "dataTable")  # kinds of formulas that fill cells
 RAISED = ("superscript", "subscript")
 
 
-def sheets(package: zipfile.ZipFile) -> tuple[list[tuple[str, str | None]], bool]:
-    """The workbook's sheets as (name, part), and whether its dates count from 1904."""
+@dataclass(frozen=True)
+class Workbook:
+    """Its sheets as (name, part), whether its dates count from 1904, and has results of formulas.
+
+    Programs that cannot calculate ask for it to be done, and write what they please for a result.
+    """
+
+    sheets: list[tuple[str, str | None]]
+    is_1904: bool
+    is_calculated: bool
+
+
+def workbook(package: zipfile.ZipFile) -> Workbook:
+    """What a package says of itself."""
     parts = relations(package, "xl/_rels/workbook.xml.rels")
     found: list[tuple[str, str | None]] = []
-    is_1904 = False
+    is_1904, is_calculated = False, True
     for element in index_tree(package, "xl/workbook.xml").iter():
         if local(element.tag) == "workbookPr":
             is_1904 = element.get("date1904") in TRUE
+        elif local(element.tag) == "calcPr":
+            is_calculated = element.get("fullCalcOnLoad") not in TRUE
         elif local(element.tag) == "sheet":
             relation = next(value for key, value in element.items() if local(key) == "id")
             found.append((element.get("name", ""), parts.get(relation)))
-    return found, is_1904
+    return Workbook(found, is_1904, is_calculated)
 
 
-def survey(path: Path, part: str, limit: int, wants_hidden: bool) -> Survey:
+def survey(
+    path: Path, part: str, limit: int, wants_hidden: bool, is_calculated: bool = True
+) -> Survey:
     """Scan one sheet: a quick pass over its bytes, and an exact one where that finds cause.
 
     The quick pass will do for cells that say where they stand, close together. Raises
@@ -95,10 +113,12 @@ def survey(path: Path, part: str, limit: int, wants_hidden: bool) -> Survey:
                 has_formulas = has_formulas or FORMULA.search(block) is not None
                 is_suspect = is_suspect or ERROR.search(block) is not None
                 is_suspect = is_suspect or MARK.search(block) is not None
-                is_suspect = is_suspect or (has_formulas and NO_RESULT.search(block) is not None)
+                is_suspect = is_suspect or (
+                    has_formulas and (not is_calculated or NO_RESULT.search(block) is not None)
+                )
                 told.is_padded = told.is_padded or _is_padded(block)
         if is_suspect or placed < found or rows * columns > GRID_CELLS:
-            parse(package, part, _Cells(told, marked))
+            parse(package, part, _Cells(told, marked, is_calculated))
     return told
 
 
@@ -200,8 +220,9 @@ class _Cells:
     `marked` are the shared strings, by their number as cells say it, that are so in part.
     """
 
-    def __init__(self, told: Survey, marked: Container[str]) -> None:
+    def __init__(self, told: Survey, marked: Container[str], is_calculated: bool) -> None:
         self._told = told
+        self._is_calculated = is_calculated
         self._marked = marked
         self._row = self._column = -1
         self._rows = self._columns = 0
@@ -233,9 +254,17 @@ class _Cells:
                 self._rows = max(self._rows, self._row + 1)
                 self._columns = max(self._columns, self._column + 1)
                 check_extent(self._rows, self._columns)
-                self._has_formula = self._has_formula or inside == "f"
+                if inside == "f":
+                    self._start_formula(attributes)
                 self._text = [] if inside == "v" else None
                 self._inline = _RichText() if inside == "is" else None
+
+    def _start_formula(self, attributes: Mapping[str, str]) -> None:
+        """One that fills other cells, too, leaves numbers in them that nothing tells apart."""
+        self._has_formula = True
+        filled = attributes.get("ref", "")
+        if not self._is_calculated and attributes.get("t") in FILLING and ":" in filled:
+            raise UnreadableError(Reason(code="uncalculated", expected=filled[:40]))
 
     def data(self, text: str) -> None:
         if self._text is not None:
@@ -259,8 +288,12 @@ class _Cells:
                 self._told.flawed(self._row, self._column, error_cell(self._value))
             case "c" if self._kind == "s" and self._value in self._marked:
                 self._told.flawed(self._row, self._column, MARKED)
-            case "c" if self._has_formula and not self._value and self._kind != "str":
+            case "c" if self._has_formula and not self._has_result():
                 self._told.flawed(self._row, self._column, UNCALCULATED)
+
+    def _has_result(self) -> bool:
+        """Whether the open cell's formula was calculated; an empty text is a result, too."""
+        return self._is_calculated and bool(self._value or self._kind == "str")
 
 
 def _whole_tags(stream: IO[bytes]) -> Iterator[bytes]:

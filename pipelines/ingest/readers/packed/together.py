@@ -9,11 +9,12 @@ from pathlib import PurePosixPath
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipelines.contracts.consistency import fold_text
 from pipelines.contracts.models import Source
 from pipelines.contracts.reasons import Reason
 from pipelines.errors import RejectedError, UnreadableError
 from pipelines.ingest.readers.layout import Reading, Section
-from pipelines.ingest.readers.packed.contents import DataFile, placed
+from pipelines.ingest.readers.packed.contents import WRAPPERS, DataFile, placed
 
 Read = Callable[[DataFile], Reading]
 
@@ -56,8 +57,9 @@ def _rows(file: DataFile, read: Read) -> int:
 def _batches(
     files: Sequence[DataFile], source: Source, read: Read, sections: dict[str, Section]
 ) -> Iterator[pa.RecordBatch]:
+    places: dict[str, str] = {}  # by title
     for position, file in enumerate(files):
-        stem = PurePosixPath(file.member).stem
+        stem = _title(file.member)
         try:
             reading = _opened(file, read)
             for batch in reading.batches:
@@ -66,7 +68,9 @@ def _batches(
                     inside = reading.section(sheet)
                     title = None if inside.title else stem
                     place = f"{file.member}/{sheet}" if sheet else file.member
-                    sections[place] = Section(inside.header, inside.title or stem)
+                    section = Section(inside.header, inside.title or stem)
+                    _check_title(source, section.title, place, places)
+                    sections[place] = section
                 yield _of_member(batch, file.member, source, title)
         except UnreadableError as error:
             raise placed(error, file.member) from None
@@ -74,6 +78,22 @@ def _batches(
             others = [*files[:position], *files[position + 1 :]]
             rows = error.rows_read + sum(_rows(other, read) for other in others)
             raise RejectedError(_placed(error.reasons, file), rows) from None
+
+
+def _title(member: str) -> str:
+    """A member's name without folders and endings: 东区 of x/东区.csv.gz."""
+    name = PurePosixPath(member)
+    while name.suffix.lower().lstrip(".") in WRAPPERS:
+        name = name.with_suffix("")
+    return name.stem
+
+
+def _check_title(source: Source, title: str, place: str, places: dict[str, str]) -> None:
+    """Raise where rows of two places would be called alike, and one pass for the other's copy."""
+    title = fold_text(title).strip()
+    other = places.setdefault(title, place)
+    if other != place and any(column.from_sheet for column in source.columns):
+        raise UnreadableError(Reason(code="same_title", value=other, expected=title, place=place))
 
 
 def _placed(reasons: Sequence[Reason], file: DataFile) -> list[Reason]:

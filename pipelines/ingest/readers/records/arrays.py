@@ -14,7 +14,13 @@ from pipelines.errors import UnreadableError
 from pipelines.ingest.headers import LONG_NUMBER
 from pipelines.ingest.readers.decoding import strict_text
 from pipelines.ingest.readers.layout import Reading
-from pipelines.ingest.readers.records.fields import RECORD_CHARACTERS, Records, reading, too_long
+from pipelines.ingest.readers.records.fields import (
+    RECORD_CHARACTERS,
+    Beside,
+    Records,
+    reading,
+    too_long,
+)
 from pipelines.ingest.readers.records.objects import Objects
 
 BLANK = " \t\r\n"
@@ -26,17 +32,18 @@ def read_json(path: Path, source: Source, department: str | None, limit: int) ->
     """Open a JSON file; a row's number is its place in the array, from 1."""
     assert source.formats.json_ is not None
     keys = tuple(source.formats.json_.records.split(".")) if source.formats.json_.records else ()
-    return reading(source, partial(_elements, path, source, keys))
+    beside = Beside()
+    return reading(source, partial(_elements, path, source, keys, beside), beside)
 
 
-def _elements(path: Path, source: Source, keys: tuple[str, ...]) -> Records:
+def _elements(path: Path, source: Source, keys: tuple[str, ...], beside: Beside) -> Records:
     text = _Text(strict_text(path, "utf-8", source), Objects(source))
-    yield from _below(text, keys, ".".join(keys))
+    yield from _below(text, keys, ".".join(keys), beside)
     if text.next():
         raise text.malformed()
 
 
-def _below(text: _Text, keys: tuple[str, ...], sought: str) -> Records:
+def _below(text: _Text, keys: tuple[str, ...], sought: str, beside: Beside) -> Records:
     """The records below the value that comes next; it is read to its end."""
     if not keys:
         yield from _array(text, sought)
@@ -51,13 +58,13 @@ def _below(text: _Text, keys: tuple[str, ...], sought: str) -> Records:
         key, _ = text.value()
         text.expect(":")
         if key != keys[0]:
-            text.value()
+            beside.add(key, text.value()[0])
             others = [*others, LONG_NUMBER.sub("…", key[:50])][:SHOWN_KEYS]
             continue
         times += 1
         if times > 1:
             raise UnreadableError(Reason(code="repeated_key", value=sought))
-        yield from _below(text, keys[1:], sought)
+        yield from _below(text, keys[1:], sought, beside)
     if not times:
         raise _absent(sought, "、".join(others) or "{}")
 

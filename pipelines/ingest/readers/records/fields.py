@@ -18,6 +18,7 @@ from pipelines.contracts.consistency import fold_header
 from pipelines.contracts.models import Column, Source
 from pipelines.contracts.reasons import Reason
 from pipelines.errors import UnreadableError
+from pipelines.ingest.header_units import with_unit_of_titles
 from pipelines.ingest.headers import LONG_NUMBER, Header, match
 from pipelines.ingest.readers.layout import BATCH_ROWS, Fault, Reading, faulty, from_columns
 
@@ -25,6 +26,8 @@ RECORD_CHARACTERS = 8 << 20  # of one record; a CSV cell may have as many
 BATCH_CHARACTERS = 32 << 20
 MAX_FIELDS = 2_000
 MAX_NAME = 500  # characters of a cell's name: what is longer is no header
+LINE_CHARACTERS = 1_000  # of a text beside the records: what is longer says no unit
+UNIT_NAMES = frozenset({"unit", "units", "uom", "单位", "计量单位"})  # of attributes and the like
 
 
 @dataclass(frozen=True)
@@ -80,8 +83,27 @@ def wanted(source: Source) -> Callable[[str], bool]:
     return lambda name: column_of(name) is not None
 
 
-def reading(source: Source, records: Callable[[], Records]) -> Reading:
-    """The delivery of what `records` yields each time it is called: (number, record)."""
+class Beside:
+    """What a file says beside its records, as lines that may say a unit of all (`单位：万条`)."""
+
+    def __init__(self) -> None:
+        self.lines: dict[str, None] = {}
+
+    def add(self, name: str, value: object) -> None:
+        """Keep one of the first lines: a text, and what it is called."""
+        if isinstance(value, str) and value.strip() and len(value) <= LINE_CHARACTERS:
+            title = "单位" if fold_header(name[:MAX_NAME]) in UNIT_NAMES else name[:MAX_NAME]
+            if len(self.lines) < MAX_FIELDS:  # a table of another path may stand there
+                self.lines[f"{title}：{value}"] = None
+
+
+def reading(
+    source: Source, records: Callable[[], Records], beside: Beside | None = None
+) -> Reading:
+    """The delivery of what `records` yields each time it is called: (number, record).
+
+    What it notes `beside` them meanwhile says units as lines above a table do.
+    """
     names: dict[str, None] = {}
     has_sound = False
     for _, record in records():
@@ -94,6 +116,8 @@ def reading(source: Source, records: Callable[[], Records]) -> Reading:
     if not has_sound:  # nothing is wrong with the columns of no rows, or of rows all broken
         names = dict.fromkeys(column.header[0] for column in source.columns if column.header)
     header = match(source, list(names))
+    if beside is not None:
+        header = with_unit_of_titles(source, header, [[line] for line in beside.lines])
     return Reading(header, _batches(source, header, records))
 
 

@@ -19,9 +19,12 @@ from pipelines.ingest.headers import LONG_NUMBER, SCALE, suffix_of
 from pipelines.ingest.readers.decoding import other_encoding, strict_text
 from pipelines.ingest.readers.layout import Reading
 from pipelines.ingest.readers.records.fields import (
+    LINE_CHARACTERS,
     MAX_FIELDS,
     MAX_NAME,
     RECORD_CHARACTERS,
+    UNIT_NAMES,
+    Beside,
     Broken,
     Record,
     Records,
@@ -40,7 +43,6 @@ ENCODINGS = {
 }  # fmt: skip
 ABOUT_THE_FILE = "{http://www.w3.org/2001/XMLSchema-instance}"  # xsi:nil, xsi:schemaLocation
 UNIT_LENGTH = 20  # no unit is longer
-UNIT_NAMES = frozenset({"unit", "units", "uom", "单位", "计量单位"})  # of attributes
 CHILD = "\x00"  # stands for a child among an element's texts; no XML can hold it
 TRUNCATED = ("no element found", "unclosed token")  # what expat says of a text that ends early
 
@@ -49,7 +51,9 @@ def read_xml(path: Path, source: Source, department: str | None, limit: int) -> 
     """Open an XML file; a row's number is its place among the row elements, from 1."""
     assert source.formats.xml is not None
     steps = source.formats.xml.record.strip("/").split("/")
-    return reading(source, partial(_rows, path, source, steps, _encoding(path, source)))
+    beside = Beside()
+    rows = partial(_rows, path, source, steps, _encoding(path, source), beside)
+    return reading(source, rows, beside)
 
 
 def _encoding(path: Path, source: Source) -> str:
@@ -72,8 +76,8 @@ def _encoding(path: Path, source: Source) -> str:
     return known
 
 
-def _rows(path: Path, source: Source, steps: list[str], encoding: str) -> Records:
-    elements = _Elements(steps, source)
+def _rows(path: Path, source: Source, steps: list[str], encoding: str, beside: Beside) -> Records:
+    elements = _Elements(steps, source, beside)
     parser = DefusedXMLParser(target=elements, forbid_dtd=True)
     try:
         for text in strict_text(path, encoding, source):
@@ -96,10 +100,12 @@ def _rows(path: Path, source: Source, steps: list[str], encoding: str) -> Record
 class _Elements:
     """What the parser calls: keeps the open record only, and never a tree."""
 
-    def __init__(self, steps: list[str], source: Source) -> None:
+    def __init__(self, steps: list[str], source: Source, beside: Beside) -> None:
         self.number = 0
         self.unheard = 0  # characters fed since the parser last told of anything
         self._steps = steps
+        self._beside = beside
+        self._text: list[str] = []  # of an element beside the records
         self._column = named(source)
         self._unit_fault = lru_cache(maxsize=MAX_FIELDS)(self._other_unit)
         self._titles = source.titles
@@ -131,6 +137,7 @@ class _Elements:
             found, sought = self._open[0][:100], "/".join(self._steps)
             raise UnreadableError(Reason(code="no_records", value=found, expected=sought))
         else:
+            self._start_beside(attributes)
             return
         self._texts.append([])
         self._grow(len(tag))
@@ -147,6 +154,8 @@ class _Elements:
         if self._texts:
             self._grow(len(text))
             self._texts[-1].append(text)
+        elif len(self._text) <= LINE_CHARACTERS:
+            self._text.append(text[: LINE_CHARACTERS + 1])
 
     def end(self, tag: str) -> None:
         self.unheard = 0
@@ -154,7 +163,21 @@ class _Elements:
             self._end_text("".join(self._texts.pop()))
             if not self._texts:
                 self._ready.append((self.number, self._broken or self._cells))
+        elif self._is_on_the_way(self._open[:-1]):
+            self._beside.add(self._open[-1], "".join(self._text).strip())
         self._open.pop()
+        if not self._texts:
+            self._text.clear()
+
+    def _start_beside(self, attributes: Mapping[str, str]) -> None:
+        """Hear the attributes of an element that records are in."""
+        self._text.clear()
+        if self._is_on_the_way(self._open):
+            for name, value in attributes.items():
+                self._beside.add(_local(name), value)
+
+    def _is_on_the_way(self, opened: list[str]) -> bool:
+        return opened == self._steps[: len(opened)]
 
     def _end_text(self, text: str) -> None:
         """Keep the text of the element that ends; the record's own stands between its children."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet
 
-from pipelines.contracts.models import ColumnType, Source
+from pipelines.contracts.models import Column, ColumnType, Source
 from pipelines.contracts.reasons import Reason
 from pipelines.errors import UnreadableError
 from pipelines.ingest.headers import Header, match
@@ -23,6 +24,7 @@ from pipelines.ingest.readers.layout import (
     damaged,
     decimal_text,
     from_columns,
+    suffix_in,
     torn_rows,
     unmapped,
 )
@@ -119,7 +121,7 @@ def _parquet_batches(
     number, decoded = 1, 0
     is_wanted = wanted(source)
     decimals = {
-        header.positions.get(column.name)
+        header.positions.get(column.name): column
         for column in source.columns
         if column.type is ColumnType.DECIMAL
     }
@@ -138,8 +140,8 @@ def _parquet_batches(
             for start in range(0, batch.num_rows, step):
                 slices = [column.slice(start, step) for column in physical]
                 columns = [
-                    _floats(column, place in decimals) if pa.types.is_floating(column.type)
-                    else _as_text(column)
+                    _floats(column, _suffixes(decimals.get(place), header, slices))
+                    if pa.types.is_floating(column.type) else _as_text(column)
                     for place, column in enumerate(slices)
                 ]  # fmt: skip
                 numbers = np.arange(number, number + len(columns[0]))
@@ -184,16 +186,32 @@ def _cell_text(cell: Any) -> str | None:
     return cell_text(cell)
 
 
-def _floats(column: pa.Array, is_decimal: bool) -> pa.Array:
+def _suffixes(
+    column: Column | None, header: Header, slices: Sequence[pa.Array]
+) -> Iterable[str] | None:
+    """What the figures of a decimal column leave away, row by row; None for another column."""
+    if column is None:
+        return None
+    suffix, at = header.suffixes.get(column.name, ""), header.positions.get(column.unit_from or "")
+    if suffix or at is None:
+        return repeat(suffix)
+    said = _as_text(slices[at]).to_pylist()
+    return [suffix_in(column, unit or "") for unit in said]
+
+
+def _floats(column: pa.Array, suffixes: Iterable[str] | None) -> pa.Array:
     """Floats as the shortest text that is the same float, for a decimal column rounded.
 
     NaN is how frames write that there is nothing.
     """
     if column.type != pa.float64():  # 93.9 of 32 bits is 93.9000015 in 64
         column = pc.cast(pc.cast(pc.cast(column, pa.float32()), pa.string()), pa.float64())
-    text = decimal_text if is_decimal else cell_text
-    cells = column.to_pylist()
-    texts = [None if cell is None or cell != cell else text(cell) for cell in cells]
+    cells = [None if cell != cell else cell for cell in column.to_pylist()]
+    texts = (
+        [cell_text(cell) for cell in cells] if suffixes is None
+        else [None if cell is None else decimal_text(cell, suffix)
+              for cell, suffix in zip(cells, suffixes, strict=False)]
+    )  # fmt: skip
     return pa.array(texts, pa.string())
 
 
