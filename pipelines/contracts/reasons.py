@@ -133,10 +133,12 @@ TEMPLATES: dict[str, tuple[str, str]] = {
         "请为各文件（或工作表）取不同的名称",
     ),
     "second_table": (
-        "table {value} of the page has the agreed header and rows, and table {expected} is the one "
-        "that is read; put all rows into one table, or send each table as a file of its own",
-        "网页第 {value} 个表格也含有约定的表头和数据，而约定读取的是第 {expected} 个表格；"
-        "请将各表数据合并到一个表格，或将每个表格单独存为文件报送",
+        "table {value} of the page has rows of data, too, below the agreed header or without one, "
+        "and table {expected} is the one that is read; put header and rows into one table, or send "
+        "each table with its header as a file of its own",
+        "网页第 {value} 个表格也含有约定格式的数据（带有约定的表头，或无表头的续表），"
+        "而约定读取的是第 {expected} 个表格；"
+        "请将表头和各表数据合并到一个表格，或将每个表格连同表头单独存为文件报送",
     ),
     "missing_sheet": (
         "the workbook has no sheet {expected}; its sheets are: {value}",

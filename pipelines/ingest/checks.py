@@ -49,7 +49,8 @@ CODE_NAMES = {
 }
 
 
-SCIENTIFIC = r"^[0-9](?:\.[0-9]+)?E\+[0-9]{2,3}$"  # what Excel makes of a long code: 3.20102E+19
+# what a spreadsheet makes of a long code: 3.20102E+19
+SCIENTIFIC = r"^[0-9０-９]{1,3}(?:[.．][0-9０-９]+)?[EeＥｅ][+＋][0-9０-９]{2,3}$"
 LARGEST = 1e15  # a number beyond it is a slip of the hand, and would overflow a day's sum
 
 

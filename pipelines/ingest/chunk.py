@@ -16,7 +16,7 @@ from pipelines import logs
 from pipelines.contracts.delivery import Delivery, PartitionRows, Profile, StagedChunk
 from pipelines.contracts.models import Department, Drift, Source, Suite
 from pipelines.contracts.reasons import Reason
-from pipelines.engine import quoted, sql
+from pipelines.engine import literal, quoted, sql
 from pipelines.errors import RejectedError, UnreadableError
 from pipelines.ingest.checks import ChecksFailedError, Judge, Rule, rules, within
 from pipelines.ingest.names import mask_of
@@ -173,6 +173,14 @@ class Chunk:
         into = "INSERT INTO staged" if self._is_staged else "CREATE TABLE staged AS"
         self._run(f"{into} {typed_rows(self.source)}")
         self._is_staged = True
+        for name in sorted({one.unit_from for one in self.source.columns if one.unit_from}):
+            self._run(
+                "INSERT OR REPLACE INTO unit_above "
+                f"SELECT _delivery, sheet, {literal(name)}, arg_max(unit, row_number) FROM ("
+                f"SELECT *, normalise_text({quoted(name)}) AS unit FROM raw "
+                f"WHERE fault IS NULL AND NOT {noise}) "
+                "WHERE unit IS NOT NULL GROUP BY _delivery, sheet"
+            )
         told = unstrayed("fault_value", self.source)
         self._run(sql("staging/faulted_rows.sql", ignored=noise, fault_value=told))
         for number, rows in self._all(

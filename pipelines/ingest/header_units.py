@@ -26,7 +26,19 @@ SAID = re.compile(
     r"[(\[【]?\s*([^\s()\[\]【】:;。]*)([;。)\]】]|$)?"
     r"|[以按]([^\s,、以按]{1,9})为单位"
 )
-LOOSE = re.compile(r"单位\s*([十百]?[千万亿]{1,2}[^\W\d]{0,4})(?!\w)")  # 单位万件, without a colon
+# 单位万件, without a colon; nothing stands before it but what a unit is said of
+LOOSE = re.compile(
+    r"(?:^|[^\w]|表中|表内|数据|计量)单位\s*([十百]?[千万亿]{1,2}[^\W\d]{0,4})\s*(?:$|[)\]】;。])"
+)
+# 单位 of these is a unit, behind any other word (承建单位, 重点单位) an office
+OF_UNIT = re.compile(
+    r"(?:[^一-鿿]|计量|统计|核算|数据|数值|数量|金额|资金|经费|面积|货币|表中|表内|本表|的|其)$|^$"
+)
+# what says which unit it is not, or was: 不是万元, 请勿以万元填报, 非万元, 原单位为万元
+DENIED = re.compile(
+    r"[^\s,;。()]*(?:不是|并非|请勿|切勿|勿以|不得以)[^\s,;。()]*"
+    r"|非[十百]?[千万亿][^\s,;。()]*|原始?(?:数据)?(?:的)?单位[^\s,;。()]*"
+)
 TITLES_OF_NOTES = ("注", "备注", "附注", "说明")
 # a word that can only be a scaled unit: 万宗, 10万条, w条
 SCALED = re.compile(
@@ -202,15 +214,16 @@ def units_of_lines(
 def _scaled(bases: frozenset[str]) -> tuple[re.Pattern[str], re.Pattern[str]]:
     """What is one of the units with a scale, and what shows such a one of a table in a text.
 
-    3亿条, 共 3 亿条, 数万条 and 每万条 are none of a table.
+    3亿条, 共 3 亿条, 数万条, 每万条, 千家万户, 日均万条, 亿元（含）以上 and 万元、亿元 are none.
     """
     own = "|".join(map(re.escape, sorted(bases)))
     scaled = f"[十百]?[千万亿]{{1,3}}(?:{own})"
     shown = re.compile(
-        rf"(?<![\d.{NUMERALS}{SCALES}每逾破满])(?<!\d\s)"
-        rf"(?P<unit>{scaled})(?=\W|$|为|计(?![划费价])|统计|填报|填列|列示|列报|表示|反映)"
+        rf"(?<![\d.{NUMERALS}{SCALES}每逾破满家惠进、])(?<!\d\s)(?<![日月年周人户]均)"
+        rf"(?P<unit>{scaled})(?!\s*[(、-]\s*(?:不?含|及|{scaled}|[一-鿿]))"
+        r"(?=\W|$|为|计(?!划|费|价|算的)|统计|填报|填列|列示|列报|表示|反映)"
         r"|[(\[【](?P<bare>[千万亿]{1,2})[)\]】]"
-        r"|(?<!数)[以按]\s*(?P<counted>[十百]?[千万亿]{1,2})\s*计(?![划费价])"
+        r"|(?<!数)[以按]\s*(?P<counted>[十百]?[千万亿]{1,2})\s*计(?!划|费|价|算?的)"
     )
     return re.compile(scaled), shown
 
@@ -239,8 +252,9 @@ def has_unit_cell(row: Sequence[str]) -> bool:
 
 
 def _folded(row: Sequence[str]) -> list[str]:
-    """The filled cells of a line, without the blanks that space out a word."""
-    return [LONE.sub(r"\1", fold_text(cell)).strip() for cell in row if cell.strip()]
+    """The filled cells of a line, without the blanks that space out a word, and what is denied."""
+    spelt = (LONE.sub(r"\1", fold_text(cell)) for cell in row if cell.strip())
+    return [DENIED.sub("", cell).strip() for cell in spelt]
 
 
 def _said_of_all(source: Source, line: Sequence[str]) -> Iterator[str]:
@@ -254,7 +268,12 @@ def _said_of_all(source: Source, line: Sequence[str]) -> Iterator[str]:
             yield bracketed[3].strip()
         spelt_out = cell + following if cell.endswith(("单位:", "单位为")) else cell
         for found in SAID.finditer(spelt_out):
-            if spelt_out[: found.start()].endswith(MONEY) and not _has_money(source):
+            before = spelt_out[: found.start()]
+            if before.endswith(MONEY) and not _has_money(source):
+                continue
+            if found[3] is None and not OF_UNIT.search(before):
+                if _is_own(source, found[1]) and not SCALE.fullmatch(found[1]):
+                    yield found[1]
                 continue
             *words, last = re.split("[、,]", found[1] or found[3] or "")
             is_cut = found[2] is None and found[3] is None and SCALE.fullmatch(last) is not None

@@ -81,12 +81,12 @@ def footers(source: Source) -> str:
 
 
 def total_row(source: Source) -> str:
-    """The pattern of a cell that is a footer's words and nothing else, blanks aside."""
+    """The pattern of a cell that is a footer's words and nothing else: 合　计, （合计）, 合计数."""
     spaced = [
         r"[\s　]*".join(pattern) if pattern.isalpha() else f"(?:{pattern})"
         for pattern in source.footer
     ]
-    return f"^(?:{'|'.join(spaced)})[:：]?$"
+    return f"^(?:其中[:：]?)?[（(]?(?:{'|'.join(spaced)})(?:数|人数|额|金额)?[)）]?[:：]?$"
 
 
 def unstrayed(text: str, source: Source) -> str:
@@ -135,8 +135,10 @@ def _stated(column: Column, source: Source) -> str:
     # a unit left blank below another than the contract's: of a merged cell, or of none?
     written = f"normalise_text({quoted(said.name)})"
     above = (
-        f"last_value({written} IGNORE NULLS) OVER "
-        "(PARTITION BY _delivery, sheet ORDER BY row_number ROWS UNBOUNDED PRECEDING)"
+        f"coalesce(last_value({written} IGNORE NULLS) OVER "
+        "(PARTITION BY _delivery, sheet ORDER BY row_number ROWS UNBOUNDED PRECEDING), "
+        "(SELECT unit_above.unit FROM unit_above WHERE unit_above._delivery = raw._delivery "
+        f"AND unit_above.sheet = raw.sheet AND unit_above.name = {literal(said.name)}))"
     )
     unsaid = f"{written} IS NULL AND {above} NOT IN ({own}) AND is_bare_figure({text})"
     return (

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from decimal import Decimal
 from typing import Any
 
+import pytest
 from integration.conftest import City
 
 from pipelines.contracts.delivery import Verdict
+from pipelines.ingest import chunk
+from pipelines.ingest.readers.records import fields
 
 CONTRACT: dict[str, Any] = {
     "name": "figures",
@@ -105,6 +109,23 @@ def test_a_unit_left_blank_below_another_than_the_contracts_is_not_guessed(city:
     assert reasons(city, "still") == [("unit", "amount", "4万（未注明计量单位）", "条")]
 
 
+def test_a_unit_said_holds_for_blanks_that_are_staged_later_but_for_no_other_file(
+    city: City, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(chunk, "FLUSH_ROWS", 1)
+    monkeypatch.setattr(fields, "BATCH_ROWS", 1)
+    city.source({**CONTRACT, "formats": {"jsonl": {}}})
+    one = [("a", "1", ""), ("b", "2", "万条"), ("c", "3", ""), ("d", "4", ""), ("e", "5", "条"),
+           ("f", "6", ""), ("g", "7", "万条")]  # fmt: skip
+    for minute, (unit, rows) in enumerate({"a": one, "b": [("h", "8", "")]}.items()):
+        lines = [json.dumps(dict(zip(HEADER, row, strict=False))) for row in rows]
+        city.land("\n".join(lines), source="figures", department=unit, suffix=".jsonl",
+                  minute=minute)  # fmt: skip
+    city.take()
+    assert city.items("figures") == {"a", "b", "e", "f", "g", "h"}
+    assert reasons(city, "d") == [("unit", "amount", "4（未注明计量单位）", "条")]
+
+
 def test_codes_that_a_spreadsheet_shortened_and_lines_of_totals_are_told(city: City) -> None:
     city.source({**CONTRACT, "key": [], "footer": ["合计", "小计"], "columns": [
         {"name": "item", "header": ["事项"], "type": "text", "required": True},
@@ -115,7 +136,8 @@ def test_codes_that_a_spreadsheet_shortened_and_lines_of_totals_are_told(city: C
     city.send(
         [("1", "a", "东", "1"), ("2", "3.20102E+19", "东", "2"), ("3", "a", "小　计：", "3"),
          ("4", "合计", "", "6"), ("", " 合　计：", "", "6"),
-         ("5", "b", "小计站", "4"), ("合计", "", "", "10"), ("330106", "合计乡", "", "7")],
+         ("5", "b", "小计站", "4"), ("6", "c", "（合计）", "3"), ("7", "d", "其中：合计数", "3"),
+         ("8", "３．２e＋19", "东", "2"), ("合计", "", "", "10"), ("330106", "合计乡", "", "7")],
         source="figures", header=header,
     )  # fmt: skip
     assert city.rows("SELECT item, amount FROM figures ORDER BY amount") == [
@@ -123,6 +145,9 @@ def test_codes_that_a_spreadsheet_shortened_and_lines_of_totals_are_told(city: C
     ]  # fmt: skip
     assert reasons(city, "3.20102E+19") == [("scientific", "item", "3.20102E+19", "")]
     assert reasons(city, "a") == [("total_row", "place", "小　计：", "")]
+    for item in "cd":
+        assert [code for code, *_ in reasons(city, item)] == ["total_row"]
+    assert [code for code, *_ in reasons(city, "３．２e＋19")] == ["scientific"]
     assert reasons(city, "合计") == [("total_row", "item", "合计", "")]
 
 

@@ -36,7 +36,9 @@ FIGURES = f"[0-9０-９〇零一二三四五六七八九两{SCALES}]"
 BLANK = r"[\s\p{Z}\x{200B}-\x{200F}\x{2060}\x{FEFF}]+"
 # what shows nothing; a last \x1a is where a file of DOS ends
 SPACES = "".join(filter(str.isspace, map(chr, range(0x3001))))
-INVISIBLE = SPACES + "".join(map(chr, (0x1A, *range(0x200B, 0x2010), 0x2060, 0xFEFF)))
+INVISIBLE = SPACES + "".join(
+    map(chr, (0x1A, *range(0x200B, 0x2010), *range(0x202A, 0x202F), 0x2060, 0xFEFF))
+)
 LABEL = r"^[^:：]*\p{Han}[^:：]*[:：]|^第.{1,8}页|^[合总小]计$"  # of a note, without blanks
 DAY = "^(?:[0-9]{4}[-/.][0-9]{1,2}[-/.][0-9]{1,2}|.{4}年.{1,3}月.{1,3}[日号])$"
 NOTE = "note"  # the fault of a row that says nothing else

@@ -787,7 +787,49 @@ def test_a_count_in_a_title_is_no_unit(title):
                                 "unit": ["条", "件"], "required": True}])  # fmt: skip
     _, header = locate(source, [[title], ["数量"]])
     assert header.suffixes == {}
-    assert bool(header.faults(source)) == ("：" in title)  # that may be one, and is told
+    assert header.faults(source) == ()
+
+
+YUAN = contract(
+    columns=[
+        {"name": "place", "header": "区县", "type": "text", "required": True},
+        {"name": "fee", "header": "数量", "type": "integer", "required": True,
+         "unit": ["元", "户", "家", "人", "件"]},
+    ],
+    csv={"encoding": "utf-8"},
+)  # fmt: skip
+HONEST_LINES = [
+    "各单位万元（含）以上采购情况表", "用人单位千人（含）以上", "注：含重点单位(万达广场)",
+    "填报单位：万达信息", "技术支持单位：亿联网络", "承建单位：百度智能云",
+    "注：电政务惠及千家万户", "服务千家万户", "消费券惠万家", "亿元（含）以上项目", "亿元-在建",
+    "注：亿元（含）以上项目单列", "注：万元、千元票据均已剔除", "注：千人（含）以上企业",
+    "注：以千计的重复工单已剔除", "日均万件，另见附表", "注：原始数据单位为万元，已换算为元",
+    "注：本表以元为单位，不是万元", "注：单位为元（不是万元）", "注：请勿以万元填报",
+    "注：收费以元计，非万元。", "按万人计算的比率另表列示",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("line", HONEST_LINES)
+def test_offices_thresholds_and_denials_say_no_unit(line):
+    _, header = locate(YUAN, [[line], ["区县", "数量"]])
+    assert (header.suffixes.get("fee", ""), header.faults(YUAN)) == ("", ())
+    with TemporaryDirectory() as folder:
+        path = Path(folder, "export.csv")
+        path.write_text(f"区县,数量\n东区,5\n{line}\n", encoding="utf-8")
+        rows = rows_of(read_csv(path, YUAN, None, 1 << 30), YUAN)
+    assert rows[0]["fee"] == "5"
+
+
+@pytest.mark.parametrize("line", ["责任单位亿元 在建", "规上单位万家"])
+def test_an_office_with_a_scale_behind_it_multiplies_nothing(line):
+    _, header = locate(YUAN, [[line], ["区县", "数量"]])
+    assert header.suffixes == {}
+
+
+@pytest.mark.parametrize("line", ["非税收入  单位：万元", "表中数据单位万元", "金额单位:万元"])
+def test_a_unit_beside_such_words_is_heard(line):
+    _, header = locate(YUAN, [[line], ["区县", "数量"]])
+    assert header.suffixes == {"fee": "万元"}
 
 
 @pytest.mark.parametrize(

@@ -302,6 +302,25 @@ def test_a_scale_beside_the_records_that_fits_nothing_is_refused(sent):
     assert caught.value.reasons[0].code == "header_unit"
 
 
+@pytest.mark.parametrize(
+    "parents",
+    [
+        '<b 单位="万条">{}</b><b>{}</b>', '<b>{}</b><b 单位="万条">{}</b>',
+        "<b><单位>万条</单位>{}</b><b>{}</b>", "<b>{}<单位>万条</单位></b><b><单位>条</单位>{}</b>",
+    ],
+)  # fmt: skip
+def test_the_unit_of_one_parent_is_not_that_of_another(parents):
+    row = "<r><数量>5</数量></r>"
+    with pytest.raises(UnreadableError) as caught:
+        read(f"<d>{parents.format(row, row)}</d>", "xml", counted())
+    assert caught.value.reason.code == "page_header"
+    assert "万条" in caught.value.reason.expected
+    same = (
+        parents.format(row, row).replace("<b>", '<b 单位="万条">').replace("<单位>条", "<单位>万条")
+    )
+    assert len(read(f"<d>{same}</d>", "xml", counted())) == 2
+
+
 def test_what_stands_beside_the_records_is_not_kept_without_end():
     others = "<o>x</o>" * 3_000 + f"<o>{'万' * 100_000}</o>"
     sent = f"<d><b><单位>万条</单位>{others}<r><数量>5</数量></r></b></d>"

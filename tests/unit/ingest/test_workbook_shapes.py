@@ -29,6 +29,7 @@ def contract(header_rows=1, **formats):
         {
             "name": "counts", "title": "t", "owner": "o", "content": "snapshot", "grain": "g",
             "key": [], "formats": workbooks | formats, "header_rows": header_rows,
+            "footer": ["合计"],
             "columns": [
                 {"name": "code", "header": ["编号"], "type": "text", "required": True},
                 {"name": "amount", "header": ["数量", "办件量|网上"], "type": "integer"},
@@ -1040,7 +1041,13 @@ def test_a_second_table_with_a_header_of_two_rows_is_known(refused):
     "after",
     [
         "", TABLE_HEADER, TABLE_HEADER + table_row("", "") + "<tr hidden><td>2<td>5</tr>",
-        OTHER_HEADER + ROWS, ROWS + table_row("制表人", "数量"), table_row("编号", "人数") + ROWS,
+        OTHER_HEADER + ROWS, table_row("编号", "人数") + ROWS,
+        TABLE_HEADER + table_row("填报说明：编号按目录，数量按件"),
+        TABLE_HEADER + table_row("按目录", "填整数", "", ""), TABLE_HEADER + table_row("合计", "5"),
+        table_row("部门", "人数", "", "") + ROWS, table_row("", "5", "", ""),
+        table_row("合计", "5", "", ""), table_row("东区", "5"),
+        table_row("a", "见附件 1", "", "") + ROWS, table_row("第 1 页", "共 3 页", "", ""),
+        TABLE_HEADER + "<tr><td hidden>x</tr>",
         f"<tr><td>{'x' * 300_000}",
         f"<tr><td>{'<img src=' + 'x' * 700_000 + '>'}", f"<script>{'x ' * 700_000}</script>",
     ],
@@ -1048,6 +1055,53 @@ def test_a_second_table_with_a_header_of_two_rows_is_known(refused):
 def test_what_follows_a_table_and_is_no_second_one_is_left_alone(read, after):
     rows = read(page(TABLE_HEADER, ROWS, "</table><table>", after).encode(), "html")
     assert told(rows, "code", "amount") == [("1", "5")]
+
+
+@pytest.mark.parametrize("own", [ROWS, ""])
+@pytest.mark.parametrize(
+    "after",
+    [
+        ROWS, table_row("第2页") + table_row("2", "1,234", "", ""), table_row("2", "(5)", "6%", ""),
+        table_row("2", "—", "6", "") + ROWS, ROWS + table_row("制表人", "数量"),
+        table_row("", "4", "", "") + ROWS,
+    ],
+)  # fmt: skip
+def test_a_table_that_goes_on_without_a_header_is_refused(refused, own, after):
+    sent = page(TABLE_HEADER, own, "</table><p>第2页</p><table>", after).encode()
+    reason = refused(sent, "html")
+    assert (reason.code, reason.value, reason.expected) == ("second_table", "2", "1")
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("<table hidden>", "</table>"),
+        ('<table style="display:none">', "</table>"),
+        ('<div style="display: none"><p><div>x</div><table>', "</table></div>"),
+        ("<section hidden><table><tr><td>x</table><table>", "</table></section>"),
+        ("<table><tr><td>x<div hidden><table>", "</table></div></table>"),
+        ("<table><tr><td>x<table hidden>", "</table></table>"),
+    ],
+)
+@pytest.mark.parametrize("header", [TABLE_HEADER, ""])
+def test_tables_that_a_page_hides_are_no_second_ones(read, refused, before, after, header):
+    hidden = f"</table>{before}{header}{ROWS}{after}"
+    rows = read(page(TABLE_HEADER, ROWS, hidden).encode(), "html")
+    assert told(rows, "code", "amount") == [("1", "5")]
+    shown = f"<table>{header}{ROWS}"
+    assert refused(page(TABLE_HEADER, ROWS, hidden, shown).encode(), "html").code == "second_table"
+
+
+@pytest.mark.parametrize("left_open", ["<div hidden>x", "<p hidden>x", "<span hidden>x"])
+def test_a_hidden_element_left_open_hides_no_second_table(refused, left_open):
+    other = f"</table><table>{TABLE_HEADER}{ROWS}"
+    sent = page(TABLE_HEADER, ROWS, f"<tr><td>{left_open}</td></tr>", other)
+    assert refused(sent.encode(), "html").code == "second_table"
+
+
+def test_a_table_that_is_hidden_like_ours_may_be_a_second_one(refused):
+    sent = f"<div hidden>{page(TABLE_HEADER, ROWS)}{page(TABLE_HEADER, ROWS)}</div>"
+    assert refused(sent.encode(), "html").code == "second_table"
 
 
 def test_a_second_table_is_found_beyond_a_long_script(refused):
@@ -1068,6 +1122,15 @@ def test_a_second_table_is_found_beyond_a_long_script(refused):
         ("1<table><tr><td>2</table>", "nested_cells"),
         ("<table><tr><td>2</table>1", "nested_cells"),
         ("<table><tr><td><s>4</s>5</table>", "marked_cell"),
+        ('5<table style="display:none"><tr><td>tip</td></tr></table>', "5"),
+        ("<table hidden><tr><td x:num=7>tip<table><tr><td>8</table></table>5", "5"),
+        ("5<div hidden><table><tr><td>tip</table></div>", "5"),
+        ('<table><tr><td x:num="12345678.91">12345.7</td></tr></table>', "12345678.91"),
+        ('<table><tr><td> <td sdval="5">5.0</table>', "5"),
+        ('<table><tr><td x:num="5"></table>', "5"),
+        ('<table><tr><td x:num="1">1<td x:num="2">2</table>', "nested_cells"),
+        ('1<table><tr><td x:num="2">2</table>', "nested_cells"),
+        ('<table><tr><td x:num="2">2</table>1', "nested_cells"),
     ],
 )  # fmt: skip
 def test_a_table_in_a_cell_is_the_cells_if_one_cell_of_it_is_filled(read, cell, amount):
@@ -1077,6 +1140,11 @@ def test_a_table_in_a_cell_is_the_cells_if_one_cell_of_it_is_filled(read, cell, 
     assert not any(one["fault_value"] for one in rows)
     if amount == "nested_cells":
         assert " ".join(json.loads(rows[0]["torn"])[1].split()) in ("1 2", "2 1")
+
+
+def test_a_hidden_element_left_open_in_a_cell_ends_with_it(read):
+    sent = page(TABLE_HEADER, "<tr><td>a<td><div hidden>tip<td><table><tr><td>6%</table>")
+    assert told(read(sent.encode(), "html"), "share") == [("6%",)]
 
 
 FIGURES_OF_PAGES = (  # attributes of a cell, what it shows, the column, what it is

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from html.parser import HTMLParser
 from math import isfinite
 from pathlib import Path
 
+from pipelines.contracts.consistency import NUMBERS
 from pipelines.contracts.models import Source, WorkbookFormat
 from pipelines.contracts.reasons import Reason
 from pipelines.errors import UnreadableError
 from pipelines.ingest.header_search import is_agreed, locate
-from pipelines.ingest.headers import SEARCHED_ROWS, Merged
+from pipelines.ingest.headers import SEARCHED_ROWS, Header, Merged, cell_at, required_of
 from pipelines.ingest.readers.books.cells import (
     MARKED,
     NESTED,
@@ -40,7 +41,11 @@ UNSEEN = frozenset({"style", "script", "comment", "template", "title", "datalist
 MARKS = frozenset({"sup", "sub", "s", "del", "strike", "rt", "rp"})
 FIELDS = frozenset({"input", "select", "textarea"})  # of forms: what they show is no text
 CELLS = frozenset({"table", "td", "th"})
+VEILS = frozenset({"article", "aside", "div", "fieldset", "form", "section", "span", "table"})
+FIGURE = re.compile(r"\W{0,2}约?\d[\d,，.]*(?:[eE][-+]?\d+)?\s?[^\W\d页年月日时]{0,8}\W?")
 NUMBER = re.compile(r"[-+]?(?:\d{1,40}(?:\.\d{0,40})?|\.\d{1,40})(?:[eE][-+]?\d{1,3})?", re.ASCII)
+WORD = re.compile(r"\w")
+WORDS = re.compile(r"(?=.*\w)\D+", re.DOTALL)
 SHOWN = 100  # characters of a cell that is no more than shown
 BODIES = frozenset({"thead", "tbody", "tfoot"})
 LINE_ENDS = BODIES | frozenset(
@@ -61,6 +66,8 @@ ENCODINGS = {
 SPACES = re.compile(r"\s+")
 VALUELESS = frozenset({"hidden", "button", "submit", "reset", "image"})  # inputs
 BLANKS = re.compile(r"[ \t\r\n\f]+")
+NO_VEIL = ("", 0, -1)  # outermost hidden element: its tag, how often that is open, tables around
+CUT = "…"  # stands for a table in a cell that is only compared
 BREAK = "\x00"  # stands for <br> until blanks are folded; no cell can hold it
 
 
@@ -120,15 +127,63 @@ def _rows(path: Path, source: Source, encoding: str, page: _Page) -> Iterator[li
 
 
 def _check_others(source: Source, page: _Page) -> None:
-    """Refuse a page where a table after the one that is read has the agreed header, and rows."""
+    """Refuse a page where a table after the one that is read has rows of the contract, too.
+
+    It has the agreed header, or none of its own and goes on below that of the one that is read.
+    """
+    if page.ours is None or not page.others:
+        return
+    _, ours, _ = _located(source, page.ours)
     while page.others:
         other = page.others.pop()
-        rows = [[plain_text(cell) for cell in row] for row in other.rows]
-        index, header = locate(source, rows, other.merged)
-        has_rows = any(cell.strip() for row in rows[index + 1 :] for cell in row)
-        if has_rows and is_agreed(source, header):
+        rows, header, index = _located(source, other)
+        if is_agreed(source, header):
+            has_rows = any(_is_row(source, header, row) for row in rows[index + 1 :])
+        else:
+            has_rows = is_agreed(source, ours) and _goes_on(source, ours, rows)
+        if has_rows:
             second, declared = str(other.position + 1), str(page.declared + 1)
             raise UnreadableError(Reason(code="second_table", value=second, expected=declared))
+
+
+def _located(source: Source, table: _First) -> tuple[list[list[str]], Header, int]:
+    rows = [[plain_text(cell) for cell in row] for row in table.rows]
+    index, header = locate(source, rows, table.merged)
+    return rows, header, index
+
+
+def _is_row(source: Source, header: Header, row: Sequence[str]) -> bool:
+    """Whether what stands below a header is data, not a note or a total."""
+    cells = {name: cell_at(row, at).strip() for name, at in header.positions.items()}
+    filled = {name for name, cell in cells.items() if cell}
+    return (
+        any(map(str.strip, row))
+        and required_of(source) & cells.keys() <= filled
+        and len(filled) >= min(2, len(cells))
+        and not any(re.match(rf"\s*(?:{pattern})", row[0]) for pattern in source.footer)
+        and not any(WORDS.fullmatch(cells[name]) for name in _numbers(source, header))
+    )
+
+
+def _goes_on(source: Source, header: Header, rows: Sequence[Sequence[str]]) -> bool:
+    """Whether rows without a header have figures where those of our table have them."""
+    width = header.width
+    wide = [row for row in rows if sum(map(bool, map(str.strip, row))) >= min(2, width)]
+    if not wide or not width <= len(wide[0]) <= len(header.cells):
+        return False
+    numbers = [header.positions[name] for name in _numbers(source, header)]
+    first = [cell_at(wide[0], at).strip() for at in numbers]
+    if not all(FIGURE.fullmatch(cell) or not WORD.search(cell) for cell in first):
+        return False  # it is a header of the table's own
+    return any(
+        _is_row(source, header, row)
+        and any(FIGURE.fullmatch(cell_at(row, at).strip()) for at in numbers)
+        for row in wide
+    )
+
+
+def _numbers(source: Source, header: Header) -> list[str]:
+    return [name for name in header.positions if source.column(name).type in NUMBERS]
 
 
 def _too_long(row: int) -> UnreadableError:
@@ -160,8 +215,8 @@ class _Table:
 
 
 @dataclass(frozen=True)
-class _Other:
-    """The first rows of a table that is not read."""
+class _First:
+    """The first rows of a table."""
 
     position: int
     rows: list[list[object]]
@@ -174,7 +229,8 @@ class _Page(HTMLParser):
     A row that the page does not show is `hidden`, a cell that it does not show has no place. Of
     one that is shown in part, in part struck out or raised, or a form's field nobody knows the
     value. What is in a table of a cell's own is the cell's, if but one cell of it is filled.
-    `others` are the tables that follow, as far as none lies in them. `above` are the last lines of
+    `ours` are its first rows, `others` the tables that follow, as far as none lies in them; what
+    lies in a hidden part of the page is none, unless our table does. `above` are the last lines of
     text before the first cell, of titles in tables, too, but not of tables of data: those with
     several cells in several rows. `below` are the first lines after the table, of no other.
     """
@@ -182,8 +238,11 @@ class _Page(HTMLParser):
     def __init__(self, wanted: int) -> None:
         super().__init__(convert_charrefs=True)
         self.wanted = self.declared = wanted
-        self.others: list[_Other] = []
-        self._other_rows: list[list[object]] = []
+        self.ours: _First | None = None
+        self.others: list[_First] = []
+        self._first_rows: list[list[object]] = []
+        self._veil = NO_VEIL
+        self._is_veiled = False  # our table
         self.tables = 0  # that have cells, so far
         self.number = 0  # of the open row, from 0
         self.merged: list[Merged] = []
@@ -199,6 +258,7 @@ class _Page(HTMLParser):
         self._row: list[object] | None = None
         self._cell: list[str] | None = None
         self._characters = 0
+        self._cell_tables = 0  # that the open cell stands in
         self._number = ""  # that the open cell holds beside its text
         self._pieces = 0  # of the open cell: filled cells of tables in it, and itself
         self._is_new_piece = True
@@ -241,6 +301,8 @@ class _Page(HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         if self._is_beside:
             self._start_beside(tag, attrs)
+        if tag in VEILS:
+            self._start_veil(tag, attrs)
         self._is_new_piece = self._is_new_piece or tag in CELLS
         if tag in UNSEEN:
             self._unseen += 1
@@ -252,15 +314,17 @@ class _Page(HTMLParser):
                 self._is_row_hidden = self._is_body_hidden = False
         elif tag in ("td", "th") and self._open:
             if self._open[-1].position is None:
-                if self.is_done:
+                if self.is_done and (self._is_veiled or not self._veil[1]):
                     self._start_other()
                 self._open[-1].position = self.tables
                 if self.tables == self.wanted:
-                    self.is_found = True
+                    self.is_found, self._is_veiled = True, self._veil[1] > 0
                     self._end_line()
                 self.tables += 1
             if self._is_ours:
                 self._start_cell(dict(attrs), _is_hidden(attrs))
+            elif self._cell is not None and not self._is_unshown and not _is_hidden(attrs):
+                self._start_inner(_number_beside(dict(attrs)))
         elif tag == "tr" and self._is_open:
             self._end_row()
             self._is_row_hidden = _is_hidden(attrs)
@@ -282,6 +346,34 @@ class _Page(HTMLParser):
         if self._open and tag in ("td", "th", "tr"):
             self._open[-1].start(tag)
         self._start_mark(tag, attrs)
+
+    def _start_veil(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        outermost, depth, tables = self._veil
+        if depth:
+            self._veil = (outermost, depth + (tag == outermost), tables)
+        elif _is_hidden(attrs):
+            self._veil = (tag, 1, len(self._open))
+
+    def _end_veil(self, tag: str) -> None:
+        """One ends with its element, or with the table that this stands in, were it left open."""
+        outermost, depth, tables = self._veil
+        depth -= tag == outermost
+        self._veil = (outermost, depth, tables) if depth > 0 else NO_VEIL
+        if tag == "table" and len(self._open) < tables:
+            self._veil = NO_VEIL
+
+    @property
+    def _is_unshown(self) -> bool:
+        """Whether we are in a hidden table of the open cell."""
+        return self._cell_tables <= self._veil[2] and self._cell_tables < len(self._open)
+
+    def _start_inner(self, number: str) -> None:
+        """A cell of a table in the open cell begins; it is filled if it holds a number."""
+        if number:
+            self._pieces += 1 + (self._number not in ("", number))
+            self._number, self._is_new_piece = number, False
+            if self._cell is not None:
+                self._cell.append(" ")
 
     def _start_mark(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         outermost, depth = self._mark
@@ -310,6 +402,7 @@ class _Page(HTMLParser):
                 self.end_table()
             if self._open.pop().rows > 1 and not self.is_found:
                 self.above.clear()
+            self._end_veil(tag)
         elif self._is_ours and tag in ("td", "th"):
             self._end_cell()
         elif self._is_ours and tag == "tr":
@@ -318,11 +411,13 @@ class _Page(HTMLParser):
             self._end_body()
         elif self._cell is not None and self._mark[1] and tag == self._mark[0]:
             self._mark = (tag, self._mark[1] - 1)
+        if tag in VEILS and tag != "table":
+            self._end_veil(tag)
 
     def handle_data(self, data: str) -> None:
         if self._is_beside and not self._unseen:
             self._write(data)
-        if self._cell is None or self._unseen:
+        if self._cell is None or self._unseen or self._is_unshown:
             return
         if self._is_new_piece and data.strip():
             self._pieces += 1
@@ -372,15 +467,20 @@ class _Page(HTMLParser):
         if not self.is_found:
             return
         self._end_row()
-        if self._other_rows:
-            if sum(sum(map(bool, row)) > 1 for row in self._other_rows) > 1:
+        first = _First(self.wanted, self._first_rows, self.merged)
+        if self.ours is None:
+            self.ours = first
+        elif first.rows:
+            if sum(sum(map(bool, row)) > 1 for row in first.rows) > 1:
                 self.below.clear()  # they are above a table of data
-            self.others.append(_Other(self.wanted, self._other_rows, self.merged))
-            self._other_rows = []
+            self.others.append(first)
+        self._first_rows = []
         self.is_done = True
 
     def _start_other(self) -> None:
         """A table begins after the one that was wanted."""
+        if self._cell is not None:
+            self._cell.append(CUT)
         self.end_table()
         self.wanted, self.number, self._width = self.tables, 0, 0
         self.merged, self.hidden, self._spanned = [], set(), {}
@@ -390,9 +490,12 @@ class _Page(HTMLParser):
         self._end_cell()
         if self._row is None:
             self._row = []
+        if self._veil[2] >= len(self._open):  # left open in the cell before
+            self._veil = NO_VEIL
         if is_hidden:
             return
         self._cover()
+        self._cell_tables = len(self._open)
         self._cell, self._characters = [], 0
         self._pieces, self._is_new_piece = 0, True
         self._number = _number_beside(attributes)
@@ -448,8 +551,8 @@ class _Page(HTMLParser):
         self._cover()
         if not self.is_done:
             self._ready.append(self._row)
-        elif len(self._other_rows) < SEARCHED_ROWS and not is_hidden:
-            self._other_rows.append(self._row)
+        if len(self._first_rows) < SEARCHED_ROWS and not (self.is_done and is_hidden):
+            self._first_rows.append(self._row)
         self._row = None
         if is_hidden:
             self.hidden.add(self.number)
