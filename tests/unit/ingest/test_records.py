@@ -321,6 +321,13 @@ def test_the_unit_of_one_parent_is_not_that_of_another(parents):
     assert len(read(f"<d>{same}</d>", "xml", counted())) == 2
 
 
+@pytest.mark.parametrize(("first", "second"), [("东区局", "西区局"), ("条", "东区局")])
+def test_parents_of_several_offices_are_of_one_unit(first, second):
+    sent = f'<b 单位="{first}">{{0}}</b><b 单位="{second}">{{0}}</b><b>{{0}}</b>'
+    rows = read(f"<d>{sent.format('<r><数量>5</数量></r>')}</d>", "xml", counted())
+    assert [row["amount"] for row in rows] == ["5"] * 3
+
+
 def test_what_stands_beside_the_records_is_not_kept_without_end():
     others = "<o>x</o>" * 3_000 + f"<o>{'万' * 100_000}</o>"
     sent = f"<d><b><单位>万条</单位>{others}<r><数量>5</数量></r></b></d>"

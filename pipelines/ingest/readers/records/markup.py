@@ -108,6 +108,7 @@ class _Elements:
         self._text: list[str] = []  # of an element beside the records
         self._parents: list[tuple[int, set[str]]] = []  # open: records before them, units they say
         self._agreed: dict[int, set[str]] = {}  # by depth: the units of the first with records
+        self._counted = [one for one in source.columns if one.type in NUMBERS and one.unit]
         self._column = named(source)
         self._unit_fault = lru_cache(maxsize=MAX_FIELDS)(self._other_unit)
         self._titles = source.titles
@@ -182,10 +183,15 @@ class _Elements:
                 self._hear(_local(name), value)
 
     def _hear(self, name: str, value: str) -> None:
-        """Keep what is said beside the records, and which of their parents says a unit."""
+        """Keep what is said beside the records, and which of their parents says a scaled unit.
+
+        单位 may be an office, and each parent's another.
+        """
         self._beside.add(name, value)
-        if fold_header(name) in UNIT_NAMES and len(value) <= LINE_CHARACTERS:
-            self._parents[-1][1].add(value.strip())
+        if fold_header(name) in UNIT_NAMES and len(value) <= UNIT_LENGTH:
+            unit = fold_header(value)
+            if any(suffix_of(column, unit) for column in self._counted):
+                self._parents[-1][1].add(unit)
 
     def _end_parent(self) -> None:
         """Raise where records of one parent would be read in the unit of another."""
