@@ -150,7 +150,7 @@ def test_the_archives_disk_is_full(city: City, disk: MakeDisk) -> None:
 
 def test_the_staging_disk_is_full(city: City, disk: MakeDisk) -> None:
     """DuckDB meets it, in the midst of a delivery: that is not to blame, nor are its fellows."""
-    staging = disk(city.settings.staging, "16m")
+    staging = disk(city.settings.staging, "32m")
     loaded(city)
     before = known(city)
     staging.fill(leave=4 << 20)
