@@ -174,13 +174,8 @@ class Chunk:
         self._run(f"{into} {typed_rows(self.source)}")
         self._is_staged = True
         for name in sorted({one.unit_from for one in self.source.columns if one.unit_from}):
-            self._run(
-                "INSERT OR REPLACE INTO unit_above "
-                f"SELECT _delivery, sheet, {literal(name)}, arg_max(unit, row_number) FROM ("
-                f"SELECT *, normalise_text({quoted(name)}) AS unit FROM raw "
-                f"WHERE fault IS NULL AND NOT {noise}) "
-                "WHERE unit IS NOT NULL GROUP BY _delivery, sheet"
-            )
+            parts = {"column": literal(name), "unit": quoted(name), "ignored": noise}
+            self._run(sql("staging/unit_above.sql", **parts))
         told = unstrayed("fault_value", self.source)
         self._run(sql("staging/faulted_rows.sql", ignored=noise, fault_value=told))
         for number, rows in self._all(

@@ -319,11 +319,7 @@ def _batch(
         for place, (code, value, title) in flawed.items():
             torn = tuple(column[place] for column in columns)
             fault = Fault(
-                int(numbers[place]),
-                value,
-                first_of(header, torn),
-                bool(hidden[place]),
-                torn,
+                int(numbers[place]), value, first_of(header, torn), bool(hidden[place]), torn
             )
             by_reason[code, title].append(fault)
         for (code, title), faults in by_reason.items():

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from html.parser import HTMLParser
 from math import isfinite
 from pathlib import Path
 
-from pipelines.contracts.consistency import NUMBERS
 from pipelines.contracts.models import Source, WorkbookFormat
 from pipelines.contracts.reasons import Reason
 from pipelines.errors import UnreadableError
-from pipelines.ingest.header_search import is_agreed, locate
-from pipelines.ingest.headers import SEARCHED_ROWS, Header, Merged, cell_at, required_of
+from pipelines.ingest.headers import SEARCHED_ROWS, Merged
 from pipelines.ingest.readers.books.cells import (
     MARKED,
     NESTED,
@@ -25,7 +23,8 @@ from pipelines.ingest.readers.books.cells import (
     error_cell,
     is_error,
 )
-from pipelines.ingest.readers.books.grid import Book, Sheet, plain_text, read_book
+from pipelines.ingest.readers.books.grid import Book, Sheet, read_book
+from pipelines.ingest.readers.books.page_tables import FirstRows, is_more
 from pipelines.ingest.readers.decoding import HEAD_BYTES, other_encoding, strict_text
 from pipelines.ingest.readers.layout import Reading, damaged
 
@@ -42,10 +41,7 @@ MARKS = frozenset({"sup", "sub", "s", "del", "strike", "rt", "rp"})
 FIELDS = frozenset({"input", "select", "textarea"})  # of forms: what they show is no text
 CELLS = frozenset({"table", "td", "th"})
 VEILS = frozenset({"article", "aside", "div", "fieldset", "form", "section", "span", "table"})
-FIGURE = re.compile(r"\W{0,2}约?\d[\d,，.]*(?:[eE][-+]?\d+)?\s?[^\W\d页年月日时]{0,8}\W?")
 NUMBER = re.compile(r"[-+]?(?:\d{1,40}(?:\.\d{0,40})?|\.\d{1,40})(?:[eE][-+]?\d{1,3})?", re.ASCII)
-WORD = re.compile(r"\w")
-WORDS = re.compile(r"(?=.*\w)\D+", re.DOTALL)
 SHOWN = 100  # characters of a cell that is no more than shown
 BODIES = frozenset({"thead", "tbody", "tfoot"})
 LINE_ENDS = BODIES | frozenset(
@@ -127,63 +123,12 @@ def _rows(path: Path, source: Source, encoding: str, page: _Page) -> Iterator[li
 
 
 def _check_others(source: Source, page: _Page) -> None:
-    """Refuse a page where a table after the one that is read has rows of the contract, too.
-
-    It has the agreed header, or none of its own and goes on below that of the one that is read.
-    """
-    if page.ours is None or not page.others:
-        return
-    _, ours, _ = _located(source, page.ours)
-    while page.others:
+    """Refuse a page where a table after the one that is read has rows of the contract, too."""
+    while page.ours is not None and page.others:
         other = page.others.pop()
-        rows, header, index = _located(source, other)
-        if is_agreed(source, header):
-            has_rows = any(_is_row(source, header, row) for row in rows[index + 1 :])
-        else:
-            has_rows = is_agreed(source, ours) and _goes_on(source, ours, rows)
-        if has_rows:
+        if is_more(source, page.ours, other):
             second, declared = str(other.position + 1), str(page.declared + 1)
             raise UnreadableError(Reason(code="second_table", value=second, expected=declared))
-
-
-def _located(source: Source, table: _First) -> tuple[list[list[str]], Header, int]:
-    rows = [[plain_text(cell) for cell in row] for row in table.rows]
-    index, header = locate(source, rows, table.merged)
-    return rows, header, index
-
-
-def _is_row(source: Source, header: Header, row: Sequence[str]) -> bool:
-    """Whether what stands below a header is data, not a note or a total."""
-    cells = {name: cell_at(row, at).strip() for name, at in header.positions.items()}
-    filled = {name for name, cell in cells.items() if cell}
-    return (
-        any(map(str.strip, row))
-        and required_of(source) & cells.keys() <= filled
-        and len(filled) >= min(2, len(cells))
-        and not any(re.match(rf"\s*(?:{pattern})", row[0]) for pattern in source.footer)
-        and not any(WORDS.fullmatch(cells[name]) for name in _numbers(source, header))
-    )
-
-
-def _goes_on(source: Source, header: Header, rows: Sequence[Sequence[str]]) -> bool:
-    """Whether rows without a header have figures where those of our table have them."""
-    width = header.width
-    wide = [row for row in rows if sum(map(bool, map(str.strip, row))) >= min(2, width)]
-    if not wide or not width <= len(wide[0]) <= len(header.cells):
-        return False
-    numbers = [header.positions[name] for name in _numbers(source, header)]
-    first = [cell_at(wide[0], at).strip() for at in numbers]
-    if not all(FIGURE.fullmatch(cell) or not WORD.search(cell) for cell in first):
-        return False  # it is a header of the table's own
-    return any(
-        _is_row(source, header, row)
-        and any(FIGURE.fullmatch(cell_at(row, at).strip()) for at in numbers)
-        for row in wide
-    )
-
-
-def _numbers(source: Source, header: Header) -> list[str]:
-    return [name for name in header.positions if source.column(name).type in NUMBERS]
 
 
 def _too_long(row: int) -> UnreadableError:
@@ -214,15 +159,6 @@ class _Table:
         self.is_blank = False
 
 
-@dataclass(frozen=True)
-class _First:
-    """The first rows of a table."""
-
-    position: int
-    rows: list[list[object]]
-    merged: list[Merged]
-
-
 class _Page(HTMLParser):
     """Collects the rows of one table among those that have cells; tables inside it are others.
 
@@ -238,8 +174,8 @@ class _Page(HTMLParser):
     def __init__(self, wanted: int) -> None:
         super().__init__(convert_charrefs=True)
         self.wanted = self.declared = wanted
-        self.ours: _First | None = None
-        self.others: list[_First] = []
+        self.ours: FirstRows | None = None
+        self.others: list[FirstRows] = []
         self._first_rows: list[list[object]] = []
         self._veil = NO_VEIL
         self._is_veiled = False  # our table
@@ -467,7 +403,7 @@ class _Page(HTMLParser):
         if not self.is_found:
             return
         self._end_row()
-        first = _First(self.wanted, self._first_rows, self.merged)
+        first = FirstRows(self.wanted, self._first_rows, self.merged)
         if self.ours is None:
             self.ours = first
         elif first.rows:
