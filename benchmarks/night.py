@@ -49,8 +49,11 @@ def big_delivery(data: Path, rows: int) -> None:
         for number in range(rows):
             # one cell in ten is written as offices write: the slow path of the normaliser
             new = f"{number % 900:,}条" if number % 10 == 0 else str(number % 900)
-            file.write(f"市公安局,2021年9月23日,GA{number:06d},户籍登记,政务,{new!r},9000000\n"
-                       .replace("'", '"'))  # fmt: skip
+            file.write(
+                f"市公安局,2021年9月23日,GA{number:06d},户籍登记,政务,{new!r},9000000\n".replace(
+                    "'", '"'
+                )
+            )
 
 
 def main() -> None:

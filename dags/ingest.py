@@ -35,8 +35,8 @@ from dags.conventions import (
 )
 from dags.parameters import DATES, date_range
 from pipelines import clock
-from pipelines.contracts.delivery import Delivery, StagedChunk
 from pipelines.contracts.models import Column, Source
+from pipelines.deliveries.delivery import Delivery, StagedChunk
 from pipelines.errors import StorageError
 from pipelines.settings import Settings
 
@@ -82,16 +82,20 @@ def ingest(source: Source) -> DAG:
         @task(pool=WAREHOUSE)
         def discover() -> list[list[dict[str, Any]]]:
             """Archive what has landed; chunks of the deliveries that are new."""
-            from pipelines import intake
+            from pipelines.jobs import intake
 
             with mistakes_fail_at_once():
                 dates = dates_of_run()
                 settings = Settings()
                 catalog = sound_catalog(settings.config_dir, source.name)
                 found = intake.discover(
-                    settings, catalog, run_name(), dates, source.name,
+                    settings,
+                    catalog,
+                    run_name(),
+                    dates,
+                    source.name,
                     settle_seconds=settings.settle_seconds,
-                )  # fmt: skip
+                )
                 for error in found.errors:
                     log.error("discover %s: %s", source.name, error)
                 # what could be received goes on; the rest waits in landing, and fails the next run
@@ -101,16 +105,25 @@ def ingest(source: Source) -> DAG:
             log.info(
                 "discover %s%s: %s pending in %s chunks, %s unchanged, %s still being uploaded, "
                 "%s in landing are nobody's",
-                source.name, f" {dates[0]}..{dates[1]}" if dates else "",
-                *(f"{len(one):,}" for one in (found.pending, chunks, found.unchanged,
-                                              found.waiting, found.problems)),
-            )  # fmt: skip
+                source.name,
+                f" {dates[0]}..{dates[1]}" if dates else "",
+                *(
+                    f"{len(one):,}"
+                    for one in (
+                        found.pending,
+                        chunks,
+                        found.unchanged,
+                        found.waiting,
+                        found.problems,
+                    )
+                ),
+            )
             return [[one.model_dump(mode="json") for one in chunk] for chunk in chunks]
 
         @task
         def stage(deliveries: list[dict[str, Any]]) -> str:
             """Judge a chunk; the folder where its rows and judgements are."""
-            from pipelines import intake
+            from pipelines.jobs import intake
 
             with mistakes_fail_at_once():
                 settings = Settings()
@@ -128,7 +141,7 @@ def ingest(source: Source) -> DAG:
         @task(pool=WAREHOUSE, outlets=[asset], trigger_rule=TriggerRule.ALL_DONE_MIN_ONE_SUCCESS)
         def load(folders: Sequence[str]) -> None:
             """Load the staged chunks in the order of receipt."""
-            from pipelines import intake
+            from pipelines.jobs import intake
 
             places = [Path(folder) for folder in folders[:]]  # a slice is one request
             staged = [StagedChunk.read(place) for place in places if place.exists()]

@@ -43,12 +43,12 @@ def landing_watch() -> DAG:
         @task(outlets=[ARRIVALS])
         def look() -> None:
             """Announce the sources that have settled files; skipped when none has."""
-            from pipelines.ingest import landing
+            from pipelines.landing import files
 
             with mistakes_fail_at_once():
                 settings = Settings()
                 catalog = sound_catalog(settings.config_dir)
-                seen = landing.look(settings.landing, catalog, settings.settle_seconds)
+                seen = files.look(settings.landing, catalog, settings.settle_seconds)
             files = Counter(one.source for one in seen.landed)
             arrivals = get_current_context()["outlet_events"][ARRIVALS]
             for source, count in files.items():
@@ -56,8 +56,9 @@ def landing_watch() -> DAG:
             log.info(
                 "landing_watch: settled files: %s; %s still being uploaded, %s nobody's",
                 ", ".join(f"{count:,} of {source}" for source, count in files.items()) or "none",
-                len(seen.waiting), len(seen.problems),
-            )  # fmt: skip
+                len(seen.waiting),
+                len(seen.problems),
+            )
             if not files:
                 raise AirflowSkipException("nothing to take")
 

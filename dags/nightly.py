@@ -89,7 +89,7 @@ def nightly() -> DAG:
         @task
         def pace() -> dict[str, str]:
             """Compute and store the pace; the run's id, day and start for the tasks after it."""
-            from pipelines import jobs
+            from pipelines.jobs import night
 
             started_at = clock.now()
             with mistakes_fail_at_once():
@@ -103,7 +103,7 @@ def nightly() -> DAG:
                 # pace rows are appended: another attempt is another run
                 run_id = run_name(get_current_context()["ti"].try_number)
                 settings = Settings()
-                paces = jobs.track(settings, sound_catalog(settings.config_dir), as_of, run_id)
+                paces = night.track(settings, sound_catalog(settings.config_dir), as_of, run_id)
             log.info("pace: %s targets as of %s, run %s", f"{len(paces):,}", as_of, run_id)
             return {
                 "run_id": run_id,
@@ -114,33 +114,33 @@ def nightly() -> DAG:
         @task
         def alerts(run: dict[str, str]) -> None:
             """Store the run's alerts and close it; in one task, so that no load comes between."""
-            from pipelines import jobs
+            from pipelines.jobs import night
 
             run_id, as_of = run["run_id"], date.fromisoformat(run["as_of"])
             started_at = datetime.fromisoformat(run["started_at"])
             with mistakes_fail_at_once():
                 settings = Settings()
                 catalog = sound_catalog(settings.config_dir)
-                raised = jobs.raise_alerts(settings, catalog, as_of, run_id)
-                jobs.close_run(settings, catalog, as_of, run_id, started_at)
+                raised = night.raise_alerts(settings, catalog, as_of, run_id)
+                night.close_run(settings, catalog, as_of, run_id, started_at)
             log.info("alerts: %s as of %s, run %s", f"{len(raised):,}", as_of, run_id)
 
         @task
         def publish(run: dict[str, str]) -> None:
             """Build, verify and put in place a generation."""
-            from pipelines import jobs
+            from pipelines.jobs import night
 
             with mistakes_fail_at_once():
                 settings = Settings()
                 catalog = sound_catalog(settings.config_dir)
-                placed = jobs.publish(settings, catalog, run["run_id"])
+                placed = night.publish(settings, catalog, run["run_id"])
             where = "in place" if placed.in_place else "built; readers are pinned to an older one"
             log.info("publish: generation %s %s: %s", placed.number, where, placed.path)
 
         @task
         def notify(run: dict[str, str]) -> None:
             """Send the run's digest; a backfill speaks of days that people know about."""
-            from pipelines import jobs
+            from pipelines.jobs import night
 
             if backfilled_day() is not None:
                 raise AirflowSkipException("notify: nobody is told of a backfill")
@@ -148,14 +148,14 @@ def nightly() -> DAG:
                 settings = Settings()
                 catalog = sound_catalog(settings.config_dir)
                 as_of = date.fromisoformat(run["as_of"])
-                log.info("notify: %s", jobs.notify(settings, catalog, as_of, run["run_id"]))
+                log.info("notify: %s", night.notify(settings, catalog, as_of, run["run_id"]))
 
         @task
         def housekeeping() -> None:
             """Clear away what nobody needs, Airflow's old logs included."""
             from airflow.sdk.configuration import conf
 
-            from pipelines.housekeeping import clean
+            from pipelines.jobs.housekeeping import clean
 
             logs = Path(conf.get("logging", "base_log_folder"))
             with mistakes_fail_at_once():

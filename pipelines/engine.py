@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Engine, create_engine, event
+from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.pool import ConnectionPoolEntry, NullPool, StaticPool
 
 from pipelines.contracts.models import ColumnType
 from pipelines.settings import SQL, Settings
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 COLUMN_TYPES = {
     ColumnType.TEXT: "VARCHAR",
@@ -92,6 +98,52 @@ def quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-def literal(text: str) -> str:
+def literal(constant: str) -> str:
     """A text literal as SQL wants it, for declared constants inside expressions."""
-    return "'" + text.replace("'", "''") + "'"
+    return "'" + constant.replace("'", "''") + "'"
+
+
+@contextmanager
+def transaction(connection: Connection) -> Iterator[None]:
+    """One DuckDB transaction: all of the block, or nothing of it."""
+    run(connection, "BEGIN TRANSACTION")
+    try:
+        yield
+    except BaseException:
+        with suppress(Exception):  # a full disk has ended it already
+            run(connection, "ROLLBACK")
+        raise
+    run(connection, "COMMIT")
+
+
+def run(connection: Connection, statements: str) -> None:
+    """Execute SQL text as it is, several statements included."""
+    duckdb_of(connection).execute(statements)
+
+
+def run_file(connection: Connection, name: str, **parts: str) -> None:
+    """Execute a .sql file of warehouse/."""
+    run(connection, sql(name, **parts))
+
+
+def rows(connection: Connection, query: str, **values: Any) -> list[Any]:
+    """All rows (named tuples) of a query with bound `:values`."""
+    return list(connection.execute(text(query), values))
+
+
+def keep(connection: Connection, name: str, table: pa.Table) -> None:
+    """A temporary table with the rows of `table`."""
+    duckdb = duckdb_of(connection)
+    duckdb.register(f"{name}_given", table)
+    duckdb.execute(f"CREATE OR REPLACE TEMP TABLE {name} AS SELECT * FROM {name}_given")
+    duckdb.unregister(f"{name}_given")
+
+
+def duckdb_of(connection: Connection) -> Any:
+    """DuckDB's own connection below SQLAlchemy's."""
+    return connection.connection.driver_connection
+
+
+def file_literal(path: Path) -> str:
+    """A path inside a SQL text literal."""
+    return str(path).replace("'", "''")

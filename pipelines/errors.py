@@ -4,10 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from pipelines.contracts.reasons import Reason
 
 
 class CitybrainError(Exception):
@@ -43,23 +39,6 @@ class ConfigurationError(CitybrainError):
     def __init__(self, problems: Sequence[Problem]) -> None:
         self.problems = tuple(problems)
         super().__init__("\n".join(str(problem) for problem in self.problems))
-
-
-class UnreadableError(CitybrainError):
-    """A delivery's bytes cannot be read as what its contract declares; carries the reason."""
-
-    def __init__(self, reason: Reason) -> None:
-        self.reason = reason
-        super().__init__(reason.english())
-
-
-class RejectedError(CitybrainError):
-    """A delivery was read but cannot be judged row by row, such as without its columns."""
-
-    def __init__(self, reasons: Sequence[Reason], rows_read: int) -> None:
-        self.reasons = tuple(reasons)
-        self.rows_read = rows_read
-        super().__init__("; ".join(reason.english() for reason in reasons))
 
 
 class AccountingError(CitybrainError):

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipelines.errors import NotPublishedError
+from pipelines.machine.disks import require
 from pipelines.settings import Settings
-from pipelines.storage import require
 
 if TYPE_CHECKING:
     import duckdb

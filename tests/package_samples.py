@@ -33,9 +33,16 @@ class Package:
 
 def _sdist(requirement: str) -> tuple[str, ...]:
     return (
-        sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-binary", ":all:",
+        sys.executable,
+        "-m",
+        "pip",
+        "download",
+        "--quiet",
+        "--no-deps",
+        "--no-binary",
+        ":all:",
         requirement,
-    )  # fmt: skip
+    )
 
 
 PACKAGES = {

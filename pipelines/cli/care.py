@@ -30,7 +30,7 @@ from pipelines.settings import Settings
 
 if TYPE_CHECKING:
     from pipelines.doctor import Finding
-    from pipelines.housekeeping import Removal
+    from pipelines.jobs.housekeeping import Removal
 
 SHOWN = 20  # things of a kind that a table names one by one
 STYLES = {"ok": "green", "warning": "yellow", "failure": "bold red"}
@@ -64,8 +64,8 @@ def feedback(
 
     Example: `citybrain feedback --department gaj`
     """
-    from pipelines import feedback as writing
     from pipelines.cli import rendering
+    from pipelines.feedback import batch as writing
 
     settings = Settings()
     catalog = catalog_of(settings)
@@ -86,12 +86,14 @@ def feedback(
     elif written:
         rows = [
             (
-                one.department, one.source + (f".{one.part}" if one.part else ""),
-                str(one.business_date or "bulk"), f"{one.rows:,}",
+                one.department,
+                one.source + (f".{one.part}" if one.part else ""),
+                str(one.business_date or "bulk"),
+                f"{one.rows:,}",
                 str(one.file) if one.file else f"not written: {one.error}",
             )
             for one in written
-        ]  # fmt: skip
+        ]
         columns = ("department", "source", "date", "rows #", "file")
         console.print(rendering.table("Feedback workbooks", columns, rows))
     else:
@@ -186,8 +188,8 @@ def clean(
     Examples: `citybrain clean --dry-run` ·
     `citybrain clean --purge-archive-before 2020-01-01 --reason "保存期满"`
     """
-    from pipelines import housekeeping
     from pipelines.cli import rendering
+    from pipelines.jobs import housekeeping
 
     day = past_day(parse_day(purge_before)) if purge_before else None
     if (day is None) != (not reason.strip()):

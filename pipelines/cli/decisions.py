@@ -23,7 +23,7 @@ def rebuild(
     """
     from collections import Counter
 
-    from pipelines import repairs
+    from pipelines.jobs import repairs
 
     settings = Settings()
     catalog = catalog_of(settings)
@@ -45,7 +45,7 @@ def accept(
 
     Example: `citybrain accept 3f2a91c0 --reason "confirmed with 市公安局 by phone"`
     """
-    from pipelines import repairs
+    from pipelines.jobs import repairs
 
     settings = Settings()
     catalog = catalog_of(settings)
@@ -66,7 +66,7 @@ def withdraw(
 
     Example: `citybrain withdraw 3f2a91c0 --reason "sent by mistake"`
     """
-    from pipelines import repairs
+    from pipelines.jobs import repairs
 
     settings = Settings()
     catalog = catalog_of(settings)
@@ -88,7 +88,7 @@ def publish(
 
     Example: `citybrain publish`, or `citybrain publish --unpin` after a rollback
     """
-    from pipelines import jobs
+    from pipelines.jobs import night
     from pipelines.warehouse.publish import unpin as end_rollback
 
     settings = Settings()
@@ -96,7 +96,7 @@ def publish(
     keep_log(settings)
     if unpin:
         end_rollback(settings)
-    generation = jobs.publish(settings, catalog)
+    generation = night.publish(settings, catalog)
     where = "in place" if generation.in_place else "built; readers stay pinned, see --unpin"
     console.print(f"generation {generation.number} {where}: {generation.path}", soft_wrap=True)
 

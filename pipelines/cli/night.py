@@ -49,8 +49,8 @@ def run(
     Examples: `citybrain run` · `citybrain run --as-of 2021-10-31` ·
     `citybrain run --date 2021-10-01..2021-10-07` (a backfill of those business days)
     """
-    from pipelines import jobs
     from pipelines.cli import rendering
+    from pipelines.jobs import night
 
     settings = Settings()
     catalog = catalog_of(settings)
@@ -60,7 +60,7 @@ def run(
         past_day(days[1])
     keep_log(settings)
     with watched() as progress:
-        report = jobs.run(settings, catalog, day, days, progress, settle)
+        report = night.run(settings, catalog, day, days, progress, settle)
     if as_json:
         typer.echo(rendering.as_json(rendering.report_record(report)))
     else:
@@ -96,17 +96,17 @@ def submit(
     · `citybrain submit 三季度.csv --source data_records --bulk` (history of many days)
     · `citybrain submit data_records.gaj.2021-10-31.feedback-0123456789abcdef.xlsx`
     """
-    from pipelines.contracts import returns
-    from pipelines.ingest.landing import BULK
-    from pipelines.ingest.submit import submit as put
+    from pipelines.deliveries import feedback_form
+    from pipelines.landing.files import BULK
+    from pipelines.landing.submission import submit as put
 
     settings = Settings()
     business_date = parse_day(day) if day else None
     catalog = catalog_of(settings)
-    told = returns.named(file.name)
+    told = feedback_form.named(file.name)
     if told is not None:
         source = source or told.source
-        if department is None and told.department != returns.ALL:
+        if department is None and told.department != feedback_form.ALL:
             department = told.department
         if business_date is None and told.day != BULK:
             business_date = parse_day(told.day)
@@ -135,12 +135,17 @@ def sample(
 
     with watched() as progress:
         summary = write_sample(
-            folder, catalog_of(Settings()), parse_day(until),
+            folder,
+            catalog_of(Settings()),
+            parse_day(until),
             lambda done, total: progress("writing days", done, total),
-        )  # fmt: skip
+        )
     if as_json:
-        typer.echo(rendering.as_json({"files": summary.files, "bytes": summary.bytes,
-                                      "facts": summary.facts}))  # fmt: skip
+        typer.echo(
+            rendering.as_json(
+                {"files": summary.files, "bytes": summary.bytes, "facts": summary.facts}
+            )
+        )
         return
     size = summary.bytes / 1e6
     console.print(f"wrote {summary.files} files ({size:.1f} MB) into {folder}", soft_wrap=True)

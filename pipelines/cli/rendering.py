@@ -15,29 +15,59 @@ from rich.table import Table
 from rich.text import Text
 
 from pipelines.contracts.catalog import Catalog
-from pipelines.contracts.delivery import Accounting
-from pipelines.contracts.reasons import Reason
+from pipelines.deliveries.delivery import Accounting
+from pipelines.deliveries.reasons import Reason
 from pipelines.tracking.pace import Pace
 
 if TYPE_CHECKING:
-    from pipelines.jobs import RunReport
+    from pipelines.jobs.night import RunReport
 
 COLOURS = {
-    "ahead": "green", "on_track": "green", "met": "green", "at_risk": "yellow",
-    "behind": "red", "missed": "red", "no_data": "magenta", "stale": "magenta",
-    "accepted": "green", "accepted_with_quarantine": "yellow", "held": "magenta",
-    "rejected": "red", "unreadable": "red",
-}  # fmt: skip
+    "ahead": "green",
+    "on_track": "green",
+    "met": "green",
+    "at_risk": "yellow",
+    "behind": "red",
+    "missed": "red",
+    "no_data": "magenta",
+    "stale": "magenta",
+    "accepted": "green",
+    "accepted_with_quarantine": "yellow",
+    "held": "magenta",
+    "rejected": "red",
+    "unreadable": "red",
+}
 WHOLE = ("delivery", "date", "department", "source", "verdict", "status", "target")  # never cut
 COUNTS = tuple(Accounting.model_fields)
 PACE_KEYS = (
-    "target", "department", "as_of", "baseline", "goal", "actual", "expected", "progress", "spi",
-    "spi_t", "required_per_day", "coverage", "status",
-)  # fmt: skip
+    "target",
+    "department",
+    "as_of",
+    "baseline",
+    "goal",
+    "actual",
+    "expected",
+    "progress",
+    "spi",
+    "spi_t",
+    "required_per_day",
+    "coverage",
+    "status",
+)
 DELIVERY_KEYS = (
-    "delivery", "source", "department", "business_date", "part", "verdict", *COUNTS,
-    "reasons", "corrects", "superseded", "warnings", "in_force",
-)  # fmt: skip
+    "delivery",
+    "source",
+    "department",
+    "business_date",
+    "part",
+    "verdict",
+    *COUNTS,
+    "reasons",
+    "corrects",
+    "superseded",
+    "warnings",
+    "in_force",
+)
 
 
 def as_json(data: object) -> str:
@@ -130,8 +160,17 @@ def pace_table(paces: Sequence[Pace], catalog: Catalog) -> Table:
                 coloured(str(pace.status)),
             )
         )
-    columns = ("target", "actual #", "expected #", "goal #", "progress #", "SPI(t) #",
-               "required/day #", "coverage #", "status")  # fmt: skip
+    columns = (
+        "target",
+        "actual #",
+        "expected #",
+        "goal #",
+        "progress #",
+        "SPI(t) #",
+        "required/day #",
+        "coverage #",
+        "status",
+    )
     return table(f"Targets as of {as_of}", columns, rows)
 
 
@@ -182,9 +221,10 @@ def show_report(console: Console, report: RunReport, catalog: Catalog) -> None:
         console.print(f"{warned} deliveries with warnings: `citybrain deliveries` shows them")
     kinds = Counter(alert.kind for alert in report.alerts)
     console.print(
-        "alerts: " + (", ".join(f"{count} {kind}" for kind, count in kinds.items()) or "none")
+        "alerts: "
+        + (", ".join(f"{count} {kind}" for kind, count in kinds.items()) or "none")
         + f"; {report.notified}"
-    )  # fmt: skip
+    )
     if report.generation is not None:
         pinned = "" if report.generation.in_place else " (readers are pinned to an older one)"
         console.print(

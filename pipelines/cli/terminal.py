@@ -15,9 +15,10 @@ from pydantic import ValidationError
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from pipelines import __version__, clock, storage
+from pipelines import __version__, clock
 from pipelines.contracts.catalog import Catalog, load_catalog
 from pipelines.errors import CitybrainError, UsageError
+from pipelines.machine import disks
 from pipelines.settings import Settings
 
 app = typer.Typer(
@@ -43,10 +44,14 @@ class FailOn(StrEnum):
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 AsOf = Annotated[
     str | None,
-    typer.Option("--as-of", help="The day to look from, as 2021-10-31 [default: yesterday, or "
-                 "CITYBRAIN_AS_OF].", envvar="CITYBRAIN_AS_OF", show_default=False,
-                 show_envvar=False),
-]  # fmt: skip
+    typer.Option(
+        "--as-of",
+        help="The day to look from, as 2021-10-31 [default: yesterday, or CITYBRAIN_AS_OF].",
+        envvar="CITYBRAIN_AS_OF",
+        show_default=False,
+        show_envvar=False,
+    ),
+]
 SourceName = Annotated[str | None, typer.Option("--source", "-s", help="Only this source.")]
 DepartmentCode = Annotated[
     str | None, typer.Option("--department", "-d", help="Only this department's code.")
@@ -81,9 +86,9 @@ def command(**options: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]
             except BrokenPipeError:  # nobody reads on, as after `| head`
                 raise
             except Exception as error:
-                if storage.refused(error) is None:
+                if disks.refused(error) is None:
                     raise
-                raise _failed(storage.explained(Settings(), function.__name__, error)) from None
+                raise _failed(disks.explained(Settings(), function.__name__, error)) from None
 
         return guarded
 
@@ -98,7 +103,7 @@ def _failed(error: CitybrainError) -> typer.Exit:
 
 def keep_log(settings: Settings) -> None:
     """For a command that changes something, once its words make sense: its events are kept."""
-    from pipelines import logs
+    from pipelines.machine import logs
 
     logs.to_folder(settings.logs)
 
@@ -160,9 +165,14 @@ def main(
 def watched() -> Iterator[Callable[[str, int, int], None]]:
     """A progress bar on standard error; nothing where nobody watches."""
     with Progress(
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
-        console=messages, transient=True, disable=not messages.is_terminal,
-    ) as bar:  # fmt: skip
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=messages,
+        transient=True,
+        disable=not messages.is_terminal,
+    ) as bar:
         task = bar.add_task("starting", total=None)
         yield lambda what, done, total: bar.update(
             task, description=what, completed=done, total=total

@@ -24,7 +24,7 @@ from pipelines.cli.terminal import (
     parse_range,
 )
 from pipelines.contracts.catalog import read_catalog
-from pipelines.contracts.delivery import Verdict
+from pipelines.deliveries.delivery import Verdict
 from pipelines.errors import NotPublishedError, UsageError
 from pipelines.settings import Settings
 
@@ -54,15 +54,15 @@ def status(
 
     Examples: `citybrain status` · `citybrain status --target hundred_day_collection --departments`
     """
-    from pipelines import jobs
     from pipelines.cli import rendering
+    from pipelines.jobs import night
 
     settings = Settings()
     catalog = catalog_of(settings)
     if target is not None and target not in catalog.targets:
         raise UsageError(f"no target is called {target}; there are {', '.join(catalog.targets)}")
     with of_this_version():
-        paces = jobs.status(settings, catalog, parse_day(as_of) if as_of else None, known_at)
+        paces = night.status(settings, catalog, parse_day(as_of) if as_of else None, known_at)
     paces = [pace for pace in paces if target in (None, pace.target)]
     if as_json:
         typer.echo(rendering.as_json(rendering.pace_records(paces)))
@@ -140,8 +140,18 @@ def deliveries(
                 rendering.shortened("; ".join([*record["reasons"], *record["warnings"]]), 200),
             )
         )
-    columns = ("delivery", "date", "department", "source", "verdict", "in force", "read #",
-               "accepted #", "kept out #", "reasons and warnings")  # fmt: skip
+    columns = (
+        "delivery",
+        "date",
+        "department",
+        "source",
+        "verdict",
+        "in force",
+        "read #",
+        "accepted #",
+        "kept out #",
+        "reasons and warnings",
+    )
     console.print(rendering.table("Deliveries", columns, rows))
 
 
@@ -158,7 +168,7 @@ def quarantine(
     Example: `citybrain quarantine --source data_records --department gaj`
     """
     from pipelines.cli import rendering
-    from pipelines.contracts.reasons import Reason
+    from pipelines.deliveries.reasons import Reason
 
     found = _select("queries/quarantine.sql", **_filters(source, department, dates, limit))
     for row in found:
@@ -236,9 +246,12 @@ def _filters(
             raise UsageError(f"no {what} is called {name}; there are {', '.join(known)}")
     first, last = parse_range(dates) or (None, None)
     return {
-        "source": source, "department": department, "first": first, "last": last,
+        "source": source,
+        "department": department,
+        "first": first,
+        "last": last,
         "limit": limit or None,
-    }  # fmt: skip
+    }
 
 
 @command()

@@ -21,14 +21,7 @@ import yaml
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from pipelines.contracts.consistency import cross_check
-from pipelines.contracts.models import (
-    Department,
-    Holiday,
-    Metric,
-    Source,
-    Suite,
-    Target,
-)
+from pipelines.contracts.models import Department, Holiday, Metric, Source, Suite, Target
 from pipelines.errors import ConfigurationError, Problem
 from pipelines.settings import PROJECT
 
@@ -226,9 +219,11 @@ class _Reader:
             data = json.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
             self.note(
-                path, "-", "the source has no suite",
+                path,
+                "-",
+                "the source has no suite",
                 'create it, if only as {"name": "' + name + '", "expectations": [], "meta": {}}',
-            )  # fmt: skip
+            )
             return Suite(name=name)
         except (json.JSONDecodeError, UnicodeDecodeError) as error:
             self.note(path, "-", f"not valid JSON: {error}", "correct it")

@@ -44,13 +44,39 @@ RESERVED_COLUMNS = frozenset(
 )
 RESERVED_TABLES = frozenset(
     {
-        "configuration", "decision", "delivery", "delivery_partition", "metric_daily", "pace",
-        "quarantine", "run", "alembic_version", "department", "departments", "generation",
-        "candidate", "given", "incoming", "replaced", "clash", "judged", "touched", "computed",
-        "known", "outdated", "paces", "profile", "looked", "near_day", "stated", "observed",
-        "neighbour", "total_entry", "total_break",
+        "configuration",
+        "decision",
+        "delivery",
+        "delivery_partition",
+        "metric_daily",
+        "pace",
+        "quarantine",
+        "run",
+        "alembic_version",
+        "department",
+        "departments",
+        "generation",
+        "candidate",
+        "given",
+        "incoming",
+        "replaced",
+        "clash",
+        "judged",
+        "touched",
+        "computed",
+        "known",
+        "outdated",
+        "paces",
+        "profile",
+        "looked",
+        "near_day",
+        "stated",
+        "observed",
+        "neighbour",
+        "total_entry",
+        "total_break",
     }
-)  # fmt: skip
+)
 
 # The GX expectations a native suite may use: row rules, whose failing rows are quarantined, and
 # figures of a whole delivery. What is not here has no condition to split rows by.
@@ -148,18 +174,22 @@ def _check_source(source: Source, catalog: Catalog, file: str) -> Iterator[Probl
         elif header.count("|") >= source.header_rows:
             rows = header.count("|") + 1
             yield Problem(
-                file, "columns", f"header {header} takes {rows} rows, and a header has "
-                f"{source.header_rows}", f"say `header_rows: {rows}`",
-            )  # fmt: skip
+                file,
+                "columns",
+                f"header {header} takes {rows} rows, and a header has {source.header_rows}",
+                f"say `header_rows: {rows}`",
+            )
         elif count > 1:
             yield Problem(
                 file, "columns", f"header {header} stands for {count} columns", "keep one"
             )
     if not source.key and any(column.pii for column in source.columns):
         yield Problem(
-            file, "key", "without a key, two persons who look the same masked are one row",
+            file,
+            "key",
+            "without a key, two persons who look the same masked are one row",
             "name a key that is not personal",
-        )  # fmt: skip
+        )
     for name in source.key:
         if name not in names:
             yield Problem(file, "key", f"{name} is no column", f"use one of {', '.join(names)}")
@@ -167,9 +197,11 @@ def _check_source(source: Source, catalog: Catalog, file: str) -> Iterator[Probl
             yield Problem(file, "key", f"{name} is not required", "say `required: true`")
         elif source.column(name).pii:
             yield Problem(
-                file, "key", f"{name} is masked, and two persons may look the same",
+                file,
+                "key",
+                f"{name} is masked, and two persons may look the same",
                 "use a key that is not personal",
-            )  # fmt: skip
+            )
     yield from _check_partition(source, file)
     yield from _check_totals(source, file)
     yield from _check_drift(source, file)
@@ -189,9 +221,11 @@ def _check_source(source: Source, catalog: Catalog, file: str) -> Iterator[Probl
         }
         if unknown:
             yield Problem(
-                file, "file_patterns", f"group {', '.join(sorted(unknown))} means nothing",
+                file,
+                "file_patterns",
+                f"group {', '.join(sorted(unknown))} means nothing",
                 "name groups department, business_date or part",
-            )  # fmt: skip
+            )
     if not source.formats.declared:
         yield Problem(
             file, "formats", "no format is declared", "declare csv, xlsx, json or another"
@@ -208,9 +242,11 @@ def _check_source(source: Source, catalog: Catalog, file: str) -> Iterator[Probl
     for code, last in ended.items() if source.due and source.due.departments != "all" else ():
         if source.due and last is not None and last < source.due.start:
             yield Problem(
-                file, "due.departments", f"{code} ended on {last}, before it owes anything",
+                file,
+                "due.departments",
+                f"{code} ended on {last}, before it owes anything",
                 "name who took over",
-            )  # fmt: skip
+            )
 
 
 def _check_partition(source: Source, file: str) -> Iterator[Problem]:
@@ -225,9 +261,11 @@ def _check_partition(source: Source, file: str) -> Iterator[Problem]:
         column = source.column(name)
         if column.type is not column_type or column.pii or column.values:
             yield Problem(
-                file, f"partition.{role}", f"{name} must be a plain {column_type} column",
+                file,
+                f"partition.{role}",
+                f"{name} must be a plain {column_type} column",
                 "correct the column",
-            )  # fmt: skip
+            )
 
 
 def _check_references(column: Column, source: Source, file: str) -> Iterator[Problem]:
@@ -244,9 +282,11 @@ def _check_references(column: Column, source: Source, file: str) -> Iterator[Pro
             unit = source.column(column.unit_from)
             if unit.type is not ColumnType.TEXT or unit.pii or unit.qualifier_of:
                 yield Problem(
-                    file, key, f"{unit.name} must be a text column that is not personal",
+                    file,
+                    key,
+                    f"{unit.name} must be a text column that is not personal",
                     "correct the column",
-                )  # fmt: skip
+                )
     if column.qualifier_of is not None:
         key = f"columns.{column.name}.qualifier_of"
         if column.qualifier_of not in source.column_names:
@@ -256,30 +296,38 @@ def _check_references(column: Column, source: Source, file: str) -> Iterator[Pro
         for other in ("pattern", "values", "pii", "code", "nulls"):
             if getattr(column, other):
                 yield Problem(
-                    file, key, f"`{other}` is for what a file holds, and this is found in "
-                    f"{column.qualifier_of}", "remove it",
-                )  # fmt: skip
+                    file,
+                    key,
+                    f"`{other}` is for what a file holds, and this is found in "
+                    f"{column.qualifier_of}",
+                    "remove it",
+                )
 
 
 def _check_derived(column: Column, source: Source, file: str) -> Iterator[Problem]:
     """A column that no header of the file stands for."""
     if column.is_derived and not column.description:
         yield Problem(
-            file, f"columns.{column.name}.description", "no header names the column",
+            file,
+            f"columns.{column.name}.description",
+            "no header names the column",
             "say in a `description` what people call it",
-        )  # fmt: skip
+        )
     if column.from_sheet and column.pii:
         yield Problem(
-            file, f"columns.{column.name}.pii", "names of sheets say where a row stands, and are "
-            "told", "leave persons out of them",
-        )  # fmt: skip
+            file,
+            f"columns.{column.name}.pii",
+            "names of sheets say where a row stands, and are told",
+            "leave persons out of them",
+        )
     one_table = [name for name in source.formats.declared if name in FORMATS_WITHOUT_SHEETS]
     if column.from_sheet and column.required and one_table and source.formats.zip.members != "all":
         yield Problem(
-            file, f"columns.{column.name}.required", f"{', '.join(one_table)} have no sheets: "
-            f"every row of theirs would lack {column.name}",
+            file,
+            f"columns.{column.name}.required",
+            f"{', '.join(one_table)} have no sheets: every row of theirs would lack {column.name}",
             "leave `required` out, or declare workbooks only",
-        )  # fmt: skip
+        )
 
 
 def _check_code(column: Column, file: str) -> Iterator[Problem]:
@@ -288,9 +336,11 @@ def _check_code(column: Column, file: str) -> Iterator[Problem]:
         return
     if column.pattern is not None or column.values is not None:
         yield Problem(
-            file, key, f"{column.code} says what the cells look like already",
+            file,
+            key,
+            f"{column.code} says what the cells look like already",
             "remove `pattern` and `values`",
-        )  # fmt: skip
+        )
     if column.code == "id_number" and column.pii != "id_number":
         yield Problem(file, key, "an identity number is personal", "say `pii: id_number`")
 
@@ -331,9 +381,11 @@ def _check_by(source: Source, totals: Totals, file: str, key: str) -> Iterator[P
             )
         elif source.column(name).pii:
             yield Problem(
-                file, key, f"{name} is masked, and messages name it",
+                file,
+                key,
+                f"{name} is masked, and messages name it",
                 "use a column that is not personal",
-            )  # fmt: skip
+            )
         elif not source.column(name).required:
             yield Problem(file, key, f"{name} is not required", "say `required: true`")
         elif name == source.partition.business_date:
@@ -341,9 +393,11 @@ def _check_by(source: Source, totals: Totals, file: str, key: str) -> Iterator[P
     missing = [name for name in source.key if name not in (*source.by_of(totals), *partition)]
     if missing:
         yield Problem(
-            file, key, f"several rows of a day may say one total: {', '.join(missing)} of the key "
-            "is left out", "name the whole key",
-        )  # fmt: skip
+            file,
+            key,
+            f"several rows of a day may say one total: {', '.join(missing)} of the key is left out",
+            "name the whole key",
+        )
 
 
 def _check_drift(source: Source, file: str) -> Iterator[Problem]:
@@ -351,22 +405,29 @@ def _check_drift(source: Source, file: str) -> Iterator[Problem]:
         return
     if source.drift.minimum > source.drift.history:
         yield Problem(
-            file, "drift.minimum", f"{source.drift.minimum} is more than `history`, "
-            f"{source.drift.history}: nothing would ever be told", "lower it",
-        )  # fmt: skip
+            file,
+            "drift.minimum",
+            f"{source.drift.minimum} is more than `history`, "
+            f"{source.drift.history}: nothing would ever be told",
+            "lower it",
+        )
     for name in source.drift.categories:
         if name not in source.column_names:
             yield Problem(
-                file, "drift.categories", f"{name} is no column",
+                file,
+                "drift.categories",
+                f"{name} is no column",
                 f"use one of {', '.join(source.column_names)}",
-            )  # fmt: skip
+            )
         elif source.column(name).type is not ColumnType.TEXT:
             yield Problem(file, "drift.categories", f"{name} is no text", "name a text column")
         elif source.column(name).pii:
             yield Problem(
-                file, "drift.categories", f"{name} is personal, and its values would be kept",
+                file,
+                "drift.categories",
+                f"{name} is personal, and its values would be kept",
                 "use a column that is not personal",
-            )  # fmt: skip
+            )
 
 
 def _patterns(source: Source) -> Iterator[tuple[str, str]]:
@@ -386,9 +447,11 @@ def _check_regex(pattern: str, file: str, key: str, is_sql: bool = True) -> Iter
         return
     if is_sql and BEYOND_RE2.search(pattern):
         yield Problem(
-            file, key, f"{pattern!r} looks around or back, which RE2 cannot",
+            file,
+            key,
+            f"{pattern!r} looks around or back, which RE2 cannot",
             "say it without (?=, (?!, (?<= and \\1",
-        )  # fmt: skip
+        )
 
 
 def _check_suite(source: Source, suite: Suite, file: str) -> Iterator[Problem]:
@@ -399,42 +462,54 @@ def _check_suite(source: Source, suite: Suite, file: str) -> Iterator[Problem]:
         kind, kwargs = expectation["type"], expectation.get("kwargs", {})
         if kind not in ROW_RULES | TABLE_RULES:
             yield Problem(
-                file, f"{key}.type", f"{kind} is not supported",
+                file,
+                f"{key}.type",
+                f"{kind} is not supported",
                 f"use one of {', '.join(sorted(ROW_RULES | TABLE_RULES))}",
-            )  # fmt: skip
+            )
         if expectation.get("severity", "critical") not in SEVERITIES:
             yield Problem(
-                file, f"{key}.severity", f"{expectation['severity']} is no severity",
+                file,
+                f"{key}.severity",
+                f"{expectation['severity']} is no severity",
                 f"use one of {', '.join(SEVERITIES)}",
-            )  # fmt: skip
+            )
         if "mostly" in kwargs:
             yield Problem(
-                file, f"{key}.kwargs.mostly", "`mostly` is not for row rules here",
+                file,
+                f"{key}.kwargs.mostly",
+                "`mostly` is not for row rules here",
                 "remove it: the contract's max_quarantine says how many rows may fail",
-            )  # fmt: skip
+            )
         if "row_condition" in kwargs:
             yield Problem(
-                file, f"{key}.kwargs.row_condition", "rows are judged and split without conditions",
+                file,
+                f"{key}.kwargs.row_condition",
+                "rows are judged and split without conditions",
                 "remove it: say it with a pair rule or a regular expression",
-            )  # fmt: skip
+            )
         if "regex" in kwargs:
             yield from _check_regex(str(kwargs["regex"]), file, f"{key}.kwargs.regex")
         for argument in _column_arguments(kind):
             name = kwargs.get(argument)
             if name not in source.column_names:
                 yield Problem(
-                    file, f"{key}.kwargs.{argument}", f"{name} is no column of {source.name}",
+                    file,
+                    f"{key}.kwargs.{argument}",
+                    f"{name} is no column of {source.name}",
                     f"use one of {', '.join(source.column_names)}",
-                )  # fmt: skip
+                )
             elif kind in NUMBER_RULES and source.column(name).type not in NUMBERS:
                 yield Problem(
                     file, f"{key}.kwargs.{argument}", f"{name} is no number", "use a number column"
                 )
             elif source.column(name).pii:
                 yield Problem(
-                    file, f"{key}.kwargs.{argument}", f"{name} is masked before checks",
+                    file,
+                    f"{key}.kwargs.{argument}",
+                    f"{name} is masked before checks",
                     "use the contract's `pattern`, which looks before the mask",
-                )  # fmt: skip
+                )
 
 
 def _column_arguments(expectation: str) -> tuple[str, ...]:
@@ -448,39 +523,49 @@ def _check_metric(metric: Metric, catalog: Catalog, file: str) -> Iterator[Probl
     source = catalog.sources.get(metric.source)
     if source is None:
         yield Problem(
-            file, f"{metric.name}.source", f"{metric.source} is no sound source",
+            file,
+            f"{metric.name}.source",
+            f"{metric.source} is no sound source",
             f"use one of {', '.join(catalog.sources) or '(none is sound yet)'}",
-        )  # fmt: skip
+        )
         return
     if metric.kind is Kind.FLOW and source.content != "events":
         yield Problem(
-            file, f"{metric.name}.kind", f"{source.name} is a snapshot, which has no flow",
+            file,
+            f"{metric.name}.kind",
+            f"{source.name} is a snapshot, which has no flow",
             "make it a stock, or the source events",
-        )  # fmt: skip
+        )
     if metric.by is not None and metric.by not in source.column_names:
         yield Problem(file, f"{metric.name}.by", f"{metric.by} is no column", "correct it")
     counted = [part.column for part in metric.aggregates if part.aggregate == "count_distinct"]
     for name in filter(None, [metric.by, *counted]):
         if name in source.column_names and source.column(name).pii:
             yield Problem(
-                file, metric.name, f"{name} is masked, and two persons may look the same",
+                file,
+                metric.name,
+                f"{name} is masked, and two persons may look the same",
                 "use a column that is not personal",
-            )  # fmt: skip
+            )
     for aggregate in metric.aggregates:
         named = [aggregate.column] if aggregate.column else []
         for name in [*named, *aggregate.where]:
             if name not in source.column_names:
                 yield Problem(
-                    file, f"{metric.name}", f"{name} is no column of {source.name}",
+                    file,
+                    f"{metric.name}",
+                    f"{name} is no column of {source.name}",
                     f"use one of {', '.join(source.column_names)}",
-                )  # fmt: skip
+                )
         if aggregate.column in source.column_names and aggregate.aggregate in ("sum", "min", "max"):
             column = source.column(aggregate.column or "")
             if column.type not in (ColumnType.INTEGER, ColumnType.DECIMAL):
                 yield Problem(
-                    file, f"{metric.name}", f"{aggregate.aggregate} of {column.type} {column.name}",
+                    file,
+                    f"{metric.name}",
+                    f"{aggregate.aggregate} of {column.type} {column.name}",
                     "use a number column, or `count`",
-                )  # fmt: skip
+                )
         for name, wanted in aggregate.where.items():
             if name in source.column_names:
                 yield from _check_where(metric, source.column(name), wanted, file)
@@ -491,26 +576,32 @@ def _check_where(metric: Metric, column: Column, wanted: object, file: str) -> I
     for value in wanted if isinstance(wanted, tuple) else (wanted,):
         if stored is not None and value not in stored:
             yield Problem(
-                file, f"{metric.name}.where.{column.name}", f"{value!r} never occurs",
+                file,
+                f"{metric.name}.where.{column.name}",
+                f"{value!r} never occurs",
                 f"use one of {', '.join(sorted(stored))}",
-            )  # fmt: skip
+            )
         is_number = isinstance(value, int) and not isinstance(value, bool)
         if (column.type is ColumnType.BOOLEAN) != isinstance(value, bool) or (
             column.type in NUMBERS
         ) != is_number:
             yield Problem(
-                file, f"{metric.name}.where.{column.name}", f"{value!r} is not {column.type}",
+                file,
+                f"{metric.name}.where.{column.name}",
+                f"{value!r} is not {column.type}",
                 "compare like with like",
-            )  # fmt: skip
+            )
 
 
 def _check_target(target: Target, catalog: Catalog, file: str) -> Iterator[Problem]:
     metric = catalog.metrics.get(target.metric)
     if metric is None:
         yield Problem(
-            file, f"{target.name}.metric", f"{target.metric} is no sound metric",
+            file,
+            f"{target.name}.metric",
+            f"{target.metric} is no sound metric",
             f"use one of {', '.join(catalog.metrics)}",
-        )  # fmt: skip
+        )
         return
     for as_of in [target.start, *(revision.effective for revision in target.revisions)]:
         number, revised = target.revised(as_of)
@@ -519,9 +610,11 @@ def _check_target(target: Target, catalog: Catalog, file: str) -> Iterator[Probl
     distinct = any(aggregate.aggregate == "count_distinct" for aggregate in metric.aggregates)
     if distinct:
         yield Problem(
-            file, f"{target.name}.metric", f"{metric.name} counts distinct values, which never "
-            "add up over departments", "track a count or a sum",
-        )  # fmt: skip
+            file,
+            f"{target.name}.metric",
+            f"{metric.name} counts distinct values, which never add up over departments",
+            "track a count or a sum",
+        )
 
 
 def _check_goals(
@@ -537,9 +630,11 @@ def _check_goals(
             ended = catalog.departments[code].valid_to
             if ended is not None and ended < target.start:
                 yield Problem(
-                    file, f"{key}.{name}", f"{code} ended on {ended}, before the target starts",
+                    file,
+                    f"{key}.{name}",
+                    f"{code} ended on {ended}, before the target starts",
                     "name who took over",
-                )  # fmt: skip
+                )
     sums = metric.kind is not Kind.RATIO and target.curve != "level"
     if target.scope == "city":
         if target.department_goals or target.department_goal is not None or target.unallocated:
@@ -548,19 +643,23 @@ def _check_goals(
     if not sums:
         if target.department_goal is None or target.department_goals:
             yield Problem(
-                file, f"{key}.department_goals", "a ratio or a level never sums over departments",
+                file,
+                f"{key}.department_goals",
+                "a ratio or a level never sums over departments",
                 "give one `department_goal` that serves all",
-            )  # fmt: skip
+            )
         return
     if target.department_goal is not None:
         yield Problem(file, f"{key}.department_goal", "this target sums", "use `department_goals`")
     total = sum(target.department_goals.values()) + target.unallocated
     if abs(total - target.goal) > 1e-6 * max(1.0, abs(target.goal)):
         yield Problem(
-            file, f"{key}.department_goals", f"they and `unallocated` sum to {total:,.0f}, and the "
-            f"goal is {target.goal:,.0f}", f"say `unallocated: "
+            file,
+            f"{key}.department_goals",
+            f"they and `unallocated` sum to {total:,.0f}, and the goal is {target.goal:,.0f}",
+            f"say `unallocated: "
             f"{target.goal - total + target.unallocated:.0f}` or correct the goals",
-        )  # fmt: skip
+        )
 
 
 def _check_departments(catalog: Catalog, file: str) -> Iterator[Problem]:
@@ -572,9 +671,11 @@ def _check_departments(catalog: Catalog, file: str) -> Iterator[Problem]:
     for name, count in names.items():
         if count > 1:
             yield Problem(
-                file, name, f"{count} departments are called so, and rows name them by it",
+                file,
+                name,
+                f"{count} departments are called so, and rows name them by it",
                 "give each a name of its own",
-            )  # fmt: skip
+            )
     for code, department in catalog.departments.items():
         began, ended = department.valid_from, department.valid_to
         if began is not None and ended is not None and ended < began:

@@ -133,8 +133,11 @@ class Column(Declared):
             raise ValueError("`values` may not store an empty text: it would pass for a total")
         numeric = self.type in (ColumnType.INTEGER, ColumnType.DECIMAL)
         text_only = {
-            "pattern": self.pattern, "values": self.values, "pii": self.pii, "code": self.code,
-        }  # fmt: skip
+            "pattern": self.pattern,
+            "values": self.values,
+            "pii": self.pii,
+            "code": self.code,
+        }
         if self.type is not ColumnType.TEXT:
             for key, value in text_only.items():
                 if value is not None:

@@ -43,14 +43,16 @@ def examine(settings: Settings, today: date, now: datetime) -> Iterator[Finding]
             yield from list(check(visit))
         except OSError as error:
             yield failure(
-                name, f"could not be checked: {error.strerror}: {error.filename}",
+                name,
+                f"could not be checked: {error.strerror}: {error.filename}",
                 "let this user read it, and see whether its disk is mounted",
-            )  # fmt: skip
+            )
         except Exception as error:
             yield failure(
-                name, f"could not be checked: {type(error).__name__}: {in_a_line(error)}",
+                name,
+                f"could not be checked: {type(error).__name__}: {in_a_line(error)}",
                 "see what it names; if that is sound, this is a defect of the doctor's",
-            )  # fmt: skip
+            )
 
 
 def verdict(findings: Iterable[Finding]) -> str:

@@ -16,7 +16,6 @@ from os import W_OK, X_OK, access
 from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pipelines import storage
 from pipelines.doctor.visit import (
     Finding,
     Visit,
@@ -28,6 +27,7 @@ from pipelines.doctor.visit import (
     megabytes,
     warning,
 )
+from pipelines.machine import disks
 from pipelines.settings import Settings
 
 DISTRIBUTION = "citybrain-metrics"
@@ -43,16 +43,18 @@ def versions(visit: Visit) -> Iterator[Finding]:
         ours = metadata.distribution(DISTRIBUTION)
     except metadata.PackageNotFoundError:
         yield failure(
-            "versions", f"{DISTRIBUTION} is not installed",
+            "versions",
+            f"{DISTRIBUTION} is not installed",
             f"{INSTALL}, then pip install --no-build-isolation --no-deps --editable .",
-        )  # fmt: skip
+        )
         return
     wanted_python = ours.metadata["Requires-Python"] or ""
     if not _python_fits(wanted_python):
         yield failure(
-            "versions", f"Python is {platform.python_version()}, not {wanted_python}",
+            "versions",
+            f"Python is {platform.python_version()}, not {wanted_python}",
             "make the environment anew with such a Python",
-        )  # fmt: skip
+        )
     pinned: list[str] = []
     for requirement in ours.requires or ():
         wanted, _, marker = requirement.partition(";")
@@ -91,26 +93,30 @@ def disk(visit: Visit) -> Iterator[Finding]:
     found = [*_vanished(settings), *_unwritable(settings), *_short_of_room(settings)]
     found += _readable_archive(settings)
     can = "written" if settings.data_dir.exists() else "made"
-    room = storage.free(settings.data_dir)
+    room = disks.free(settings.data_dir)
     yield from found or [fine("disk", f"{settings.data_dir} can be {can}; {room}")]
 
 
 def _vanished(settings: Settings) -> Iterator[Finding]:
-    for folder in storage.vanished(settings):
+    for folder in disks.vanished(settings):
         yield failure(
-            "disk", f"{folder} had a disk of its own and has none now",
+            "disk",
+            f"{folder} had a disk of its own and has none now",
             "mount it again; if it was moved here on purpose, delete "
-            f"{settings.data_dir / storage.MOUNTS}",
-        )  # fmt: skip
+            f"{settings.data_dir / disks.MOUNTS}",
+        )
 
 
 def _unwritable(settings: Settings) -> Iterator[Finding]:
     """Folders that cannot be written or made, one finding a reason."""
     refused: dict[str, list[Path]] = {}
     folders = (
-        settings.data_dir, settings.landing, settings.archive, settings.staging,
+        settings.data_dir,
+        settings.landing,
+        settings.archive,
+        settings.staging,
         settings.published,
-    )  # fmt: skip
+    )
     for folder in folders:
         try:
             _write_into(folder)
@@ -118,7 +124,7 @@ def _unwritable(settings: Settings) -> Iterator[Finding]:
             refused.setdefault(error.strerror or type(error).__name__, []).append(folder)
     for reason, places in refused.items():
         names = ", ".join(str(place) for place in places)
-        yield failure("disk", f"{reason}: {names} ({storage.free(places[0])})", _mend(reason))
+        yield failure("disk", f"{reason}: {names} ({disks.free(places[0])})", _mend(reason))
 
 
 def _write_into(folder: Path) -> None:
@@ -140,9 +146,9 @@ def _nearest(path: Path) -> Path:
 
 
 def _mend(reason: str) -> str:
-    if reason in storage.FULL:
+    if reason in disks.FULL:
         return "free some space (`citybrain clean` removes what is not needed)"
-    if reason in storage.READ_ONLY:
+    if reason in disks.READ_ONLY:
         return "let this user write there"
     return "see whether it is a folder, and its disk still mounted"
 
@@ -156,9 +162,12 @@ def _short_of_room(settings: Settings) -> Iterator[Finding]:
     )
     seen: set[int] = set()
     for folder, needs in (
-        (settings.data_dir, size), (settings.published, size), (settings.staging, size),
-        (settings.archive, 0), (settings.landing, 0),
-    ):  # fmt: skip
+        (settings.data_dir, size),
+        (settings.published, size),
+        (settings.staging, size),
+        (settings.archive, 0),
+        (settings.landing, 0),
+    ):
         there = _nearest(folder)
         if there.stat().st_dev in seen:
             continue
@@ -179,9 +188,11 @@ def _readable_archive(settings: Settings) -> Iterator[Finding]:
         mode = stat.S_IMODE(settings.archive.stat().st_mode)
         if mode & 0o077:
             yield warning(
-                "disk", f"{settings.archive} is open to others (mode {mode:04o}); it holds raw "
-                "personal data", f"chmod 700 {settings.archive}",
-            )  # fmt: skip
+                "disk",
+                f"{settings.archive} is open to others (mode {mode:04o}); it holds raw "
+                "personal data",
+                f"chmod 700 {settings.archive}",
+            )
 
 
 def notification(visit: Visit) -> Iterator[Finding]:
@@ -195,9 +206,11 @@ def notification(visit: Visit) -> Iterator[Finding]:
     unknown = [number for number, url in enumerate(urls, 1) if not apprise.Apprise().add(url)]
     for number in unknown:
         yield failure(
-            "notification", f"URL {number} of {len(urls)} in CITYBRAIN_NOTIFY_URLS is of no kind "
-            "that Apprise knows, or not whole", "correct it; see the list of services of Apprise",
-        )  # fmt: skip
+            "notification",
+            f"URL {number} of {len(urls)} in CITYBRAIN_NOTIFY_URLS is of no kind "
+            "that Apprise knows, or not whole",
+            "correct it; see the list of services of Apprise",
+        )
     if not unknown:
         yield fine("notification", f"the digest goes to {counted(len(urls), 'channel')}")
 
@@ -214,8 +227,10 @@ def clock(visit: Visit) -> Iterator[Finding]:
     newest = visit.ledger.newest if visit.ledger else None
     if newest is not None and visit.now < newest - CLOCK_TOLERANCE:
         yield failure(
-            "time", f"the clock says {at(visit.now)}, and the ledger's newest entry was made at "
-            f"{at(newest)}", "set this machine's clock: what is newest goes by it",
-        )  # fmt: skip
+            "time",
+            f"the clock says {at(visit.now)}, and the ledger's newest entry was made at "
+            f"{at(newest)}",
+            "set this machine's clock: what is newest goes by it",
+        )
         return
     yield fine("time", f"{at(visit.now)}, {visit.today} in Shanghai")

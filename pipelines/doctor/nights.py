@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 from pipelines.doctor.visit import Finding, Visit, at, counted, failure, fine, warning
-from pipelines.ingest import landing
+from pipelines.landing import files
 from pipelines.tracking.calendar import WorkCalendar
 
 NIGHT = timedelta(hours=26)  # from one night's run to the end of the next, with room
@@ -27,10 +27,12 @@ def configuration(visit: Visit) -> Iterator[Finding]:
     counts = ", ".join(
         counted(len(declared), what)
         for declared, what in (
-            (catalog.sources, "source"), (catalog.metrics, "metric"),
-            (catalog.targets, "target"), (catalog.departments, "department"),
+            (catalog.sources, "source"),
+            (catalog.metrics, "metric"),
+            (catalog.targets, "target"),
+            (catalog.departments, "department"),
         )
-    )  # fmt: skip
+    )
     yield fine("configuration", f"sound: {counts} (configuration {catalog.configuration_hash})")
     there = visit.ledger.configuration if visit.ledger else None
     if there is not None and there != catalog.configuration_hash:
@@ -48,9 +50,10 @@ def calendars(visit: Visit) -> Iterator[Finding]:
     )
     if year in unknown:
         yield warning(
-            "calendars", f"the holidays of {year} are not known: working days are provisional, "
-            "Monday to Friday", mend,
-        )  # fmt: skip
+            "calendars",
+            f"the holidays of {year} are not known: working days are provisional, Monday to Friday",
+            mend,
+        )
     elif year + 1 in unknown and visit.today.month >= HOLIDAYS_OUT:
         yield warning("calendars", f"the holidays of {year + 1} are not known yet", mend)
     else:
@@ -63,9 +66,10 @@ def last_run(visit: Visit) -> Iterator[Finding]:
     last = visit.ledger
     if last is None and (visit.warehouse.is_hidden or visit.copy.is_hidden):
         yield warning(
-            "last run", "not known: neither the warehouse nor the published copy can be read",
+            "last run",
+            "not known: neither the warehouse nor the published copy can be read",
             "see what is said of them",
-        )  # fmt: skip
+        )
     elif last is None or last.started_at is None:
         yield warning("last run", "no run has ever finished", "citybrain run")
     elif visit.now - last.started_at > NIGHT:
@@ -83,9 +87,7 @@ def _failed_steps(visit: Visit) -> Iterator[Finding]:
     """Steps that failed when they were last tried: of the newest run, and of a night's others."""
     steps = visit.operations.steps
     newest = steps[-1].run_id if steps else None
-    recent = [
-        one for one in steps if one.run_id == newest or visit.now - one.started_at <= NIGHT
-    ]  # fmt: skip
+    recent = [one for one in steps if one.run_id == newest or visit.now - one.started_at <= NIGHT]
     last_tried = {(one.name, one.source): one.run_id for one in recent}
     failed = {
         (one.name, one.source): one
@@ -95,15 +97,16 @@ def _failed_steps(visit: Visit) -> Iterator[Finding]:
     for one in failed.values():
         what = f"{one.name} {one.source}".strip()
         yield warning(
-            "last run", f"step {what} of run {one.run_id} failed: {one.error}",
+            "last run",
+            f"step {what} of run {one.run_id} failed: {one.error}",
             "see the run's messages, in logs/ of the data folder or in Airflow; then run again",
-        )  # fmt: skip
+        )
 
 
 def landing_folder(visit: Visit) -> Iterator[Finding]:
     """What waits in landing, what of it is nobody's, and what killed runs have left in staging."""
     settings, (catalog, problems) = visit.settings, visit.configuration
-    seen = landing.look(settings.landing, catalog, settings.settle_seconds)
+    seen = files.look(settings.landing, catalog, settings.settle_seconds)
     found = [*_waiting(visit, seen.landed), *_left_in_staging(visit)]
     if seen.problems:
         names = ", ".join(one.path for one in seen.problems[:NAMED])
@@ -117,7 +120,7 @@ def landing_folder(visit: Visit) -> Iterator[Finding]:
     yield from found or [fine("landing", "nothing waits")]
 
 
-def _waiting(visit: Visit, landed: list[landing.Landed]) -> Iterator[Finding]:
+def _waiting(visit: Visit, landed: list[files.Landed]) -> Iterator[Finding]:
     # when the file came to lie there; its modification time may be the sender's
     ages = [moment for one in landed if (moment := _changed(one.path)) is not None]
     if not ages:
@@ -141,9 +144,11 @@ def _left_in_staging(visit: Visit) -> Iterator[Finding]:
     left = [moment for moment in changes if moment is not None and visit.now - moment > age]
     if left:
         yield warning(
-            "landing", f"{counted(len(left), 'folder')} of runs that were never finished in "
-            f"{folder}, the oldest of {at(min(left))}", "citybrain clean",
-        )  # fmt: skip
+            "landing",
+            f"{counted(len(left), 'folder')} of runs that were never finished in "
+            f"{folder}, the oldest of {at(min(left))}",
+            "citybrain clean",
+        )
 
 
 def _changed(path: Path) -> datetime | None:

@@ -17,13 +17,12 @@ from typing import Any
 import sqlalchemy as sa
 
 from pipelines import published
-from pipelines.engine import open_duckdb
+from pipelines.engine import open_duckdb, rows
 from pipelines.errors import NotPublishedError
-from pipelines.operations import step_table
+from pipelines.operations.database import step_table
+from pipelines.schema import Schema, schema
 from pipelines.settings import Settings
 from pipelines.warehouse import ledger
-from pipelines.warehouse.schema import Schema, schema
-from pipelines.warehouse.statements import rows
 
 WAREHOUSE_LOCK = "warehouse.lock"
 LOCKED = "Could not set lock"  # what DuckDB says of a file that another program writes

@@ -6,21 +6,13 @@ from collections.abc import Iterator
 from contextlib import suppress
 from datetime import datetime, timedelta
 
-from pipelines import storage
 from pipelines.doctor.readings import holder, lock
-from pipelines.doctor.visit import (
-    Finding,
-    Visit,
-    counted,
-    failure,
-    fine,
-    megabytes,
-    warning,
-)
+from pipelines.doctor.visit import Finding, Visit, counted, failure, fine, megabytes, warning
+from pipelines.machine import disks
+from pipelines.machine.locks import HELD
 from pipelines.published import READERS_FILE
-from pipelines.warehouse.connection import HELD
+from pipelines.schema import Schema
 from pipelines.warehouse.publish import pinned_to
-from pipelines.warehouse.schema import Schema
 
 
 def locks(visit: Visit) -> Iterator[Finding]:
@@ -28,9 +20,10 @@ def locks(visit: Visit) -> Iterator[Finding]:
     elsewhere = visit.warehouse.opened_by
     if elsewhere:
         yield failure(
-            "locks", f"{elsewhere} has {visit.settings.warehouse} open: no run can open it",
+            "locks",
+            f"{elsewhere} has {visit.settings.warehouse} open: no run can open it",
             "close it there, and let it read the published copy",
-        )  # fmt: skip
+        )
     found = [finding for name in HELD for finding in _lock(visit, name)]
     yield from found or ([] if elsewhere else [fine("locks", "all free")])
 
@@ -45,18 +38,20 @@ def _lock(visit: Visit, name: str) -> Iterator[Finding]:
     if free:
         if told:
             yield fine(
-                "locks", f"{name}: process {pid} ({purpose}) ended without giving it back; the "
+                "locks",
+                f"{name}: process {pid} ({purpose}) ended without giving it back; the "
                 "next one takes it over by itself",
-            )  # fmt: skip
+            )
         return
     held = f"{name} is held by process {pid} ({purpose}) since {since} UTC"
     if _age(visit.now, since).total_seconds() <= visit.settings.lock_seconds:
         yield fine("locks", held)
     else:
         yield warning(
-            "locks", f"{held}: longer than others wait (CITYBRAIN_LOCK_SECONDS)",
+            "locks",
+            f"{held}: longer than others wait (CITYBRAIN_LOCK_SECONDS)",
             "see whether it is still at work; when it ends, the lock is free",
-        )  # fmt: skip
+        )
 
 
 def _age(now: datetime, since: object) -> timedelta:
@@ -70,9 +65,10 @@ def warehouse(visit: Visit) -> Iterator[Finding]:
     file, found = visit.settings.warehouse, visit.warehouse
     if found.trouble:
         yield failure(
-            "warehouse", f"it cannot be opened: {found.trouble}",
+            "warehouse",
+            f"it cannot be opened: {found.trouble}",
             _mend(found.trouble, f"put a backup in the place of {file}"),
-        )  # fmt: skip
+        )
     elif found.busy:
         yield fine("warehouse", "not looked into: it is being written (see locks)")
     elif found.schema is None and found.opened_by:
@@ -87,7 +83,7 @@ def warehouse(visit: Visit) -> Iterator[Finding]:
 
 def _mend(trouble: str, damage: str) -> str:
     """What mends a DuckDB file that does not open; `damage` is what mends one that is damaged."""
-    if any(words in trouble for words in storage.DAMAGED):
+    if any(words in trouble for words in disks.DAMAGED):
         return damage
     if "memory" in trouble.lower():
         return "correct CITYBRAIN_MEMORY_LIMIT"
@@ -101,9 +97,10 @@ def _far(check: str, store: str, schema: Schema, besides: str) -> Finding:
         return failure(check, f"the {store} {said}; no run can use it", mend)
     if schema.there != schema.newest:
         return warning(
-            check, f"schema {schema.there}; the next run brings it to {schema.newest}",
+            check,
+            f"schema {schema.there}; the next run brings it to {schema.newest}",
             "back it up first",
-        )  # fmt: skip
+        )
     return fine(check, f"schema {schema.there}, {besides}")
 
 
@@ -112,9 +109,10 @@ def operational(visit: Visit) -> Iterator[Finding]:
     found = visit.operations
     if found.trouble:
         yield failure(
-            "operations", f"{found.where} does not answer: {found.trouble}",
+            "operations",
+            f"{found.where} does not answer: {found.trouble}",
             "start it, or correct CITYBRAIN_OPS_URL",
-        )  # fmt: skip
+        )
     elif found.schema is None or found.schema.there is None:
         yield fine("operations", f"{found.where} has no tables yet; the first run makes them")
     else:
@@ -126,10 +124,14 @@ def published_copy(visit: Visit) -> Iterator[Finding]:
     settings, found = visit.settings, visit.copy
     if found.trouble:
         yield failure(
-            "published", f"{settings.published / READERS_FILE} cannot be opened: {found.trouble}",
-            _mend(found.trouble, "citybrain publish makes a new one, citybrain rollback gives "
-                  "readers the one before"),
-        )  # fmt: skip
+            "published",
+            f"{settings.published / READERS_FILE} cannot be opened: {found.trouble}",
+            _mend(
+                found.trouble,
+                "citybrain publish makes a new one, citybrain rollback gives "
+                "readers the one before",
+            ),
+        )
         return
     if found.ledger is None:
         yield _nothing_known(visit)
@@ -137,15 +139,17 @@ def published_copy(visit: Visit) -> Iterator[Finding]:
     pinned, position = pinned_to(settings), found.ledger.position
     if pinned is not None:
         yield warning(
-            "published", f"a rollback has pinned readers to generation {pinned}",
+            "published",
+            f"a rollback has pinned readers to generation {pinned}",
             "citybrain publish --unpin, once what was wrong is mended",
-        )  # fmt: skip
+        )
     newest = visit.warehouse.ledger.position if visit.warehouse.ledger else position
     if position < newest and pinned is None:
         yield warning(
-            "published", f"it is of ledger position {position}, the warehouse of {newest}",
+            "published",
+            f"it is of ledger position {position}, the warehouse of {newest}",
             "citybrain publish, or wait for the next run",
-        )  # fmt: skip
+        )
     generations = list((settings.published / "generations").glob("[0-9]*.duckdb"))
     size = megabytes(sum(path.stat().st_size for path in generations))
     kept = f"{counted(len(generations), 'generation')}, {size}"

@@ -36,11 +36,24 @@ VIDEO_CHANNELS = 6417
 
 # actual over plan during the campaign; who is not named lies between 0.95 and 1.12
 PACE: Mapping[str, float] = {
-    "swju": 1.32, "zrzy": 1.35, "fgw": 1.40, "tjj": 1.30,                    # ahead
-    "rsj": 0.90, "jtys": 0.91, "gjj": 0.88, "mzj": 0.89, "czj": 0.92,        # at risk
-    "scjg": 0.52, "ybj": 0.60, "jtj": 0.55, "zwfw": 0.64, "wjw": 0.68,       # behind
-    "gdgs": 0.72, "whly": 0.79, "xcb": 0.50,
-}  # fmt: skip
+    "swju": 1.32,
+    "zrzy": 1.35,
+    "fgw": 1.40,
+    "tjj": 1.30,  # ahead
+    "rsj": 0.90,
+    "jtys": 0.91,
+    "gjj": 0.88,
+    "mzj": 0.89,
+    "czj": 0.92,  # at risk
+    "scjg": 0.52,
+    "ybj": 0.60,
+    "jtj": 0.55,
+    "zwfw": 0.64,
+    "wjw": 0.68,  # behind
+    "gdgs": 0.72,
+    "whly": 0.79,
+    "xcb": 0.50,
+}
 
 
 @dataclass(frozen=True)

@@ -16,9 +16,14 @@ from pipelines.sample.writers import encode
 
 # a verdict; or `stray`: not a delivery, and reported; or `ignored`: not even that
 Outcome = Literal[
-    "accepted", "accepted_with_quarantine", "rejected", "unreadable", "unchanged", "stray",
+    "accepted",
+    "accepted_with_quarantine",
+    "rejected",
+    "unreadable",
+    "unchanged",
+    "stray",
     "ignored",
-]  # fmt: skip
+]
 VERDICTS = ("accepted", "accepted_with_quarantine", "rejected", "unreadable", "unchanged")
 
 
@@ -52,58 +57,170 @@ def _october(day: int) -> date:
 
 
 IRREGULARITIES: tuple[Irregularity, ...] = (
-    Irregularity("late", "mzj", _october(6), "three days late",
-                 (Landed("csv", "accepted", 3),)),
-    Irregularity("late", "qxj", _october(11), "four days late",
-                 (Landed("csv", "accepted", 4),), source="video_channels"),
-    Irregularity("wrong_figures", "kjj", date(2021, 9, 29), "a tenth of the figures, then right",
-                 (Landed("csv", "accepted"), Landed("xlsx", "accepted", 8))),
-    Irregularity("rejected_then_right", "swj", _october(12), "no 目录编码, then corrected",
-                 (Landed("csv", "rejected"), Landed("xlsx", "accepted", 2))),
-    Irregularity("bad_correction", "hszh", _october(8), "right, then a correction full of text",
-                 (Landed("csv", "accepted"), Landed("xlsx", "rejected", 1))),
-    Irregularity("same_bytes_again", "jtys", _october(13), "sent twice, byte for byte",
-                 (Landed("csv", "accepted"), Landed("CSV", "unchanged", 1))),
-    Irregularity("wrong_encoding", "slj", _october(14), "UTF-8 where GB18030 is agreed",
-                 (Landed("csv", "unreadable"),)),
-    Irregularity("missing_column", "nyj", _october(15), "no column 数据领域",
-                 (Landed("csv", "rejected"),)),
-    Irregularity("unknown_header", "bwb", _october(18), "新增数据量 is called 本日归集条数",
-                 (Landed("csv", "rejected"),)),
-    Irregularity("some_text_in_numbers", "gaj", _october(11), "待核实 for a number in two rows",
-                 (Landed("csv", "accepted_with_quarantine"),)),
-    Irregularity("much_text_in_numbers", "xfj", _october(20), "待核实 in every third row",
-                 (Landed("csv", "rejected"),)),
-    Irregularity("impossible_date", "rsj", _october(21), "2021-02-30 in one row",
-                 (Landed("csv", "accepted_with_quarantine"),)),
-    Irregularity("negative_number", "scjg", _october(22), "a negative number in one row",
-                 (Landed("csv", "accepted_with_quarantine"),)),
-    Irregularity("key_conflict", "wjw", _october(25), "one 目录编码 twice, with other figures",
-                 (Landed("csv", "accepted_with_quarantine"),)),
-    Irregularity("total_below_part", "ybj", _october(27), "累计 below 新增 in one row",
-                 (Landed("csv", "accepted_with_quarantine"),)),
-    Irregularity("duplicate_rows", "zjj", _october(26), "three rows twice",
-                 (Landed("csv", "accepted"),)),
-    Irregularity("no_rows", "sjj", _october(27), "a header and no rows",
-                 (Landed("csv", "rejected"),)),
-    Irregularity("zero_bytes", "lyj", _october(28), "nothing at all",
-                 (Landed("csv", "unreadable"),)),
-    Irregularity("truncated_workbook", "czj", _october(20), "the last third of the file is lost",
-                 (Landed("xlsx", "unreadable"),)),
-    Irregularity("password", "sfj", _october(21), "a workbook with a password",
-                 (Landed("xlsx", "unreadable"),)),
-    Irregularity("declared_null", "jtj", _october(15), "暂无 for a required figure",
-                 (Landed("xlsx", "accepted_with_quarantine"),), source="indicator_reports"),
-    Irregularity("copy", "fgw", _october(22), "a department that nobody knows",
-                 (Landed("data_records.csv", "stray"),), folder="2021-10-22/lyfz"),
-    Irregularity("copy", "fgw", _october(23), "a source that nobody knows",
-                 (Landed("data_record_list.csv", "stray"),), folder="2021-10-23/fgw"),
-    Irregularity("copy", "fgw", _october(24), "a folder for a day that there is not",
-                 (Landed("data_records.csv", "stray"),), folder="2021-02-30/fgw"),
-    Irregularity("leftovers", "gsgs", _october(25), "what uploads and desktops leave behind",
-                 (Landed("upload.part", "ignored"), Landed(".DS_Store", "ignored"),
-                  Landed("x.tmp", "ignored")), folder="2021-10-25/gsgs"),
-)  # fmt: skip
+    Irregularity("late", "mzj", _october(6), "three days late", (Landed("csv", "accepted", 3),)),
+    Irregularity(
+        "late",
+        "qxj",
+        _october(11),
+        "four days late",
+        (Landed("csv", "accepted", 4),),
+        source="video_channels",
+    ),
+    Irregularity(
+        "wrong_figures",
+        "kjj",
+        date(2021, 9, 29),
+        "a tenth of the figures, then right",
+        (Landed("csv", "accepted"), Landed("xlsx", "accepted", 8)),
+    ),
+    Irregularity(
+        "rejected_then_right",
+        "swj",
+        _october(12),
+        "no 目录编码, then corrected",
+        (Landed("csv", "rejected"), Landed("xlsx", "accepted", 2)),
+    ),
+    Irregularity(
+        "bad_correction",
+        "hszh",
+        _october(8),
+        "right, then a correction full of text",
+        (Landed("csv", "accepted"), Landed("xlsx", "rejected", 1)),
+    ),
+    Irregularity(
+        "same_bytes_again",
+        "jtys",
+        _october(13),
+        "sent twice, byte for byte",
+        (Landed("csv", "accepted"), Landed("CSV", "unchanged", 1)),
+    ),
+    Irregularity(
+        "wrong_encoding",
+        "slj",
+        _october(14),
+        "UTF-8 where GB18030 is agreed",
+        (Landed("csv", "unreadable"),),
+    ),
+    Irregularity(
+        "missing_column", "nyj", _october(15), "no column 数据领域", (Landed("csv", "rejected"),)
+    ),
+    Irregularity(
+        "unknown_header",
+        "bwb",
+        _october(18),
+        "新增数据量 is called 本日归集条数",
+        (Landed("csv", "rejected"),),
+    ),
+    Irregularity(
+        "some_text_in_numbers",
+        "gaj",
+        _october(11),
+        "待核实 for a number in two rows",
+        (Landed("csv", "accepted_with_quarantine"),),
+    ),
+    Irregularity(
+        "much_text_in_numbers",
+        "xfj",
+        _october(20),
+        "待核实 in every third row",
+        (Landed("csv", "rejected"),),
+    ),
+    Irregularity(
+        "impossible_date",
+        "rsj",
+        _october(21),
+        "2021-02-30 in one row",
+        (Landed("csv", "accepted_with_quarantine"),),
+    ),
+    Irregularity(
+        "negative_number",
+        "scjg",
+        _october(22),
+        "a negative number in one row",
+        (Landed("csv", "accepted_with_quarantine"),),
+    ),
+    Irregularity(
+        "key_conflict",
+        "wjw",
+        _october(25),
+        "one 目录编码 twice, with other figures",
+        (Landed("csv", "accepted_with_quarantine"),),
+    ),
+    Irregularity(
+        "total_below_part",
+        "ybj",
+        _october(27),
+        "累计 below 新增 in one row",
+        (Landed("csv", "accepted_with_quarantine"),),
+    ),
+    Irregularity(
+        "duplicate_rows", "zjj", _october(26), "three rows twice", (Landed("csv", "accepted"),)
+    ),
+    Irregularity(
+        "no_rows", "sjj", _october(27), "a header and no rows", (Landed("csv", "rejected"),)
+    ),
+    Irregularity(
+        "zero_bytes", "lyj", _october(28), "nothing at all", (Landed("csv", "unreadable"),)
+    ),
+    Irregularity(
+        "truncated_workbook",
+        "czj",
+        _october(20),
+        "the last third of the file is lost",
+        (Landed("xlsx", "unreadable"),),
+    ),
+    Irregularity(
+        "password",
+        "sfj",
+        _october(21),
+        "a workbook with a password",
+        (Landed("xlsx", "unreadable"),),
+    ),
+    Irregularity(
+        "declared_null",
+        "jtj",
+        _october(15),
+        "暂无 for a required figure",
+        (Landed("xlsx", "accepted_with_quarantine"),),
+        source="indicator_reports",
+    ),
+    Irregularity(
+        "copy",
+        "fgw",
+        _october(22),
+        "a department that nobody knows",
+        (Landed("data_records.csv", "stray"),),
+        folder="2021-10-22/lyfz",
+    ),
+    Irregularity(
+        "copy",
+        "fgw",
+        _october(23),
+        "a source that nobody knows",
+        (Landed("data_record_list.csv", "stray"),),
+        folder="2021-10-23/fgw",
+    ),
+    Irregularity(
+        "copy",
+        "fgw",
+        _october(24),
+        "a folder for a day that there is not",
+        (Landed("data_records.csv", "stray"),),
+        folder="2021-02-30/fgw",
+    ),
+    Irregularity(
+        "leftovers",
+        "gsgs",
+        _october(25),
+        "what uploads and desktops leave behind",
+        (
+            Landed("upload.part", "ignored"),
+            Landed(".DS_Store", "ignored"),
+            Landed("x.tmp", "ignored"),
+        ),
+        folder="2021-10-25/gsgs",
+    ),
+)
 
 # positions of the rows that a kind spoils and that its verdict quarantines
 SPOILT: Mapping[str, tuple[int, ...]] = {
@@ -223,7 +340,8 @@ FAULTS: Mapping[str, Callable[[Export], list[bytes]]] = {
     "same_bytes_again": lambda export: [_sound(export)] * 2,
     "wrong_figures": _wrong_figures,
     "rejected_then_right": lambda export: [
-        _sound(_without(export, "catalog_code")), encode(export, WORKBOOK)
+        _sound(_without(export, "catalog_code")),
+        encode(export, WORKBOOK),
     ],
     "bad_correction": lambda export: [_sound(export), encode(_every_third(export), WORKBOOK)],
     "wrong_encoding": _wrong_encoding,
@@ -246,4 +364,4 @@ FAULTS: Mapping[str, Callable[[Export], list[bytes]]] = {
     "password": _password,
     "declared_null": _spoilt("declared_null", "value", lambda row: "暂无"),
     "leftovers": lambda export: [_sound(export)[:200], bytes(6148), b"\0" * 64],
-}  # fmt: skip
+}

@@ -31,9 +31,14 @@ from pipelines.sample.exports import Export, Row
 
 SOURCE = "data_records"
 COLUMNS = (
-    "reporting_unit", "record_date", "catalog_code", "catalog_title", "domain", "new_records",
+    "reporting_unit",
+    "record_date",
+    "catalog_code",
+    "catalog_title",
+    "domain",
+    "new_records",
     "cumulative_records",
-)  # fmt: skip
+)
 
 # shares of 政务, 经济, 社会 in a department's catalogue, by its group
 DOMAINS = ("政务", "经济", "社会")
@@ -46,13 +51,43 @@ DOMAIN_SHARES: Mapping[str, tuple[float, float, float]] = {
 }
 USUAL_SHARES = (0.4, 0.25, 0.35)
 SUBJECTS: Mapping[str, Sequence[str]] = {
-    "政务": ("行政许可", "行政处罚", "行政确认", "公共服务", "办件过程", "电子证照", "信访事项",
-           "公文流转", "督查事项", "机构编制"),
-    "经济": ("企业登记", "项目投资", "纳税申报", "信用评价", "招标投标", "用电用能", "进出口贸易",
-           "融资担保", "产业园区", "价格监测"),
-    "社会": ("常住人口", "社会保险", "学籍学历", "就诊结算", "救助对象", "交通出行", "住房租赁",
-           "矛盾纠纷", "社区网格", "志愿服务"),
-}  # fmt: skip
+    "政务": (
+        "行政许可",
+        "行政处罚",
+        "行政确认",
+        "公共服务",
+        "办件过程",
+        "电子证照",
+        "信访事项",
+        "公文流转",
+        "督查事项",
+        "机构编制",
+    ),
+    "经济": (
+        "企业登记",
+        "项目投资",
+        "纳税申报",
+        "信用评价",
+        "招标投标",
+        "用电用能",
+        "进出口贸易",
+        "融资担保",
+        "产业园区",
+        "价格监测",
+    ),
+    "社会": (
+        "常住人口",
+        "社会保险",
+        "学籍学历",
+        "就诊结算",
+        "救助对象",
+        "交通出行",
+        "住房租赁",
+        "矛盾纠纷",
+        "社区网格",
+        "志愿服务",
+    ),
+}
 KINDS = ("基本信息", "登记信息", "变更记录", "审核结果", "统计台账", "名录", "明细", "预警记录")
 
 LEAST_ITEMS = 24

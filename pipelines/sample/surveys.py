@@ -26,13 +26,34 @@ from pipelines.sample.exports import Export, Row
 
 VIDEO = "video_channels"
 VIDEO_COLUMNS = (
-    "channel_id", "site", "status", "integrated", "surveyed_on", "contact_name", "contact_phone",
-)  # fmt: skip
+    "channel_id",
+    "site",
+    "status",
+    "integrated",
+    "surveyed_on",
+    "contact_name",
+    "contact_phone",
+)
 # relative numbers of cameras; who is not named counts 1
 CAMERAS: Mapping[str, float] = {
-    "gaj": 160, "jtys": 32, "cgj": 20, "xfzd": 12, "jtj": 16, "zjj": 14, "jkq": 12, "sthj": 8,
-    "slj": 8, "wjw": 7, "lyj": 6, "yjj": 5, "whly": 5, "gdgs": 4, "rqgs": 4, "gsgs": 3, "scjg": 3,
-}  # fmt: skip
+    "gaj": 160,
+    "jtys": 32,
+    "cgj": 20,
+    "xfzd": 12,
+    "jtj": 16,
+    "zjj": 14,
+    "jkq": 12,
+    "sthj": 8,
+    "slj": 8,
+    "wjw": 7,
+    "lyj": 6,
+    "yjj": 5,
+    "whly": 5,
+    "gdgs": 4,
+    "rqgs": 4,
+    "gsgs": 3,
+    "scjg": 3,
+}
 LEAST_CAMERAS = 15
 FIRST_SURVEY = date(2021, 9, 27)
 INTEGRATED_FIRST, INTEGRATED_PER_DAY, INTEGRATED_MOST = 0.62, 0.16 / 28, 0.97

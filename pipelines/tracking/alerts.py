@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Literal
 
-from pipelines.contracts.delivery import Judgement, Verdict
 from pipelines.contracts.models import Department, Frequency, Metric, Source, Target
+from pipelines.deliveries.delivery import Judgement, Verdict
 from pipelines.tracking.freshness import Overdue
 from pipelines.tracking.pace import Pace, Status
 
@@ -202,10 +202,7 @@ def landing_alerts(problems: Iterable[tuple[str, str]]) -> list[Alert]:
 
 
 def digest(
-    alerts: Iterable[Alert],
-    as_of: date,
-    paces: Iterable[Pace],
-    targets: Mapping[str, Target],
+    alerts: Iterable[Alert], as_of: date, paces: Iterable[Pace], targets: Mapping[str, Target]
 ) -> tuple[str, str]:
     """One message of the day, in plain text: (title, body).
 

@@ -2,40 +2,25 @@
 
 from __future__ import annotations
 
-import fcntl
-import json
-import os
 import re
 import shutil
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
 
 import sqlalchemy as sa
 
-from pipelines import clock
-from pipelines.engine import open_duckdb
+from pipelines.engine import open_duckdb, run
 from pipelines.errors import WarehouseBusyError
+from pipelines.machine.disks import LOCKED
+from pipelines.machine.locks import writer_lock
 from pipelines.published import READERS_FILE
+from pipelines.schema import migrate
 from pipelines.settings import Settings
-from pipelines.storage import LOCKED
-from pipelines.warehouse.schema import migrate
-from pipelines.warehouse.statements import run
-
-if TYPE_CHECKING:
-    pass
 
 POLL_SECONDS = 0.2
 HOLDER = re.compile(r"lock is held in (?P<program>.*?) \(PID (?P<pid>\d+)\)")
-HELD = {  # what a lock file guards
-    "warehouse.lock": "the warehouse",
-    "operations.lock": "the operational database",
-    "publish.lock": "the published folder",
-    "readers.lock": "the published folder",
-    "housekeeping.lock": "housekeeping",
-}
 
 
 @contextmanager
@@ -104,55 +89,3 @@ def _connected(engine: sa.Engine, file: Path, settings: Settings) -> sa.Connecti
                 f"{holder} has the warehouse's file open, {file}: close it there, and let it read "
                 f"the published copy, {settings.published / READERS_FILE}"
             ) from None
-
-
-@contextmanager
-def writer_lock(settings: Settings, purpose: str, name: str = "warehouse.lock") -> Iterator[None]:
-    """Hold a lock file of the data folder, and say in it who does; WarehouseBusyError if busy."""
-    settings.data_dir.mkdir(parents=True, exist_ok=True)
-    with (settings.data_dir / name).open("a+b", buffering=0) as lock:
-        _wait_for(lock, settings.lock_seconds, name)
-        _sign(
-            lock,
-            {
-                "pid": os.getpid(),
-                "purpose": purpose,
-                "since": clock.now().isoformat(" ", "seconds"),
-            },
-        )
-        try:
-            yield
-        finally:
-            _sign(lock, {})
-
-
-def _sign(lock: BinaryIO, holder: Mapping[str, object]) -> None:
-    """Say who holds the lock; a full disk takes only the name from it."""
-    with suppress(OSError):
-        lock.truncate(0)
-        lock.write(json.dumps(holder).encode())
-
-
-def _holder(lock: BinaryIO) -> Mapping[str, object]:
-    lock.seek(0)
-    with suppress(ValueError):
-        return dict(json.loads(lock.read()))
-    return {}
-
-
-def _wait_for(lock: BinaryIO, seconds: float, name: str) -> None:
-    deadline = time.monotonic() + seconds
-    while True:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() < deadline:
-                time.sleep(POLL_SECONDS)
-                continue
-            holder = _holder(lock)
-            raise WarehouseBusyError(
-                f"{HELD.get(name, name)} is in use by process {holder.get('pid', '?')} "
-                f"({holder.get('purpose', '?')}) since {holder.get('since', '?')} UTC; "
-                "wait for it, or raise CITYBRAIN_LOCK_SECONDS"
-            ) from None
-        return

@@ -14,18 +14,10 @@ import sqlalchemy as sa
 
 from pipelines import clock
 from pipelines.contracts.catalog import Catalog
-from pipelines.contracts.delivery import (
-    Accounting,
-    Delivery,
-    Judgement,
-    Origin,
-    Verdict,
-    slot_day,
-)
-from pipelines.contracts.reasons import Reason
-from pipelines.engine import sql
+from pipelines.deliveries.delivery import Accounting, Delivery, Judgement, Origin, Verdict, slot_day
+from pipelines.deliveries.reasons import Reason
+from pipelines.engine import keep, rows, run, sql, transaction
 from pipelines.errors import UsageError
-from pipelines.warehouse.statements import keep, rows, run, transaction
 
 
 def next_position(connection: sa.Connection) -> int:
@@ -234,18 +226,26 @@ def _department_table(catalog: Catalog) -> pa.Table:
 
 
 def record_run(
-    connection: sa.Connection, run_id: str, as_of: date, started_at: datetime,
-    configuration_hash: str, summary: dict[str, Any],
-) -> None:  # fmt: skip
+    connection: sa.Connection,
+    run_id: str,
+    as_of: date,
+    started_at: datetime,
+    configuration_hash: str,
+    summary: dict[str, Any],
+) -> None:
     """Note that a run has finished."""
     connection.execute(
         sa.text("INSERT INTO run VALUES (:run, :as_of, :start, :now, :position, :hash, :summary)"),
         {
-            "run": run_id, "as_of": as_of, "start": started_at, "now": clock.now(),
-            "position": last_position(connection), "hash": configuration_hash,
+            "run": run_id,
+            "as_of": as_of,
+            "start": started_at,
+            "now": clock.now(),
+            "position": last_position(connection),
+            "hash": configuration_hash,
             "summary": json.dumps(summary, ensure_ascii=False),
         },
-    )  # fmt: skip
+    )
 
 
 def latest_run(connection: sa.Connection) -> sa.Row[Any] | None:

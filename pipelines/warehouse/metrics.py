@@ -8,8 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from pipelines.contracts.models import Aggregate, Kind, Metric, Source
-from pipelines.engine import literal
-from pipelines.warehouse.statements import run, run_file
+from pipelines.engine import literal, run, run_file
 from pipelines.warehouse.tables import source_table
 
 TOTAL = ""  # the breakdown that stands for all
@@ -33,9 +32,19 @@ def record_metrics(connection: sa.Connection, source: Source, metrics: Sequence[
     )
     computed = sa.table(
         "computed",
-        *(sa.column(name) for name in ("metric", "department", "business_date", "breakdown",
-                                       "value", "numerator", "denominator")),
-    )  # fmt: skip
+        *(
+            sa.column(name)
+            for name in (
+                "metric",
+                "department",
+                "business_date",
+                "breakdown",
+                "value",
+                "numerator",
+                "denominator",
+            )
+        ),
+    )
     connection.execute(
         sa.insert(computed).from_select(computed.c.keys(), metric_values(source, metrics))
     )

@@ -10,15 +10,14 @@ import pyarrow as pa
 import sqlalchemy as sa
 
 from pipelines.contracts.catalog import Catalog
-from pipelines.contracts.delivery import Judgement
 from pipelines.contracts.models import Kind, Metric, Source, Target
-from pipelines.engine import sql
+from pipelines.deliveries.delivery import Judgement
+from pipelines.engine import keep, rows, run, sql
 from pipelines.errors import UsageError
 from pipelines.tracking.calendar import WorkCalendar
 from pipelines.tracking.freshness import Observation, Overdue, overdue
 from pipelines.tracking.pace import Pace, Status, track
 from pipelines.warehouse.ledger import last_position, latest_run, received_dates, refused
-from pipelines.warehouse.statements import keep, rows, run
 
 ATTENTION_DAYS = 62  # how far back gaps and refused deliveries are told: later it is history
 
@@ -29,9 +28,13 @@ def is_carried(metric: Metric, source: Source) -> bool:
 
 
 def observe(
-    connection: sa.Connection, target: Target, metric: Metric, source: Source, as_of: date,
+    connection: sa.Connection,
+    target: Target,
+    metric: Metric,
+    source: Source,
+    as_of: date,
     position: int,
-) -> dict[str, Observation]:  # fmt: skip
+) -> dict[str, Observation]:
     """What each department reported of a target's metric as of a day, as known at a position."""
     _, revised = target.revised(as_of)
     query = sql("pace/carried.sql" if is_carried(metric, source) else "pace/summed.sql")
@@ -77,10 +80,25 @@ def store_pace(
 ) -> None:
     """Append pace rows with everything needed to reproduce them."""
     columns = [
-        "as_of", "target", "department", "revision", "baseline", "goal", "actual", "expected",
-        "progress", "spi", "spi_t", "sv_t", "required_per_day", "days_elapsed",
-        "days_left", "coverage", "status", "last_observed",
-    ]  # fmt: skip
+        "as_of",
+        "target",
+        "department",
+        "revision",
+        "baseline",
+        "goal",
+        "actual",
+        "expected",
+        "progress",
+        "spi",
+        "spi_t",
+        "sv_t",
+        "required_per_day",
+        "days_elapsed",
+        "days_left",
+        "coverage",
+        "status",
+        "last_observed",
+    ]
     records = [
         {
             "run_id": run_id,

@@ -18,14 +18,14 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 
 from pipelines import clock
-from pipelines.engine import literal, quoted
+from pipelines.engine import duckdb_of, literal, quoted, rows, run
 from pipelines.errors import NotPublishedError, UsageError, VerificationError
+from pipelines.machine.disks import at, require
+from pipelines.machine.locks import writer_lock
 from pipelines.published import READERS_FILE
 from pipelines.settings import SQL, Settings
-from pipelines.storage import at, require
-from pipelines.warehouse.connection import open_warehouse, opened, remove_database, writer_lock
+from pipelines.warehouse.connection import open_warehouse, opened, remove_database
 from pipelines.warehouse.ledger import last_position
-from pipelines.warehouse.statements import duckdb_of, rows, run
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -221,9 +221,11 @@ def retirable(settings: Settings) -> list[Path]:
     last_of_day = {_day(_path(settings, number)): number for number in numbers}
     days = sorted(last_of_day)[-settings.keep_days :] if settings.keep_days else []
     kept = {
-        *numbers[-settings.keep_generations :], *(last_of_day[day] for day in days),
-        _current(settings), pinned_to(settings),
-    }  # fmt: skip
+        *numbers[-settings.keep_generations :],
+        *(last_of_day[day] for day in days),
+        _current(settings),
+        pinned_to(settings),
+    }
     return [_path(settings, number) for number in numbers if number not in kept]
 
 
@@ -269,10 +271,6 @@ def _add_generation(connection: sa.Connection, number: int) -> int:
     )
     connection.execute(
         sa.text("INSERT INTO generation VALUES (:number, :at, :position)"),
-        {
-            "number": number,
-            "at": clock.now(),
-            "position": position,
-        },
+        {"number": number, "at": clock.now(), "position": position},
     )
     return position

@@ -16,10 +16,10 @@ import pyarrow as pa
 import sqlalchemy as sa
 
 from pipelines import clock
-from pipelines.engine import open_duckdb, sql
+from pipelines.engine import keep, open_duckdb, rows, run, sql, transaction
+from pipelines.machine.locks import writer_lock
 from pipelines.settings import Settings
-from pipelines.warehouse.connection import open_warehouse, writer_lock
-from pipelines.warehouse.statements import keep, rows, run, transaction
+from pipelines.warehouse.connection import open_warehouse
 
 Named = Mapping[str, Sequence[str]]  # hash → the deliveries whose bytes have it
 

@@ -7,9 +7,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from pipelines.contracts.models import Source
-from pipelines.engine import COLUMN_TYPES, literal, quoted
+from pipelines.engine import COLUMN_TYPES, literal, quoted, rows, run
 from pipelines.errors import IncompatibleTableError
-from pipelines.warehouse.statements import rows, run
 
 LINEAGE = {
     "department": ("VARCHAR", "报送单位代码"),
@@ -24,9 +23,13 @@ LINEAGE = {
 def source_table(source: Source) -> sa.Table:
     """The table as SQLAlchemy sees it, for building queries."""
     types: dict[str, Any] = {
-        "VARCHAR": sa.String(), "BIGINT": sa.BigInteger(), "DECIMAL(28,6)": sa.Numeric(28, 6),
-        "DATE": sa.Date(), "TIMESTAMP": sa.DateTime(), "BOOLEAN": sa.Boolean(),
-    }  # fmt: skip
+        "VARCHAR": sa.String(),
+        "BIGINT": sa.BigInteger(),
+        "DECIMAL(28,6)": sa.Numeric(28, 6),
+        "DATE": sa.Date(),
+        "TIMESTAMP": sa.DateTime(),
+        "BOOLEAN": sa.Boolean(),
+    }
     columns = [sa.Column(name, types[kind]) for name, (kind, _) in _columns(source).items()]
     return sa.Table(source.name, sa.MetaData(), *columns)
 

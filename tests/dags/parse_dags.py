@@ -9,7 +9,14 @@ from pathlib import Path
 from airflow.configuration import conf
 from airflow.dag_processing.dagbag import DagBag
 
-HEAVY = ("great_expectations", "duckdb", "pandas", "pyarrow", "sqlalchemy_duckdb", "pipelines.jobs")
+HEAVY = (
+    "great_expectations",
+    "duckdb",
+    "pandas",
+    "pyarrow",
+    "sqlalchemy_duckdb",
+    "pipelines.jobs.night",
+)
 
 before = set(sys.modules)
 bag = DagBag(conf.get("core", "dags_folder"))

@@ -39,18 +39,26 @@ def announced() -> list[str]:
     """The logical dates that a dry run tells."""
     with create_session() as session:
         infos = _do_dry_run(
-            dag_id=dag_id, reverse=False, reprocess_behavior=ReprocessBehavior.NONE,
-            session=session, **window,
-        )  # fmt: skip
+            dag_id=dag_id,
+            reverse=False,
+            reprocess_behavior=ReprocessBehavior.NONE,
+            session=session,
+            **window,
+        )
         return [info.logical_date.isoformat() for info in infos]
 
 
 def created() -> list[str]:
     """The ids of the backfill's runs, in their order."""
     backfill = _create_backfill(
-        dag_id=dag_id, max_active_runs=1, reverse=False, dag_run_conf=None,
-        triggering_user_name=None, reprocess_behavior=ReprocessBehavior.NONE, **window,
-    )  # fmt: skip
+        dag_id=dag_id,
+        max_active_runs=1,
+        reverse=False,
+        dag_run_conf=None,
+        triggering_user_name=None,
+        reprocess_behavior=ReprocessBehavior.NONE,
+        **window,
+    )
     query = (
         select(DagRun.run_id)
         .join(BackfillDagRun, BackfillDagRun.dag_run_id == DagRun.id)

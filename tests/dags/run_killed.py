@@ -12,7 +12,7 @@ from typing import Any
 from airflow.configuration import conf
 from airflow.dag_processing.dagbag import DagBag
 
-from pipelines import intake
+from pipelines.jobs import intake
 
 really_load = intake.load_staged
 

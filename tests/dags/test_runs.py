@@ -24,12 +24,7 @@ UNREADABLE = "市公安局,2021-10-08,GA999999,户籍登记,社会,待核实,100
 
 
 def land(
-    data: Path,
-    department: str,
-    source: str,
-    lines: Iterable[str],
-    encoding: str,
-    day: date = DAY,
+    data: Path, department: str, source: str, lines: Iterable[str], encoding: str, day: date = DAY
 ) -> Path:
     """A CSV in the landing folder."""
     path = data / "landing" / day.isoformat() / department / f"{source}.csv"
@@ -239,10 +234,7 @@ def test_the_watch_announces_the_sources_that_have_settled_files_and_no_others(
     marked.with_name(f"{marked.name}.done").touch()
     land(tmp_path, "gaj", "no_such_source", ["x"], "utf-8")
     watched, ingested = run_dags(
-        tmp_path,
-        ("landing_watch", {}),
-        ("ingest_app_visits", {}),
-        CITYBRAIN_SETTLE_SECONDS="600",
+        tmp_path, ("landing_watch", {}), ("ingest_app_visits", {}), CITYBRAIN_SETTLE_SECONDS="600"
     )
     assert states(watched) == {"look": "success"}
     assert announced() == before | {
@@ -292,5 +284,6 @@ def test_a_night_in_a_backfill_looks_from_its_own_day(
     )
     assert [run["state"] for run in answer["runs"]] == ["success"] * 2
     assert ask(tmp_path / "warehouse.duckdb", "SELECT as_of FROM run ORDER BY finished_at") == [
-        (date(2021, 10, 8),), (date(2021, 10, 9),),
-    ]  # fmt: skip
+        (date(2021, 10, 8),),
+        (date(2021, 10, 9),),
+    ]

@@ -30,8 +30,11 @@ class City:
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
             [sys.executable, "-m", "pipelines.cli", *arguments],
-            env=self.environment(), text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        )  # fmt: skip
+            env=self.environment(),
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
 
     def call(self, *arguments: str, exits: int = 0) -> str:
         """The command's standard output; fails unless it exits as expected."""

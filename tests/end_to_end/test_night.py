@@ -33,8 +33,10 @@ def test_every_delivery_gets_the_verdict_it_deserves(night) -> None:
     assert report["deliveries"] == {str(k): n for k, n in summary.verdicts.items()}
     assert {problem["path"] for problem in report["problems"]} == set(summary.strays)
     found: dict[tuple, Counter] = {}
-    for row in city.sql("SELECT source, department, business_date, verdict, lower(regexp_extract("
-                        "file_name, '[^.]+$')) AS ext FROM delivery"):  # fmt: skip
+    for row in city.sql(
+        "SELECT source, department, business_date, verdict, lower(regexp_extract("
+        "file_name, '[^.]+$')) AS ext FROM delivery"
+    ):
         day = row["business_date"] and date.fromisoformat(row["business_date"])
         key = (row["source"], row["department"], day, row["ext"])
         found.setdefault(key, Counter())[row["verdict"]] += 1
@@ -63,9 +65,20 @@ def test_departments_ahead_behind_silent_and_renamed(night) -> None:
     rows = city.json("status", "--target", "hundred_day_collection")
     status = {row["department"]: row["status"] for row in rows}
     assert set(rows[0]) == {
-        "target", "department", "as_of", "baseline", "goal", "actual", "expected", "progress",
-        "spi", "spi_t", "required_per_day", "coverage", "status",
-    }  # fmt: skip
+        "target",
+        "department",
+        "as_of",
+        "baseline",
+        "goal",
+        "actual",
+        "expected",
+        "progress",
+        "spi",
+        "spi_t",
+        "required_per_day",
+        "coverage",
+        "status",
+    }
     assert status["rfb"] == "no_data"
     assert status["hszh"] == "stale"
     assert {"ahead", "on_track", "behind"} <= set(status.values())
@@ -111,7 +124,7 @@ HOLD = """
 import sys
 from pipelines.settings import Settings
 from pipelines.warehouse.connection import open_warehouse
-from pipelines.warehouse.statements import run, transaction
+from pipelines.engine import run, transaction
 with open_warehouse(Settings(), "a load") as connection, transaction(connection):
     run(connection, "DELETE FROM metric_daily")
     print("loading", flush=True)
@@ -124,9 +137,12 @@ def test_queries_are_answered_while_a_load_is_under_way(night) -> None:
     city, _, _ = night
     [before] = city.sql("SELECT count(*) AS rows FROM metric_daily")
     loading = subprocess.Popen(
-        [sys.executable, "-c", HOLD], env=city.environment(), text=True,
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-    )  # fmt: skip
+        [sys.executable, "-c", HOLD],
+        env=city.environment(),
+        text=True,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
     assert loading.stdout is not None
     assert loading.stdout.readline() == "loading\n"
     assert city.sql("SELECT count(*) AS rows FROM metric_daily") == [before]
@@ -184,8 +200,10 @@ def test_people_can_overrule_withdraw_and_roll_back(city: City, tmp_path: Path) 
     where = ("--source", "data_records", "--department", "gaj", "--date", "2021-09-23")
     bad = tmp_path / "data_records.csv"
     lines = [f"市公安局,2021-09-23,GA00000{n},户籍,政务,{n},5000000" for n in range(5)]
-    bad.write_text("\n".join([CORRECTION_HEADER, *lines, lines[0].replace(",0,", ",x,"), ""]),
-                   encoding="gb18030")  # fmt: skip
+    bad.write_text(
+        "\n".join([CORRECTION_HEADER, *lines, lines[0].replace(",0,", ",x,"), ""]),
+        encoding="gb18030",
+    )
     city.call("submit", str(bad), *where)
     city.call("run", "--as-of", "2021-09-23", exits=1)
     [delivery] = city.json("deliveries")
@@ -252,8 +270,9 @@ def test_analysts_have_one_line(night) -> None:
     from pipelines.settings import Settings
 
     settings = Settings(data_dir=city.data)
-    frame = published.read("SELECT * FROM marts.target_pace WHERE target = ?", ["base_stations"],
-                           settings)  # fmt: skip
+    frame = published.read(
+        "SELECT * FROM marts.target_pace WHERE target = ?", ["base_stations"], settings
+    )
     assert list(frame["goal"]) == [330]
     with published.connect(settings) as connection, pytest.raises(Exception, match="read-only"):
         connection.execute("DELETE FROM delivery")

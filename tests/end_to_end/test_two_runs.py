@@ -19,7 +19,8 @@ from end_to_end.conftest import City
 from integration.conftest import DAY, RECORDS
 from integration.conftest import City as Contracts
 
-from pipelines import jobs, published
+from pipelines import published
+from pipelines.jobs import night
 
 RUN = ("run", "--as-of", str(DAY), "--json", "--fail-on", "never")
 HOLD = """
@@ -56,7 +57,7 @@ class Busy(City):
 
     def took_in(self) -> None:
         """What lies in landing is loaded and published, by a run in this process."""
-        report = jobs.run(self.contracts.settings, self.contracts.catalog, DAY)
+        report = night.run(self.contracts.settings, self.contracts.catalog, DAY)
         assert report.errors == []
 
     def shown(self) -> int:
@@ -72,17 +73,22 @@ class Busy(City):
                     day = DAY - timedelta(days=number)
                     self.contracts.land(
                         [(f"{source}-{number}", number, "")],
-                        department=department, source=source, day=day,
-                    )  # fmt: skip
+                        department=department,
+                        source=source,
+                        day=day,
+                    )
         return days * 4
 
     @contextmanager
     def held(self, code: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
         """Another process has the warehouse as long as the block lasts."""
         holder = subprocess.Popen(
-            [sys.executable, "-c", code, *arguments], env=self.environment(), text=True,
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-        )  # fmt: skip
+            [sys.executable, "-c", code, *arguments],
+            env=self.environment(),
+            text=True,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
         assert holder.stdout is not None
         assert holder.stdout.readline() == "held\n"
         try:
@@ -134,9 +140,12 @@ def test_who_has_the_warehouse_is_said_and_a_killed_one_has_it_no_more(city: Bus
     )
     city.contracts.land([("late", 1, "")])
     commands: list[tuple[str, ...]] = [
-        RUN, ("publish",), ("rebuild", "records"), ("accept", one, "--reason", "r"),
+        RUN,
+        ("publish",),
+        ("rebuild", "records"),
+        ("accept", one, "--reason", "r"),
         ("withdraw", one, "--reason", "r"),
-    ]  # fmt: skip
+    ]
     impatient = city.impatient()
     with city.held(HOLD) as holder:
         busy = rf"in use by process {holder.pid} \(run 7, load records\) since {DATE} UTC; wait"
@@ -169,8 +178,11 @@ def test_an_analyst_has_the_warehouses_file_open(city: Busy, how: str) -> None:
         assert code == 1
         assert report["deliveries"] == {}
         for error in report["errors"]:
-            assert re.match(rf"process {analyst.pid} \(.*python.*\) has the warehouse's file open, "
-                            rf"{file}: close it there", error), error  # fmt: skip
+            assert re.match(
+                rf"process {analyst.pid} \(.*python.*\) has the warehouse's file open, "
+                rf"{file}: close it there",
+                error,
+            ), error
             assert str(city.data / "published" / "citybrain.duckdb") in error
         assert city.sql("SELECT count(*) AS n FROM records") == [{"n": 2}]
         patient = city.start(*RUN)  # waits until the analyst goes
@@ -189,9 +201,11 @@ def test_people_decide_while_a_run_loads(city: Busy, tmp_path: Path) -> None:
     (rejected,), (withdrawn,), _ = city.contracts.rows(chosen + "ORDER BY verdict DESC")
     files = city.land(8, since=1)
     decisions: list[tuple[str, ...]] = [
-        ("rollback", "--generation", "1"), ("accept", rejected, "--reason", "by phone"),
-        ("withdraw", withdrawn, "--reason", "a slip"), ("publish",),
-    ]  # fmt: skip
+        ("rollback", "--generation", "1"),
+        ("accept", rejected, "--reason", "by phone"),
+        ("withdraw", withdrawn, "--reason", "a slip"),
+        ("publish",),
+    ]
     started = [city.start(*one) for one in (RUN, *decisions)]
     for code, output, complaints in map(ended, started):
         assert (code, complaints) == (0, ""), (output, complaints)

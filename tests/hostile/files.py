@@ -274,8 +274,12 @@ def noise(path: Path, size: int) -> None:
     with path.open("wb") as file:
         for block in range(size // MIB):
             seed = struct.pack("<II", state, block)
-            file.write(b"".join(zlib.adler32(seed + bytes([n % 256])).to_bytes(4, "big")
-                                for n in range(256)) * (MIB // 1024))  # fmt: skip
+            file.write(
+                b"".join(
+                    zlib.adler32(seed + bytes([n % 256])).to_bytes(4, "big") for n in range(256)
+                )
+                * (MIB // 1024)
+            )
 
 
 class Hostile(NamedTuple):

@@ -39,10 +39,11 @@ from hypothesis import HealthCheck, Phase, find, settings
 from hypothesis import strategies as st
 from hypothesis.errors import Flaky, NoSuchExample
 
+from pipelines.contracts.extensions import format_of
 from pipelines.contracts.models import Source
-from pipelines.errors import RejectedError, UnreadableError
-from pipelines.ingest.readers import format_of, open_delivery
-from pipelines.ingest.readers.layout import layout
+from pipelines.deliveries.reasons import RejectedError, UnreadableError
+from pipelines.reading.formats import open_delivery
+from pipelines.reading.layout import layout
 
 SOURCE = Source.model_validate(CONTRACT)
 SLOW_SECONDS, ENDLESS_SECONDS = 10, 60
@@ -51,12 +52,47 @@ LARGE_MIB = 1024
 LIMIT = 32 << 20
 ACCIDENTS = ["flip", "insert", "word", "cut", "repeat", "move", "drop"]
 WORDS = [
-    b'"', b'""', b",", b"\n", b"\r", b"\x00", b"\xff\xfe", b"\xef\xbb\xbf", b"=", b"<", b">", b"&",
-    b"<!DOCTYPE x>", b"<!ENTITY a 'b'>", b"</record>", b"<record>", b"{", b"}", b"[", b"]", b"null",
-    b"NaN", b"1e999999", b"9" * 400, b"\\ud800", b"<tr>", b"</table>", b'colspan="99999999"',
-    b"PK\x03\x04", b"PK\x01\x02", b"\xff" * 8, b"\x00" * 64, b'r="XFD1048576"', b't="s"', b't="e"',
-    "事项".encode(), "事项".encode("gb18030"), b"\x81\x30\x81\x30", b"\x1f\x8b", b"PAR1",
-]  # fmt: skip
+    b'"',
+    b'""',
+    b",",
+    b"\n",
+    b"\r",
+    b"\x00",
+    b"\xff\xfe",
+    b"\xef\xbb\xbf",
+    b"=",
+    b"<",
+    b">",
+    b"&",
+    b"<!DOCTYPE x>",
+    b"<!ENTITY a 'b'>",
+    b"</record>",
+    b"<record>",
+    b"{",
+    b"}",
+    b"[",
+    b"]",
+    b"null",
+    b"NaN",
+    b"1e999999",
+    b"9" * 400,
+    b"\\ud800",
+    b"<tr>",
+    b"</table>",
+    b'colspan="99999999"',
+    b"PK\x03\x04",
+    b"PK\x01\x02",
+    b"\xff" * 8,
+    b"\x00" * 64,
+    b'r="XFD1048576"',
+    b't="s"',
+    b't="e"',
+    "事项".encode(),
+    "事项".encode("gb18030"),
+    b"\x81\x30\x81\x30",
+    b"\x1f\x8b",
+    b"PAR1",
+]
 
 
 def seeds(folder: Path | None) -> dict[str, list[bytes]]:
@@ -97,9 +133,11 @@ def _xml(records: list[dict[str, str]]) -> str:
 
 
 def _page(rows: list[list[str]]) -> str:
-    return "<table><tr><td colspan=3>标题</td></tr>" + "".join(
-        "<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in rows
-    ) + "</table>"  # fmt: skip
+    return (
+        "<table><tr><td colspan=3>标题</td></tr>"
+        + "".join("<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in rows)
+        + "</table>"
+    )
 
 
 def _workbook(rows: list[list[str]]) -> bytes:
@@ -191,8 +229,9 @@ def fault(content: bytes, suffix: str, folder: Path, read: Counter[str]) -> str 
         reading = open_delivery(path, kind, SOURCE, None, LIMIT, scratch)
         for batch in reading.batches:
             assert batch.schema == layout(SOURCE), "another layout"
-            for sheet, number in zip(batch["sheet"].to_pylist(),
-                                     batch["row_number"].to_pylist(), strict=True):  # fmt: skip
+            for sheet, number in zip(
+                batch["sheet"].to_pylist(), batch["row_number"].to_pylist(), strict=True
+            ):
                 assert (sheet, number) not in told, f"row {number} of {sheet!r} told twice"
                 told.add((sheet, number))
         read["read"] += 1
@@ -254,10 +293,12 @@ def main() -> int:
                     return told is not None
 
                 options = settings(
-                    max_examples=200, deadline=None, database=None,
+                    max_examples=200,
+                    deadline=None,
+                    database=None,
                     suppress_health_check=list(HealthCheck),
                     phases=[Phase.generate, Phase.shrink],
-                )  # fmt: skip
+                )
                 # what was slow or large once may not be so again, which Hypothesis calls flaky
                 with suppress(NoSuchExample, Flaky):
                     find(

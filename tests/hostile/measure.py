@@ -26,18 +26,32 @@ from hostile.files import FILES, HEADER
 
 DAY = "2021-09-23"
 ALL_FORMATS = {
-    "csv": {}, "xlsx": {}, "xls": {}, "xlsb": {}, "ods": {}, "html": {}, "json": {}, "jsonl": {},
-    "xml": {"record": "data/record"}, "parquet": {},
-}  # fmt: skip
+    "csv": {},
+    "xlsx": {},
+    "xls": {},
+    "xlsb": {},
+    "ods": {},
+    "html": {},
+    "json": {},
+    "jsonl": {},
+    "xml": {"record": "data/record"},
+    "parquet": {},
+}
 CONTRACT = {
-    "name": "records", "title": "数据归集", "owner": "数据科", "content": "events",
-    "grain": "one row per item", "key": ["item"], "max_quarantine": 1.0, "formats": ALL_FORMATS,
+    "name": "records",
+    "title": "数据归集",
+    "owner": "数据科",
+    "content": "events",
+    "grain": "one row per item",
+    "key": ["item"],
+    "max_quarantine": 1.0,
+    "formats": ALL_FORMATS,
     "columns": [
         {"name": "item", "header": ["事项"], "type": "text", "required": True},
         {"name": "amount", "header": ["数量"], "type": "integer", "minimum": 0},
         {"name": "domain", "header": ["领域"], "type": "text"},
     ],
-}  # fmt: skip
+}
 
 
 @dataclass(frozen=True)
@@ -97,8 +111,11 @@ def run(environment: dict[str, str], seconds: float = 600) -> Night:
     elapsed = time.perf_counter() - started
     listed = subprocess.run(
         [sys.executable, "-m", "pipelines.cli", "deliveries", "--json", "--limit", "0"],
-        env=environment, check=True, capture_output=True, text=True,
-    )  # fmt: skip
+        env=environment,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
     told = {
         one["department"]: (one["verdict"], (one["reasons"] or [""])[0])
         for one in json.loads(listed.stdout)

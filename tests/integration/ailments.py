@@ -24,20 +24,29 @@ from integration.conftest import DAY, RECORDS, City
 from pydantic import SecretStr
 from rich.console import Console
 
-from pipelines import jobs
 from pipelines.cli.care import show_findings
 from pipelines.doctor import Finding, examine
+from pipelines.jobs import night
+from pipelines.machine.disks import MOUNTS
 from pipelines.settings import PROJECT, Settings
-from pipelines.storage import MOUNTS
 
 METRIC = {
-    "name": "added", "title": "新增", "unit": "条", "kind": "flow", "source": "records",
+    "name": "added",
+    "title": "新增",
+    "unit": "条",
+    "kind": "flow",
+    "source": "records",
     "value": {"aggregate": "sum", "column": "amount"},
-}  # fmt: skip
+}
 TARGET = {
-    "name": "goal", "title": "百日攻坚", "metric": "added", "scope": "city",
-    "start": DAY, "end": DAY, "goal": 3,
-}  # fmt: skip
+    "name": "goal",
+    "title": "百日攻坚",
+    "metric": "added",
+    "scope": "city",
+    "start": DAY,
+    "end": DAY,
+    "goal": 3,
+}
 SUMMER = date(2025, 6, 2)  # a day whose year and the next are in the public calendar
 HOLD_LOCK = (
     "import sys, time; from pathlib import Path; from pipelines.settings import Settings; "
@@ -83,7 +92,7 @@ def healthy_city(root: Path) -> City:
     city.metrics(METRIC)
     city.targets(TARGET)
     city.land([("x", 1, "交通"), ("y", 2, "")])
-    report = jobs.run(city.settings, city.catalog, DAY)
+    report = night.run(city.settings, city.catalog, DAY)
     assert not report.errors
     return city
 
@@ -179,9 +188,16 @@ def unknown_year(there: Deployment) -> Iterator[Deployment]:
 
 
 SHOWN: tuple[Ailment, ...] = (
-    broken_contract, full_disk, held_lock, foreign_writer, newer_warehouse, unreachable_operations,
-    silent_scheduler, unknown_year, vanished_mount,
-)  # fmt: skip
+    broken_contract,
+    full_disk,
+    held_lock,
+    foreign_writer,
+    newer_warehouse,
+    unreachable_operations,
+    silent_scheduler,
+    unknown_year,
+    vanished_mount,
+)
 
 
 def mount(*arguments: str) -> None:

@@ -13,9 +13,10 @@ import duckdb
 import pytest
 import yaml
 
-from pipelines import intake, steps
 from pipelines.contracts.catalog import Catalog, load_catalog
-from pipelines.contracts.delivery import Judgement
+from pipelines.deliveries.delivery import Judgement
+from pipelines.jobs import intake
+from pipelines.operations import steps
 from pipelines.settings import Settings
 
 DAY = date(2021, 9, 23)

@@ -20,9 +20,13 @@ FILES = {  # what each delivery's file said
     "slip": HEADER + "v,9,\n",
 }
 WHERE = {  # department, day
-    "first": ("a", DAY), "second": ("a", DAY), "mixed": ("b", DAY), "worse": ("b", DAY),
-    "broken": ("c", DAY), "slip": ("a", EVE),
-}  # fmt: skip
+    "first": ("a", DAY),
+    "second": ("a", DAY),
+    "mixed": ("b", DAY),
+    "worse": ("b", DAY),
+    "broken": ("c", DAY),
+    "slip": ("a", EVE),
+}
 
 
 def sha256(name: str) -> str:
@@ -73,8 +77,17 @@ WAREHOUSE = [
     "COMMENT ON TABLE records IS '数据归集'",
     *(
         f"COMMENT ON COLUMN records.{name} IS '说明'"
-        for name in ("department", "business_date", "part", "delivery_id", "sheet", "row_number",
-                     "item", "amount", "domain")
+        for name in (
+            "department",
+            "business_date",
+            "part",
+            "delivery_id",
+            "sheet",
+            "row_number",
+            "item",
+            "amount",
+            "domain",
+        )
     ),
     row("second", 2, "'x', 1, '交通'"),
     row("second", 3, "'y', 2, NULL"),
@@ -83,8 +96,14 @@ WAREHOUSE = [
     entry(2, "second", "2, 2, 0, 0, 0, 0", "accepted", "[]", f"['{delivery_id('first')}']"),
     entry(3, "mixed", "2, 1, 1, 0, 0, 0", "accepted_with_quarantine", MALFORMED, "[]"),
     entry(4, "worse", "1, 0, 0, 0, 0, 1", "rejected", MISSING, "[]"),
-    entry(5, "broken", "NULL, NULL, NULL, NULL, NULL, NULL", "unreadable",
-          '[{"code":"empty_file"}]', "[]"),
+    entry(
+        5,
+        "broken",
+        "NULL, NULL, NULL, NULL, NULL, NULL",
+        "unreadable",
+        '[{"code":"empty_file"}]',
+        "[]",
+    ),
     entry(6, "slip", "1, 1, 0, 0, 0, 0", "accepted", "[]", "[]"),
     partition(1, "first", 1, "2"),
     partition(2, "second", 2, "NULL"),
@@ -96,7 +115,7 @@ WAREHOUSE = [
     f"INSERT INTO decision VALUES (7, 'withdraw', '{delivery_id('slip')}', 'records', 'a', "
     f"'{EVE}', '', '误报', 'root', '2021-09-24 03:00:00')",
     "INSERT INTO configuration VALUES ('0ldc0nf1g', 0, '2021-09-24 02:00:00', "
-    "'{\"metric:added\": {\"name\": \"added\"}}')",
+    '\'{"metric:added": {"name": "added"}}\')',
     f"INSERT INTO metric_daily VALUES ('added', 'a', '{DAY}', '', 1, NULL, NULL, 1, 2), "
     f"('added', 'a', '{DAY}', '', 3, NULL, NULL, 2, NULL), "
     f"('added', 'b', '{DAY}', '', 5, NULL, NULL, 3, NULL), "
@@ -107,7 +126,7 @@ WAREHOUSE = [
     "'0ldc0nf1g', '{\"accepted\": 3}')",
     "INSERT INTO department VALUES ('a', '甲局', '甲局', '政府部门', '市本级', NULL, NULL, NULL), "
     "('b', '乙局', '乙局', '政府部门', '市本级', NULL, NULL, NULL)",
-]  # fmt: skip
+]
 OPERATIONS = [
     "INSERT INTO alert VALUES ('run6', 'target:goal', 'target', 'critical', '2021-09-23', "
     "'2021-09-24 02:01:00.000000', NULL, NULL, 'goal', '百日攻坚', '未完成')",

@@ -14,7 +14,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import sqlalchemy as sa
 
-from pipelines.contracts.delivery import (
+from pipelines.contracts.models import Source
+from pipelines.deliveries.delivery import (
     Accounting,
     Delivery,
     Judgement,
@@ -23,24 +24,31 @@ from pipelines.contracts.delivery import (
     StagedChunk,
     Verdict,
 )
-from pipelines.contracts.models import Source
 from pipelines.engine import open_duckdb
+from pipelines.schema import migrate
 from pipelines.settings import Settings
 from pipelines.tracking.calendar import WorkCalendar
-from pipelines.warehouse import load
-from pipelines.warehouse.schema import migrate
+from pipelines.warehouse.loading import load
 
 TYPES = {"text": pa.string(), "integer": pa.int64(), "decimal": pa.decimal128(28, 6)}
 LINEAGE = {
-    "department": pa.string(), "business_date": pa.date32(), "part": pa.string(),
-    "delivery_id": pa.string(), "sheet": pa.string(), "row_number": pa.int64(),
-}  # fmt: skip
+    "department": pa.string(),
+    "business_date": pa.date32(),
+    "part": pa.string(),
+    "delivery_id": pa.string(),
+    "sheet": pa.string(),
+    "row_number": pa.int64(),
+}
 REASON = pa.struct([(name, pa.string()) for name in ("code", "column", "value", "expected")])
 QUARANTINE = {
-    "delivery_id": pa.string(), "department": pa.string(), "business_date": pa.date32(),
-    "sheet": pa.string(), "row_number": pa.int64(), "row_text": pa.string(),
+    "delivery_id": pa.string(),
+    "department": pa.string(),
+    "business_date": pa.date32(),
+    "sheet": pa.string(),
+    "row_number": pa.int64(),
+    "row_text": pa.string(),
     "reasons": pa.list_(REASON),
-}  # fmt: skip
+}
 RECEIVED = datetime(2021, 10, 1)
 
 
@@ -83,10 +91,18 @@ class Memory:
         rows = len(sent.rows)
         return Judgement(
             delivery=Delivery(
-                delivery_id=f"{number:08}", source=self.source.name, department=sent.department,
-                business_date=sent.day, part=sent.part, path=Path("x.csv"), format="csv", size=1,
-                sha256=f"{number:064}", received_at=RECEIVED + timedelta(minutes=number),
-                contract_hash="", overruled=sent.overruled,
+                delivery_id=f"{number:08}",
+                source=self.source.name,
+                department=sent.department,
+                business_date=sent.day,
+                part=sent.part,
+                path=Path("x.csv"),
+                format="csv",
+                size=1,
+                sha256=f"{number:064}",
+                received_at=RECEIVED + timedelta(minutes=number),
+                contract_hash="",
+                overruled=sent.overruled,
             ),
             verdict=Verdict.ACCEPTED,
             accounting=Accounting(
@@ -96,18 +112,23 @@ class Memory:
                 PartitionRows(department=sent.department, business_date=sent.day, rows=rows),
             ),
             profile=sent.profile,
-        )  # fmt: skip
+        )
 
     def _rows(self, numbered: Sequence[tuple[int, Sent]]) -> pa.Table:
         fields = LINEAGE | {column.name: TYPES[column.type] for column in self.source.columns}
         made = [
             {
-                "department": sent.department, "business_date": sent.day, "part": sent.part,
-                "delivery_id": f"{number:08}", "sheet": "", "row_number": at, **row,
+                "department": sent.department,
+                "business_date": sent.day,
+                "part": sent.part,
+                "delivery_id": f"{number:08}",
+                "sheet": "",
+                "row_number": at,
+                **row,
             }
             for number, sent in numbered
             for at, row in enumerate(sent.rows, start=2)
-        ]  # fmt: skip
+        ]
         return pa.Table.from_pylist(made, schema=pa.schema(list(fields.items())))
 
 

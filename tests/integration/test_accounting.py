@@ -30,11 +30,17 @@ row = st.one_of(
     ),
     st.sampled_from(
         [
-            ("合计", "9", "", ""), ("注:见附件", "", "", ""), ("", "", "", ""), ("  ", "", "", ""),
-            ("k1", "1"), ("k9", "1", "", "", "多"), ("合计", "9"), (),
+            ("合计", "9", "", ""),
+            ("注:见附件", "", "", ""),
+            ("", "", "", ""),
+            ("  ", "", "", ""),
+            ("k1", "1"),
+            ("k9", "1", "", "", "多"),
+            ("合计", "9"),
+            (),
         ]
     ),
-)  # fmt: skip
+)
 delivery = st.tuples(st.sampled_from(["a", "b", "all"]), st.lists(row, max_size=12))
 AMOUNTS = {"1": 1, "２": 2, "-1": -1, "": None, "1,000万": 10_000_000}
 
@@ -101,10 +107,7 @@ def written(rows: list[tuple[str, ...]]) -> str:
 
 def test_every_row_is_in_exactly_one_place(make_city: Callable[[], City]) -> None:
     @seed(20210923)
-    @settings(
-        max_examples=3, deadline=None, database=None,
-        suppress_health_check=list(HealthCheck),
-    )  # fmt: skip
+    @settings(max_examples=3, deadline=None, database=None, suppress_health_check=list(HealthCheck))
     @given(st.lists(delivery, min_size=25, max_size=40))
     def holds(deliveries: list[tuple[str, list[tuple[str, ...]]]]) -> None:
         city = make_city().source(CONTRACT, max_quarantine=MAX_QUARANTINE)
@@ -143,8 +146,10 @@ def check(city: City, sent: dict[tuple[str, date], Expected]) -> None:
         assert out == expected.quarantined, (department, day)
         assert rows == (expected.good if expected.loads else set())
         assert (quarantined, duplicates, ignored) == (
-            len(out), len(expected.duplicates), len(expected.ignored),
-        )  # fmt: skip
+            len(out),
+            len(expected.duplicates),
+            len(expected.ignored),
+        )
         assert (accepted, withheld) == (
             (len(expected.good), 0) if expected.loads else (0, len(expected.good))
         )

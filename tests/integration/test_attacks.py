@@ -15,9 +15,9 @@ import xlsxwriter
 from integration.conftest import DAY, RECORDS, City, expectation, with_columns
 from rich.console import Console
 
-from pipelines import jobs, repairs
 from pipelines.cli import rendering
-from pipelines.contracts.delivery import Verdict
+from pipelines.deliveries.delivery import Verdict
+from pipelines.jobs import night, repairs
 
 OPEN = {**RECORDS, "formats": {"csv": {}, "xlsx": {}, "parquet": {}}}
 
@@ -65,11 +65,14 @@ def clash_in_the_order_of_work(city: City) -> None:
 @pytest.mark.parametrize(
     "history",
     [
-        whole_withdrawn_then_parts, older_after_a_withdrawn_newer, key_freed_by_a_withdrawn_part,
-        whole_and_part_at_once, part_received_before_the_whole_that_was_there_first,
+        whole_withdrawn_then_parts,
+        older_after_a_withdrawn_newer,
+        key_freed_by_a_withdrawn_part,
+        whole_and_part_at_once,
+        part_received_before_the_whole_that_was_there_first,
         clash_in_the_order_of_work,
     ],
-)  # fmt: skip
+)
 def test_a_rebuild_tells_the_same_story(city: City, history: Callable[[City], None]) -> None:
     city.source(RECORDS)
     history(city)
@@ -99,12 +102,24 @@ def test_a_file_from_the_future_is_received_now(city: City) -> None:
 def test_numbers_beyond_reason_are_kept_out_and_harm_nobody(city: City) -> None:
     city.source(RECORDS)
     city.metrics(
-        {"name": "amounts", "title": "量", "unit": "条", "kind": "flow", "source": "records",
-         "value": {"aggregate": "sum", "column": "amount"}},
-        {"name": "share", "title": "率", "unit": "%", "kind": "ratio", "source": "records",
-         "numerator": {"aggregate": "sum", "column": "amount"},
-         "denominator": {"aggregate": "count", "where": {"domain": "x"}}},
-    )  # fmt: skip
+        {
+            "name": "amounts",
+            "title": "量",
+            "unit": "条",
+            "kind": "flow",
+            "source": "records",
+            "value": {"aggregate": "sum", "column": "amount"},
+        },
+        {
+            "name": "share",
+            "title": "率",
+            "unit": "%",
+            "kind": "ratio",
+            "source": "records",
+            "numerator": {"aggregate": "sum", "column": "amount"},
+            "denominator": {"aggregate": "count", "where": {"domain": "x"}},
+        },
+    )
     city.land([(f"k{n}", 9223372036854775807, "x") for n in range(1100)] + [("ok", 1, "x")])
     city.land([("good", 2, "")], department="b")
     first, second = sorted(city.take(), key=lambda one: str(one.delivery.department))
@@ -174,9 +189,10 @@ def test_people_in_the_wrong_place_are_not_told(city: City) -> None:
     title = f"填报单位,甲局,联系人,{NAME},联系电话,{PHONE}\n事项名,个数\nk,1\n"
     refused = city.send(title)
     shifted = city.send(
-        [("k", 1, "", "李四", PHONE)], day=date(2021, 9, 24),
+        [("k", 1, "", "李四", PHONE)],
+        day=date(2021, 9, 24),
         header=("事项", "数量", "领域", "联系人", "日期"),
-    )  # fmt: skip
+    )
     told = " ".join(
         reason.english() + reason.chinese() for reason in (*refused.reasons, *shifted.reasons)
     )
@@ -206,8 +222,20 @@ def test_words_that_slipped_into_a_column_of_figures_are_not_told(city: City) ->
         "周三",
         "a@b.cn",
     ]
-    figures = ["3个", "约3万5件", "三五百", "1.5.5万件", "2021年13月", "3-5", "待核实", "暂无",
-               "N/A", "#REF!", "—", "/"]  # fmt: skip
+    figures = [
+        "3个",
+        "约3万5件",
+        "三五百",
+        "1.5.5万件",
+        "2021年13月",
+        "3-5",
+        "待核实",
+        "暂无",
+        "N/A",
+        "#REF!",
+        "—",
+        "/",
+    ]
     rows = [
         (f"{cell_at}-{place}", "", *(cell if at == place else "" for at in range(len(places))))
         for cell_at, cell in enumerate(people + figures)
@@ -257,7 +285,7 @@ def test_two_publications_at_once_wait_for_each_other(city: City) -> None:
 
     def publish() -> None:
         try:
-            jobs.publish(patient, city.catalog)
+            night.publish(patient, city.catalog)
         except BaseException as error:
             failures.append(error)
 
@@ -288,9 +316,15 @@ def test_statements_in_headers_and_cells_are_text(city: City) -> None:
 
 
 STRAYED = [
-    "138 1234 5678", "138-1234-5678", "１３８１２３４５６７８", "1.3812345678E10",
-    "13,812,345,678", "0563-3021234", "110105 19491231 002X", "11010519491231002X",
-]  # fmt: skip
+    "138 1234 5678",
+    "138-1234-5678",
+    "１３８１２３４５６７８",
+    "1.3812345678E10",
+    "13,812,345,678",
+    "0563-3021234",
+    "110105 19491231 002X",
+    "11010519491231002X",
+]
 
 
 def test_a_number_that_slipped_into_another_column_is_told_and_kept_masked(city: City) -> None:

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from integration.conftest import City
 
-from pipelines.contracts.delivery import Verdict
-from pipelines.ingest import chunk
-from pipelines.ingest.readers.records import fields
+from pipelines.deliveries.delivery import Verdict
+from pipelines.reading.records import fields
+from pipelines.staging import chunk
 
 CONTRACT: dict[str, Any] = {
     "name": "figures",
@@ -24,19 +24,29 @@ CONTRACT: dict[str, Any] = {
     "formats": {"csv": {}},
     "columns": [
         {"name": "item", "header": ["事项"], "type": "text", "required": True},
-        {"name": "amount", "header": ["数值"], "type": "decimal", "unit": ["条"],
-         "unit_from": "unit", "nulls": ["—", "/", "暂无"]},
+        {
+            "name": "amount",
+            "header": ["数值"],
+            "type": "decimal",
+            "unit": ["条"],
+            "unit_from": "unit",
+            "nulls": ["—", "/", "暂无"],
+        },
         {"name": "unit", "header": ["计量单位"], "type": "text", "nulls": ["无"]},
-        {"name": "qualifier", "qualifier_of": "amount", "type": "text",
-         "description": "限定词"},
+        {"name": "qualifier", "qualifier_of": "amount", "type": "text", "description": "限定词"},
         {"name": "company", "header": ["统一社会信用代码"], "type": "text", "code": "uscc"},
-        {"name": "person", "header": ["身份证号"], "type": "text", "code": "id_number",
-         "pii": "id_number"},
+        {
+            "name": "person",
+            "header": ["身份证号"],
+            "type": "text",
+            "code": "id_number",
+            "pii": "id_number",
+        },
         {"name": "region", "header": ["区划"], "type": "text", "code": "region"},
         {"name": "channel", "header": ["通道"], "type": "text", "code": "gb28181"},
         {"name": "visits", "header": ["访问量"], "type": "integer", "unit": ["人次", "次"]},
     ],
-}  # fmt: skip
+}
 HEADER = ("事项", "数值", "计量单位", "统一社会信用代码", "身份证号", "区划", "通道", "访问量")
 USCC, PERSON = "91110000600037341L", "11010519491231002X"
 CHANNEL = "34020000001320000001"
@@ -97,13 +107,19 @@ def test_a_unit_left_blank_below_another_than_the_contracts_is_not_guessed(city:
     city.source(CONTRACT)
     city.send(
         [
-            row("own", 数值="1"), row("scaled", 数值="2", 计量单位="万条"),
-            row("merged", 数值="2.5"), row("nought", 数值="0"), row("said", 数值="3条"),
-            row("still", 数值="4万"), row("none", 数值="5", 计量单位="无"), row("after", 数值="6"),
+            row("own", 数值="1"),
+            row("scaled", 数值="2", 计量单位="万条"),
+            row("merged", 数值="2.5"),
+            row("nought", 数值="0"),
+            row("said", 数值="3条"),
+            row("still", 数值="4万"),
+            row("none", 数值="5", 计量单位="无"),
+            row("after", 数值="6"),
             row("dash", 数值="—"),
         ],
-        source="figures", header=HEADER,
-    )  # fmt: skip
+        source="figures",
+        header=HEADER,
+    )
     assert city.items("figures") == {"own", "scaled", "nought", "said", "none", "after", "dash"}
     assert reasons(city, "merged") == [("unit", "amount", "2.5（未注明计量单位）", "条")]
     assert reasons(city, "still") == [("unit", "amount", "4万（未注明计量单位）", "条")]
@@ -115,34 +131,61 @@ def test_a_unit_said_holds_for_blanks_that_are_staged_later_but_for_no_other_fil
     monkeypatch.setattr(chunk, "FLUSH_ROWS", 1)
     monkeypatch.setattr(fields, "BATCH_ROWS", 1)
     city.source({**CONTRACT, "formats": {"jsonl": {}}})
-    one = [("a", "1", ""), ("b", "2", "万条"), ("c", "3", ""), ("d", "4", ""), ("e", "5", "条"),
-           ("f", "6", ""), ("g", "7", "万条")]  # fmt: skip
+    one = [
+        ("a", "1", ""),
+        ("b", "2", "万条"),
+        ("c", "3", ""),
+        ("d", "4", ""),
+        ("e", "5", "条"),
+        ("f", "6", ""),
+        ("g", "7", "万条"),
+    ]
     for minute, (unit, rows) in enumerate({"a": one, "b": [("h", "8", "")]}.items()):
         lines = [json.dumps(dict(zip(HEADER, row, strict=False))) for row in rows]
-        city.land("\n".join(lines), source="figures", department=unit, suffix=".jsonl",
-                  minute=minute)  # fmt: skip
+        city.land(
+            "\n".join(lines), source="figures", department=unit, suffix=".jsonl", minute=minute
+        )
     city.take()
     assert city.items("figures") == {"a", "b", "e", "f", "g", "h"}
     assert reasons(city, "d") == [("unit", "amount", "4（未注明计量单位）", "条")]
 
 
 def test_codes_that_a_spreadsheet_shortened_and_lines_of_totals_are_told(city: City) -> None:
-    city.source({**CONTRACT, "key": [], "footer": ["合计", "小计"], "columns": [
-        {"name": "item", "header": ["事项"], "type": "text", "required": True},
-        {"name": "place", "header": ["地点"], "type": "text"},
-        {"name": "amount", "header": ["数值"], "type": "integer"},
-    ]})  # fmt: skip
+    city.source(
+        {
+            **CONTRACT,
+            "key": [],
+            "footer": ["合计", "小计"],
+            "columns": [
+                {"name": "item", "header": ["事项"], "type": "text", "required": True},
+                {"name": "place", "header": ["地点"], "type": "text"},
+                {"name": "amount", "header": ["数值"], "type": "integer"},
+            ],
+        }
+    )
     header = ("序号", "事项", "地点", "数值")
     city.send(
-        [("1", "a", "东", "1"), ("2", "3.20102E+19", "东", "2"), ("3", "a", "小　计：", "3"),
-         ("4", "合计", "", "6"), ("", " 合　计：", "", "6"),
-         ("5", "b", "小计站", "4"), ("6", "c", "（合计）", "3"), ("7", "d", "其中：合计数", "3"),
-         ("8", "３．２e＋19", "东", "2"), ("合计", "", "", "10"), ("330106", "合计乡", "", "7")],
-        source="figures", header=header,
-    )  # fmt: skip
+        [
+            ("1", "a", "东", "1"),
+            ("2", "3.20102E+19", "东", "2"),
+            ("3", "a", "小　计：", "3"),
+            ("4", "合计", "", "6"),
+            ("", " 合　计：", "", "6"),
+            ("5", "b", "小计站", "4"),
+            ("6", "c", "（合计）", "3"),
+            ("7", "d", "其中：合计数", "3"),
+            ("8", "３．２e＋19", "东", "2"),
+            ("合计", "", "", "10"),
+            ("330106", "合计乡", "", "7"),
+        ],
+        source="figures",
+        header=header,
+    )
     assert city.rows("SELECT item, amount FROM figures ORDER BY amount") == [
-        ("a", 1), ("b", 4), ("合计乡", 7),
-    ]  # fmt: skip
+        ("a", 1),
+        ("b", 4),
+        ("合计乡", 7),
+    ]
     assert reasons(city, "3.20102E+19") == [("scientific", "item", "3.20102E+19", "")]
     assert reasons(city, "a") == [("total_row", "place", "小　计：", "")]
     for item in "cd":
@@ -186,23 +229,36 @@ def test_what_cannot_be_read_is_told_by_its_cause(city: City) -> None:
 
 
 def test_a_scale_in_a_column_counted_by_scale_is_refused(city: City) -> None:
-    columns = [column | ({"unit": ["万元"]} if column["name"] == "amount" else {})
-               for column in CONTRACT["columns"]]  # fmt: skip
+    columns = [
+        column | ({"unit": ["万元"]} if column["name"] == "amount" else {})
+        for column in CONTRACT["columns"]
+    ]
     city.source({**CONTRACT, "columns": columns})
     city.send(
         [
-            row("plain", 数值="300"), row("own", 数值="300万元"),
+            row("plain", 数值="300"),
+            row("own", 数值="300万元"),
             row("beside", 数值="3", 计量单位="万元"),
-            row("bare", 数值="300万"), row("large", 数值="3亿"), row("spelled", 数值="三百万"),
-            row("twice", 数值="300万", 计量单位="万元"), row("scale", 数值="3", 计量单位="万"),
+            row("bare", 数值="300万"),
+            row("large", 数值="3亿"),
+            row("spelled", 数值="三百万"),
+            row("twice", 数值="300万", 计量单位="万元"),
+            row("scale", 数值="3", 计量单位="万"),
         ],
-        source="figures", header=HEADER,
-    )  # fmt: skip
+        source="figures",
+        header=HEADER,
+    )
     assert city.rows("SELECT item, amount FROM figures ORDER BY item") == [
-        ("beside", Decimal(3)), ("own", Decimal(300)), ("plain", Decimal(300)),
-    ]  # fmt: skip
-    for item, value in [("bare", "300万"), ("large", "3亿"), ("spelled", "三百万"),
-                        ("twice", "300万，万元")]:  # fmt: skip
+        ("beside", Decimal(3)),
+        ("own", Decimal(300)),
+        ("plain", Decimal(300)),
+    ]
+    for item, value in [
+        ("bare", "300万"),
+        ("large", "3亿"),
+        ("spelled", "三百万"),
+        ("twice", "300万，万元"),
+    ]:
         assert reasons(city, item) == [("type", "amount", value, "a number")]
     assert reasons(city, "scale") == [("unit", "amount", "3（万）", "万元")]
 
@@ -212,16 +268,22 @@ def test_codes_are_stored_in_one_spelling_and_masked(city: City) -> None:
     judgement = city.send(
         [
             row("good", 统一社会信用代码=USCC, 身份证号=PERSON, 区划="340200", 通道=CHANNEL),
-            row("wide", 统一社会信用代码="９１１１００００ 600037341l", 身份证号=PERSON.lower(),
-                区划=" ３４０２００", 通道=CHANNEL),
+            row(
+                "wide",
+                统一社会信用代码="９１１１００００ 600037341l",
+                身份证号=PERSON.lower(),
+                区划=" ３４０２００",
+                通道=CHANNEL,
+            ),
             row("bad_company", 统一社会信用代码=USCC[:-1] + "M"),
             row("bad_person", 身份证号=PERSON[:-1] + "1"),
             row("strayed", 统一社会信用代码=PERSON, 区划="13812345678"),
             row("bad_region", 区划="990200"),
             row("bad_channel", 通道="34020000009990000001"),
         ],
-        source="figures", header=HEADER,
-    )  # fmt: skip
+        source="figures",
+        header=HEADER,
+    )
     assert city.rows("SELECT item, company, person, region, channel FROM figures ORDER BY 1") == [
         ("good", USCC, "110105********002X", "340200", CHANNEL),
         ("wide", USCC, "110105********002X", "340200", CHANNEL),
@@ -240,8 +302,10 @@ def test_codes_are_stored_in_one_spelling_and_masked(city: City) -> None:
 
 
 def test_a_cell_that_was_refused_is_not_missing_besides(city: City) -> None:
-    required = [column | {"required": column["name"] in ("item", "amount", "company")}
-                for column in CONTRACT["columns"]]  # fmt: skip
+    required = [
+        column | {"required": column["name"] in ("item", "amount", "company")}
+        for column in CONTRACT["columns"]
+    ]
     city.source({**CONTRACT, "columns": required})
     bad = row("bad", 数值="5个", 统一社会信用代码="91110000600037341X")
     city.send([bad, row("none")], source="figures", header=HEADER)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from integration.conftest import RECORDS, City, with_columns
 
-from pipelines.contracts.delivery import Verdict
+from pipelines.deliveries.delivery import Verdict
 
 COUNTED = with_columns(
     {**RECORDS, "columns": RECORDS["columns"][:1]},
@@ -27,17 +27,26 @@ def test_every_row_of_a_clerks_export_has_one_fate(city: City) -> None:
     assert judgement.accounting is not None
     counted = judgement.accounting.model_dump()
     assert {name: counted[name] for name in ("rows_read", "ignored", "duplicates")} == {
-        "rows_read": 15, "ignored": 4, "duplicates": 1,
-    }  # fmt: skip
+        "rows_read": 15,
+        "ignored": 4,
+        "duplicates": 1,
+    }
     assert counted["quarantined"] == 6
     assert city.rows("SELECT item, amount FROM records ORDER BY item") == [
-        ("00123", 90_000), ("a", 35_000), ("b", 1_200_000), ("c", 35_000),
-    ]  # fmt: skip
+        ("00123", 90_000),
+        ("a", 35_000),
+        ("b", 1_200_000),
+        ("c", 35_000),
+    ]
     kept_out = city.rows("SELECT row_number, reasons->0->>'code' FROM quarantine ORDER BY ALL")
     assert kept_out == [
-        (8, "unit"), (9, "cells"), (10, "cells"), (11, "swallowed"), (12, "nul"),
+        (8, "unit"),
+        (9, "cells"),
+        (10, "cells"),
+        (11, "swallowed"),
+        (12, "nul"),
         (16, "swallowed"),
-    ]  # fmt: skip
+    ]
     assert PHONE not in str(city.rows("SELECT * FROM quarantine"))
 
 
@@ -66,7 +75,8 @@ def test_a_footer_is_known_with_blanks_in_it_and_before_it(city: City) -> None:
     assert judgement.accounting is not None
     assert (judgement.accounting.rows_read, judgement.accounting.ignored) == (9, 6)
     assert city.rows("SELECT item, amount FROM records ORDER BY amount") == [
-        ("a", 5), ("合计生育率", 7),
-    ]  # fmt: skip
+        ("a", 5),
+        ("合计生育率", 7),
+    ]
     # below another first cell it may be a line of totals or not: it is kept out, and told
     assert [reason.code for reason in judgement.reasons] == ["total_row"]

@@ -9,17 +9,21 @@ from typing import Any
 import pytest
 from integration.conftest import DAY, RECORDS, City, with_columns
 
-from pipelines import intake, jobs, repairs
-from pipelines.contracts.delivery import StagedChunk, Verdict
+from pipelines.deliveries.delivery import StagedChunk, Verdict
 from pipelines.errors import IncompatibleTableError, UsageError
-from pipelines.warehouse import load
+from pipelines.jobs import intake, night, repairs
+from pipelines.warehouse.loading import load
 
 A = [("x", 1, "交通"), ("y", 2, "")]
 B = [("x", 5, "交通"), ("z", 3, "")]
 TOTAL = {
-    "name": "total", "title": "合计", "unit": "条", "kind": "flow", "source": "records",
+    "name": "total",
+    "title": "合计",
+    "unit": "条",
+    "kind": "flow",
+    "source": "records",
     "value": {"aggregate": "sum", "column": "amount"},
-}  # fmt: skip
+}
 CURRENT = "SELECT * EXCLUDE (delivery_id) FROM records ORDER BY ALL"
 FIGURES = (
     "SELECT metric, department, business_date, breakdown, value FROM metric_daily "
@@ -67,10 +71,11 @@ def test_a_withdrawn_correction_does_not_come_back_by_a_rebuild(city: City) -> N
     repairs.withdraw(city.settings, city.catalog, wrong.delivery.delivery_id, "误报")
     for _ in range(2):
         assert city.rows("SELECT department, item FROM records ORDER BY ALL") == [
-            ("b", "x"), ("b", "y"),
-        ]  # fmt: skip
+            ("b", "x"),
+            ("b", "y"),
+        ]
         repairs.rebuild(city.settings, city.catalog, "records")
-    jobs.publish(city.settings, city.catalog)
+    night.publish(city.settings, city.catalog)
     with pytest.raises(UsageError, match="provides no rows"):
         repairs.withdraw(city.settings, city.catalog, wrong.delivery.delivery_id, "再次")
     assert len(city.rows("FROM decision")) == 1
@@ -81,8 +86,10 @@ def test_a_new_column_joins_the_table(city: City) -> None:
     city.source(with_columns(RECORDS, {"name": "note", "header": ["备注"], "type": "text"}))
     city.send([("n", 1, "", "新")], department="b", header=("事项", "数量", "领域", "备注"))
     assert city.rows("SELECT item, note FROM records ORDER BY item") == [
-        ("n", "新"), ("x", None), ("y", None),
-    ]  # fmt: skip
+        ("n", "新"),
+        ("x", None),
+        ("y", None),
+    ]
     comments = "SELECT comment FROM duckdb_columns() WHERE column_name = 'note'"
     assert city.rows(comments) == [("备注",), ("备注",)]  # its own table, and standby's
 
@@ -91,20 +98,24 @@ def test_another_type_asks_for_a_rebuild_that_equals_a_fresh_start(
     make_city: Callable[[], City],
 ) -> None:
     city, fresh = make_city(), make_city()
-    changed = [RECORDS["columns"][0],
-               {"name": "amount", "header": ["数量"], "type": "decimal"}]  # fmt: skip
+    changed = [RECORDS["columns"][0], {"name": "amount", "header": ["数量"], "type": "decimal"}]
     fresh.source(RECORDS, columns=changed)
     deliveries = [
-        ([("x", 1, ""), ("y", 2, "")], "a"), ([("x", 7, ""), ("y", "2.5", "")], "a"),
+        ([("x", 1, ""), ("y", 2, "")], "a"),
+        ([("x", 7, ""), ("y", "2.5", "")], "a"),
         ([("x", "0.5", "")], "b"),
-    ]  # fmt: skip
+    ]
     for one in (city, fresh):
         one.metrics(TOTAL)
     for content, department in deliveries:
         city.send(content, department=department)
     for number, (content, department) in enumerate(deliveries):
-        fresh.land(content, department=department, minute=number + 1,
-                   suffix=(".csv", ".txt", ".csv")[number])  # fmt: skip
+        fresh.land(
+            content,
+            department=department,
+            minute=number + 1,
+            suffix=(".csv", ".txt", ".csv")[number],
+        )
     fresh.take()
     before = city.rows(KNOWN_AT, 3)
     assert sorted(before) == [(DAY, 0), (DAY, 7)]  # what could not be read is quarantined
@@ -114,7 +125,7 @@ def test_another_type_asks_for_a_rebuild_that_equals_a_fresh_start(
     with pytest.raises(IncompatibleTableError, match="citybrain rebuild records"):
         city.take()
     assert len(city.landed()) == 1
-    report = jobs.run(city.settings, city.catalog, DAY)
+    report = night.run(city.settings, city.catalog, DAY)
     assert any("citybrain rebuild records" in error for error in report.errors)
     assert report.has_rejections
     (city.landed()[0]).unlink()
@@ -125,10 +136,12 @@ def test_another_type_asks_for_a_rebuild_that_equals_a_fresh_start(
     assert city.rows(CURRENT) == fresh.rows(CURRENT)
     assert city.rows(FIGURES) == fresh.rows(FIGURES)
     assert [row[0] for row in city.rows("SELECT amount::DOUBLE FROM records ORDER BY 1")] == [
-        0.5, 2.5, 7.0,
-    ]  # fmt: skip
+        0.5,
+        2.5,
+        7.0,
+    ]
     assert city.rows(KNOWN_AT, 3) == before
-    jobs.publish(city.settings, city.catalog)
+    night.publish(city.settings, city.catalog)
     assert city.landed() == []
 
 
@@ -159,8 +172,9 @@ def test_a_delivery_loaded_during_a_rebuild_is_not_lost(
     monkeypatch.setattr(intake, "stage", stage_slowly)
     repairs.rebuild(city.settings, city.catalog, "records")
     assert city.rows("SELECT department, count(*) FROM records GROUP BY ALL ORDER BY 1") == [
-        ("a", 2), ("b", 2),
-    ]  # fmt: skip
+        ("a", 2),
+        ("b", 2),
+    ]
 
 
 class Killed(BaseException):
@@ -213,8 +227,8 @@ def test_a_redefined_metric_is_computed_anew_even_if_cut_off(
     repairs.withdraw(city.settings, city.catalog, first.delivery.delivery_id, "误报")
     city.metrics(TOTAL | {"value": {"aggregate": "count"}})
     with killed(monkeypatch, load, "recompute"):
-        jobs.track(city.settings, city.catalog, DAY, "cut off")
-    jobs.track(city.settings, city.catalog, DAY, "again")
+        night.track(city.settings, city.catalog, DAY, "cut off")
+    night.track(city.settings, city.catalog, DAY, "again")
     assert city.rows(FIGURES) == [("total", "b", DAY, "", 2)]
     # what was known, by the definition of then, is still known
     assert city.rows(KNOWN_AT, position) == before

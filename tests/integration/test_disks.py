@@ -22,12 +22,14 @@ from integration.disks import Disk, as_anybody, disk
 from pydantic import SecretStr
 from typer.testing import CliRunner, Result
 
-from pipelines import intake, published, steps, storage
+from pipelines import published
 from pipelines.cli import app
-from pipelines.engine import connect_args, duckdb_url
+from pipelines.engine import connect_args, duckdb_url, run
+from pipelines.jobs import intake
+from pipelines.machine import disks
+from pipelines.operations import steps
 from pipelines.settings import Settings
 from pipelines.warehouse.connection import opened
-from pipelines.warehouse.statements import run
 
 __all__ = ["disk"]
 pytestmark = pytest.mark.xdist_group("disks")
@@ -276,10 +278,14 @@ def test_every_command_that_changes_something_says_what_keeps_it_from_it(
     where = ("--source", "records", "--department", "a", "--date", str(NEXT))
     data.protect()
     for arguments in (
-        ("submit", str(sent), *where), ("accept", rejected, "--reason", "r"),
-        ("withdraw", taken, "--reason", "r"), ("rebuild", "records"), ("publish",),
-        ("publish", "--unpin"), ("rollback",),
-    ):  # fmt: skip
+        ("submit", str(sent), *where),
+        ("accept", rejected, "--reason", "r"),
+        ("withdraw", taken, "--reason", "r"),
+        ("rebuild", "records"),
+        ("publish",),
+        ("publish", "--unpin"),
+        ("rollback",),
+    ):
         result = command(city, *arguments)
         assert result.exit_code == 1, (arguments, result.output)
         said = " ".join(result.stderr.split())
@@ -375,7 +381,7 @@ def test_a_file_that_a_full_disk_has_broken_is_let_go(city: City, disk: MakeDisk
         place.fill()
         with pytest.raises(duckdb.FatalException) as told:
             run(connection, "CHECKPOINT")
-    assert storage.refused(told.value) == FULL
+    assert disks.refused(told.value) == FULL
     place.clean()
     with opened(file, city.settings) as connection:
         found = connection.execute(sa.text("SELECT count(*), max(length(a)) FROM t"))
@@ -387,8 +393,8 @@ def test_what_the_machine_refuses_gx_is_no_verdict(
     tmp_path: Path, disk: MakeDisk, cause: str
 ) -> None:
     """GX catches every exception and keeps its words: the machine's must come through as it was."""
-    from pipelines.contracts.reasons import Reason
-    from pipelines.ingest.checks import Judge, Rule
+    from pipelines.deliveries.reasons import Reason
+    from pipelines.staging.checks import Judge, Rule
 
     place = disk(tmp_path / "work", "96m")
     file = place.place / "work.duckdb"
@@ -408,7 +414,7 @@ def test_what_the_machine_refuses_gx_is_no_verdict(
         pytest.raises(duckdb.Error) as told,
     ):
         judge.broken("staged", [rule])
-    assert storage.refused(told.value)
+    assert disks.refused(told.value)
 
 
 def test_files_that_cannot_be_read_are_told_and_stop_nobody(city: City) -> None:
@@ -473,8 +479,9 @@ def test_a_file_is_sent_again_and_again_while_runs_take_it(city: City, manners: 
         halt.set()
         sender.join()
     if manners == "renamed":
-        assert city.rows("SELECT count(DISTINCT split_part(item, '-', 1)), count(*) % 37 "
-                         "FROM records") == [(1, 801 % 37)]  # fmt: skip
+        assert city.rows(
+            "SELECT count(DISTINCT split_part(item, '-', 1)), count(*) % 37 FROM records"
+        ) == [(1, 801 % 37)]
         assert set(city.verdicts()) == {"accepted"}
     last = place.read_text() if place.exists() else None
     night(city)

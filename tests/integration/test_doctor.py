@@ -21,18 +21,19 @@ from integration.conftest import DAY, City
 from pydantic import SecretStr
 from typer.testing import CliRunner
 
-from pipelines import jobs, operations, repairs
 from pipelines.cli import app
 from pipelines.contracts.catalog import load_catalog
 from pipelines.doctor import CHECKS, Finding, Level, machine, verdict
 from pipelines.doctor.readings import lock
 from pipelines.doctor.visit import Visit
+from pipelines.engine import rows
 from pipelines.errors import NewerSchemaError
-from pipelines.logs import Step
+from pipelines.jobs import night, repairs
+from pipelines.machine.logs import Step
+from pipelines.operations import database
 from pipelines.settings import PROJECT
 from pipelines.warehouse.connection import open_warehouse
 from pipelines.warehouse.publish import rollback
-from pipelines.warehouse.statements import rows
 
 pytestmark = pytest.mark.xdist_group("doctor")
 REWRITE = "the page is not of today: python docs/doctor_examples.py > docs/doctor.md"
@@ -84,9 +85,19 @@ def test_a_healthy_city_is_told_so_and_left_as_it_is(there: Deployment) -> None:
     assert bad(findings) == []
     assert verdict(findings) == "healthy"
     assert {finding.check for finding in findings} == {
-        "configuration", "versions", "disk", "locks", "warehouse", "operations", "calendars",
-        "last run", "published", "landing", "notification", "time",
-    }  # fmt: skip
+        "configuration",
+        "versions",
+        "disk",
+        "locks",
+        "warehouse",
+        "operations",
+        "calendars",
+        "last run",
+        "published",
+        "landing",
+        "notification",
+        "time",
+    }
     assert files(there.settings.data_dir) == before
 
 
@@ -103,35 +114,65 @@ def test_a_new_machine_is_told_to_run(well: City, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("ailment", "check", "level", "said", "mend"),
     [
-        (ailments.broken_contract, "configuration", "failure", "sources/records.yaml: "
-         "max_quarantined: nobody knows this key; did you mean `max_quarantine`?",
-         "correct its spelling or remove it"),
+        (
+            ailments.broken_contract,
+            "configuration",
+            "failure",
+            "sources/records.yaml: "
+            "max_quarantined: nobody knows this key; did you mean `max_quarantine`?",
+            "correct its spelling or remove it",
+        ),
         (ailments.full_disk, "disk", "failure", "No space left on device", "citybrain clean"),
         (ailments.full_disk, "disk", "failure", "a run needs", "enlarge the disk"),
         (ailments.read_only_disk, "disk", "failure", "Read-only file system", "let this user"),
         (ailments.vanished_mount, "disk", "failure", "archive had a disk of its own", "mount it"),
-        (ailments.held_lock, "locks", "warning", "(run 20251102T180000-0a1b2c, load) since",
-         "still at work"),
+        (
+            ailments.held_lock,
+            "locks",
+            "warning",
+            "(run 20251102T180000-0a1b2c, load) since",
+            "still at work",
+        ),
         (ailments.foreign_writer, "locks", "failure", "open: no run can", "published copy"),
         (ailments.foreign_reader, "locks", "failure", "open: no run can", "published copy"),
-        (ailments.newer_warehouse, "warehouse", "failure", "made by a newer version (revision "
-         "w0099)", "install that version"),
-        (ailments.unreachable_operations, "operations", "failure",
-         "postgresql+psycopg2://citybrain:***@127.0.0.1", "CITYBRAIN_OPS_URL"),
-        (ailments.silent_scheduler, "last run", "failure", "no run has finished since that of 2",
-         "see the scheduler"),
+        (
+            ailments.newer_warehouse,
+            "warehouse",
+            "failure",
+            "made by a newer version (revision w0099)",
+            "install that version",
+        ),
+        (
+            ailments.unreachable_operations,
+            "operations",
+            "failure",
+            "postgresql+psycopg2://citybrain:***@127.0.0.1",
+            "CITYBRAIN_OPS_URL",
+        ),
+        (
+            ailments.silent_scheduler,
+            "last run",
+            "failure",
+            "no run has finished since that of 2",
+            "see the scheduler",
+        ),
         (ailments.unknown_year, "calendars", "warning", "holidays of 2031", "holidays.csv"),
     ],
-)  # fmt: skip
+)
 def test_what_is_broken_is_found_with_its_mend(
     suffer: Callable[[Ailment], Deployment],
-    ailment: Ailment, check: str, level: str, said: str, mend: str,
-) -> None:  # fmt: skip
+    ailment: Ailment,
+    check: str,
+    level: str,
+    said: str,
+    mend: str,
+) -> None:
     findings = suffer(ailment).findings()
     assert [
-        one for one in of(findings, check)
+        one
+        for one in of(findings, check)
         if one.level == level and said in one.message and mend in one.mend
-    ], findings  # fmt: skip
+    ], findings
     # nothing else is blamed for it, and no check broke
     assert {one.check for one in bad(findings)} == {check}
     assert "secret" not in str(findings)
@@ -235,7 +276,7 @@ def test_another_programs_database_is_not_touched(there: Deployment) -> None:
     assert "another program's tables" in found.message
     with (
         pytest.raises(NewerSchemaError, match="operational database has another"),
-        operations.open_operations(there.settings),
+        database.open_operations(there.settings),
     ):
         pass
 
@@ -295,7 +336,7 @@ def test_a_copy_that_is_behind_and_one_that_is_pinned(there: Deployment) -> None
     [behind] = bad(later.findings())
     assert (behind.check, behind.level) == ("published", "warning")
     assert "ledger position 1, the warehouse of 2" in behind.message
-    jobs.publish(settings, catalog)
+    night.publish(settings, catalog)
     assert bad(later.findings()) == []
     rollback(settings)
     [pinned] = bad(later.findings())
@@ -314,8 +355,9 @@ def test_versions_other_than_the_pinned_ones(
     monkeypatch.setattr(machine, "_installed", lambda name: installed.get(name, real(name)))
     found = bad(there.findings())
     assert [one.message for one in found] == [
-        "duckdb is 2.0.0, not 1.5.5", "great-expectations is missing, not 1.24.1"
-    ]  # fmt: skip
+        "duckdb is 2.0.0, not 1.5.5",
+        "great-expectations is missing, not 1.24.1",
+    ]
     assert all("--require-hashes" in one.mend for one in found)
 
 
@@ -399,9 +441,9 @@ def test_steps_that_failed_when_last_tried(there: Deployment, then_well: bool) -
     tried = [step("one", "stage", "StorageError"), step("one", "stage", None)]
     tried += [step("two", "stage", None)] if then_well else []
     tried += [step("three", "load", None)]
-    with operations.open_operations(there.settings) as store:
+    with database.open_operations(there.settings) as store:
         for one in tried:
-            operations.store_step(store, one)
+            database.store_step(store, one)
     found = [one.message for one in bad(there.findings())]
     assert found == ([] if then_well else ["step stage records of run one failed: StorageError"])
 
@@ -494,9 +536,13 @@ def test_the_doctor_loads_nothing_heavy(there: Deployment) -> None:
         "CITYBRAIN_CONFIG_DIR": str(there.settings.config_dir),
     }
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=PROJECT, env=environment, capture_output=True,
-        text=True, check=True,
-    )  # fmt: skip
+        [sys.executable, "-c", code],
+        cwd=PROJECT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     assert done.stdout.strip() == "set()"
 
 

@@ -12,9 +12,10 @@ import pytest
 from integration.conftest import RECORDS, City
 from integration.staged import Memory, Sent, in_memory
 
-from pipelines import jobs, published, repairs
-from pipelines.contracts.delivery import Judgement, Profile, Verdict
-from pipelines.contracts.reasons import Reason
+from pipelines import published
+from pipelines.deliveries.delivery import Judgement, Profile, Verdict
+from pipelines.deliveries.reasons import Reason
+from pipelines.jobs import night, repairs
 from pipelines.tracking.calendar import WorkCalendar
 
 MONDAY = date(2021, 9, 6)
@@ -32,9 +33,13 @@ def looks(
     domains: Sequence[str] = ("交通",),
 ) -> Profile:
     return Profile(
-        rows=rows, good_rows=rows, columns=tuple(columns), extra_columns=tuple(extra),
-        nulls={"item": 0, "amount": empty, "domain": 0}, categories={"domain": tuple(domains)},
-    )  # fmt: skip
+        rows=rows,
+        good_rows=rows,
+        columns=tuple(columns),
+        extra_columns=tuple(extra),
+        nulls={"item": 0, "amount": empty, "domain": 0},
+        categories={"domain": tuple(domains)},
+    )
 
 
 def week(number: int, **sent: Any) -> Sent:
@@ -171,8 +176,9 @@ def test_columns_that_appear_or_vanish_are_told_once(tmp_path: Path) -> None:
     with after(tmp_path, [looks()]) as memory:
         [judged] = memory.load(week(1, profile=looks(columns=("item", "amount"), extra=["经办人"])))
         assert [(one.code, one.value) for one in drifts(judged)] == [
-            ("drift_column_gone", "领域"), ("drift_column_new", "经办人"),
-        ]  # fmt: skip
+            ("drift_column_gone", "领域"),
+            ("drift_column_new", "经办人"),
+        ]
         [again] = memory.load(week(2, profile=looks(columns=("item", "amount"), extra=["经办人"])))
         assert codes(again) == []
         [many] = memory.load(week(3, profile=looks(extra=[f"c{n}" for n in range(150)])))
@@ -257,14 +263,25 @@ def send(city: City, number: int, rows: Sequence[Sequence[object]], **where: Any
 def test_staging_sees_what_a_delivery_looks_like(city: City) -> None:
     city.source(CONTRACT)
     judged = send(
-        city, 0,
-        [("x", 1, "交通"), ("y", "", "交通"), ("y2", "", "教育"), ("z", "?", "医疗"),
-         ("x", 1, "交通"), ("w", 1)],
-    )  # fmt: skip
+        city,
+        0,
+        [
+            ("x", 1, "交通"),
+            ("y", "", "交通"),
+            ("y2", "", "教育"),
+            ("z", "?", "医疗"),
+            ("x", 1, "交通"),
+            ("w", 1),
+        ],
+    )
     assert judged.profile == Profile(
-        rows=5, good_rows=3, columns=("amount", "domain", "item"), extra_columns=(),
-        nulls={"item": 0, "amount": 2, "domain": 0}, categories={"domain": ("交通", "教育")},
-    )  # fmt: skip
+        rows=5,
+        good_rows=3,
+        columns=("amount", "domain", "item"),
+        extra_columns=(),
+        nulls={"item": 0, "amount": 2, "domain": 0},
+        categories={"domain": ("交通", "教育")},
+    )
     judged = send(city, 1, [("x", 1, "", "")], header=("事项", "数量", "备注", "批次"))
     assert judged.profile is not None
     assert judged.profile.columns == ("amount", "item")
@@ -274,9 +291,13 @@ def test_staging_sees_what_a_delivery_looks_like(city: City) -> None:
     assert judged.profile is not None
     assert judged.profile.categories == {}
     assert send(city, 3, "事项\n").profile == Profile(
-        rows=0, good_rows=0, columns=("item",), extra_columns=(),
-        nulls={"item": 0, "amount": 0, "domain": 0}, categories={},
-    )  # fmt: skip
+        rows=0,
+        good_rows=0,
+        columns=("item",),
+        extra_columns=(),
+        nulls={"item": 0, "amount": 0, "domain": 0},
+        categories={},
+    )
     assert send(city, 4, b"").profile is None
     kept = city.rows(
         "SELECT rows, good_rows, nulls['amount'], extra_columns FROM profile ORDER BY ALL"
@@ -300,6 +321,6 @@ def test_a_rebuild_tells_what_the_nights_told_and_readers_see_it(city: City) -> 
     assert codes(judged) == said
     again = repairs.rebuild(city.settings, city.catalog, "records")
     assert [codes(one) for one in again] == [[]] * 4 + [said]
-    jobs.publish(city.settings, city.catalog)
+    night.publish(city.settings, city.catalog)
     there = published.read("SELECT rows FROM profile ORDER BY position", settings=city.settings)
     assert list(there["rows"]) == [30, 30, 30, 30, 10] * 2

@@ -19,14 +19,15 @@ import pytest
 from integration.conftest import DAY, City
 from typer.testing import CliRunner
 
-from pipelines import feedback, housekeeping, intake, jobs, repairs
 from pipelines.cli import app
 from pipelines.clock import now
-from pipelines.contracts import returns
-from pipelines.contracts.delivery import Judgement, Verdict
+from pipelines.deliveries import feedback_form
+from pipelines.deliveries.delivery import Judgement, Verdict
 from pipelines.errors import UsageError
-from pipelines.ingest import archive
-from pipelines.outputs import feedback as workbooks
+from pipelines.feedback import batch
+from pipelines.feedback import workbook as workbooks
+from pipelines.jobs import housekeeping, intake, night, repairs
+from pipelines.landing import archive
 from pipelines.published import connect
 
 SURVEY: dict[str, Any] = {
@@ -40,16 +41,25 @@ SURVEY: dict[str, Any] = {
     "formats": {"csv": {"encoding": "gb18030"}, "xlsx": {}},
     "partition": {"department": "unit", "business_date": "day"},
     "columns": [
-        {"name": "desk", "header": ["窗口编号"], "type": "text", "required": True,
-         "pattern": r"^\d{5}$"},
+        {
+            "name": "desk",
+            "header": ["窗口编号"],
+            "type": "text",
+            "required": True,
+            "pattern": r"^\d{5}$",
+        },
         {"name": "unit", "header": ["单位"], "type": "text"},
         {"name": "day", "header": ["日期"], "type": "date"},
         {"name": "cases", "header": ["办件量"], "type": "integer", "minimum": 0, "maximum": 1000},
-        {"name": "state", "header": ["状态"], "type": "text",
-         "values": {"开": "open", "关": "shut"}},
+        {
+            "name": "state",
+            "header": ["状态"],
+            "type": "text",
+            "values": {"开": "open", "关": "shut"},
+        },
         {"name": "phone", "header": ["联系电话"], "type": "text", "pii": "phone"},
     ],
-}  # fmt: skip
+}
 HEADER = ("窗口编号", "单位", "日期", "办件量", "状态", "联系电话", "备注")
 TODAY, PHONE = "2021-09-23", "13812345678"
 GOOD = [("00001", "甲局", TODAY, "5", "开", PHONE, "")]
@@ -60,11 +70,14 @@ BAD = {  # by the row of the file: what is wrong, and the cells that mend it
     6: (("A5", "甲局", TODAY, "8", "开", PHONE, "@SUM(A1)"), {"窗口编号": "00005"}),
     7: (("00006", "甲局", TODAY, "-1", "开", PHONE, "DDE"), {"办件量": "1"}),
     8: (("00007", "甲局", TODAY, "9", "开", PHONE, "先"), {"办件量": "10"}),
-    9: (("00007", "甲局", TODAY, "10", "开", PHONE, "后"), {returns.ACTION: returns.DELETE}),
+    9: (
+        ("00007", "甲局", TODAY, "10", "开", PHONE, "后"),
+        {feedback_form.ACTION: feedback_form.DELETE},
+    ),
     10: (("00008", "乙局", TODAY, "1", "开", PHONE, ""), {"单位": "a"}),
     11: (("00009", "甲局", "2021-09-24", "1", "开", PHONE, ""), {"日期": TODAY}),
     12: (("00010", "甲局", TODAY, "1", "开", PHONE, "", "多"), {"备注": "多"}),
-}  # fmt: skip
+}
 RAGGED = 12
 LOADED = {"00001", "00002", "00003", "00004", "00005", "00006", "00007", "00008", "00009", "00010"}
 
@@ -109,8 +122,8 @@ def send(city: City, content: bytes, **where: Any) -> Judgement:
 
 def written(city: City, **given: Any) -> dict[str, Path]:
     """Publish and write feedback: the workbooks by whose they are."""
-    jobs.publish(city.settings, city.catalog)
-    found = feedback.write(city.settings, city.catalog, **given)
+    night.publish(city.settings, city.catalog)
+    found = batch.write(city.settings, city.catalog, **given)
     assert not [one.error for one in found if one.error]
     return {one.department: one.file for one in found if one.file}
 
@@ -124,13 +137,13 @@ def table(sheet: Any) -> Iterator[tuple[int, dict[str, Any]]]:
     headers = [cell.value for cell in sheet[1]]
     for row in sheet.iter_rows(min_row=2):
         cells = dict(zip(headers, row, strict=True))
-        yield int(cells[returns.ORIGIN_ROW].value), cells
+        yield int(cells[feedback_form.ORIGIN_ROW].value), cells
 
 
 def mend(path: Path, changes: Mapping[int, Mapping[str, Any]]) -> bytes:
     """The workbook, changed and saved by a person: cells by the row of the original and header."""
     book = opened(path)
-    for number, cells in table(book[returns.SHEET]):
+    for number, cells in table(book[feedback_form.SHEET]):
         for header, value in changes.get(number, {}).items():
             cells[header].value = value
     stream = io.BytesIO()
@@ -171,13 +184,14 @@ def test_a_workbook_shows_what_is_wrong_and_what_would_be_right(sent: City) -> N
     book = opened(path)
     assert book.sheetnames == ["说明", "待更正数据"]
     assert {one.name: one.value for one in book.custom_doc_props.props} == {
-        returns.DELIVERY_ID: judged[0], returns.SHA256: judged[1],
-    }  # fmt: skip
+        feedback_form.DELIVERY_ID: judged[0],
+        feedback_form.SHA256: judged[1],
+    }
     told = {str(row[0].value): str(row[1].value) for row in book["说明"].iter_rows()}
     assert told["单位"] == "甲局（a）"
     assert told["数据源"] == "窗口普查（survey）"
     assert told["业务日期"] == "2021-09-23"
-    assert told[returns.SHA256] == judged[1]
+    assert told[feedback_form.SHA256] == judged[1]
     assert (told["读取行数"], told["采集行数"], told["隔离行数"]) == ("11 行", "1 行", "10 行")
     problems = {row[1].value: row[0].value for row in book["说明"].iter_rows()}
     assert problems["存在主键（窗口编号）相同而内容不同的行，请保留正确的一行"] == 2
@@ -197,18 +211,18 @@ def test_a_workbook_shows_what_is_wrong_and_what_would_be_right(sent: City) -> N
     for number, cells in rows.items():
         red = [name for name, cell in cells.items() if cell.fill.fgColor.rgb == "FFFFC7CE"]
         assert red == ([wrong[number]] if number in wrong else [])
-        marked = cells[wrong.get(number, returns.ORIGIN_ROW)]
+        marked = cells[wrong.get(number, feedback_form.ORIGIN_ROW)]
         assert marked.comment is not None
-        assert marked.comment.text == cells[returns.REASONS].value
+        assert marked.comment.text == cells[feedback_form.REASONS].value
         original = BAD[number][0][: len(HEADER)]
         assert tuple(cells[header].value or "" for header in HEADER) == original
         assert {cells[header].number_format for header in HEADER} == {"@"}
         assert {cells[header].data_type for header in HEADER} <= {"s", "n"}, "no formula"
-        assert cells[returns.ACTION].value == returns.CORRECT
-        assert cells[returns.ORIGIN_ROW].protection.locked
+        assert cells[feedback_form.ACTION].value == feedback_form.CORRECT
+        assert cells[feedback_form.ORIGIN_ROW].protection.locked
         assert not cells["办件量"].protection.locked
     assert rows[3]["办件量"].comment.text == "办件量：“五个”不是有效的整数，请更正"
-    assert rows[RAGGED][returns.OVERFLOW].value == "多"
+    assert rows[RAGGED][feedback_form.OVERFLOW].value == "多"
     assert sheet.freeze_panes == "E2"
     assert sheet.protection.sheet
     assert sheet.column_dimensions["C"].hidden
@@ -225,9 +239,13 @@ def test_a_mended_workbook_loads_fully_and_leaves_a_trace(sent: City) -> None:
     assert judged.verdict is Verdict.ACCEPTED
     assert judged.accounting is not None
     assert judged.accounting.model_dump() == {
-        "rows_read": 11, "accepted": 10, "quarantined": 0, "duplicates": 0, "ignored": 1,
+        "rows_read": 11,
+        "accepted": 10,
+        "quarantined": 0,
+        "duplicates": 0,
+        "ignored": 1,
         "withheld": 0,
-    }  # fmt: skip
+    }
     assert desks(sent) == LOADED
     assert sent.rows("SELECT row_number FROM survey WHERE desk = '00010'") == [(RAGGED,)]
     [(corrects, superseded, part)] = sent.rows(
@@ -478,10 +496,14 @@ def renamed(name: str, of: str, by: str) -> str:
     ("of", "by"),
     [
         ("feedback-", "feedback-0000"),  # no id
-        (".a.", ".b."), ("2021-09-23", "2021-09-24"), (".a.", ".nobody."), (".xlsx", ".xls"),
-        ("2021-09-23", "bulk"), ("survey", "surveys"),
+        (".a.", ".b."),
+        ("2021-09-23", "2021-09-24"),
+        (".a.", ".nobody."),
+        (".xlsx", ".xls"),
+        ("2021-09-23", "bulk"),
+        ("survey", "surveys"),
     ],
-)  # fmt: skip
+)
 def test_a_name_that_names_no_delivery_is_nobodys(city: City, of: str, by: str) -> None:
     send(city, as_csv(EVERYTHING))
     path = written(city)["a"]
@@ -504,7 +526,7 @@ def test_a_stranger_of_the_right_form_is_told_of(city: City) -> None:
         "it mends no delivery that the ledger knows by this name"
     ]
     assert len(city.landed()) == 1
-    report = jobs.run(city.settings, city.catalog, DAY)
+    report = night.run(city.settings, city.catalog, DAY)
     assert any("反馈文件名" in str(alert) for alert in report.alerts)
 
 
@@ -518,7 +540,7 @@ def forged(content: bytes, change: Callable[[Any], None]) -> bytes:
 
 def _other_hash(book: Any) -> None:
     for prop in book.custom_doc_props.props:
-        if prop.name == returns.SHA256:
+        if prop.name == feedback_form.SHA256:
             prop.value = "0" * 64
 
 
@@ -538,10 +560,12 @@ def _no_identity(book: Any) -> None:
 @pytest.mark.parametrize(
     ("change", "named"),
     [
-        (_other_hash, returns.SHA256), (_no_origin, returns.DELIVERY_ID),
-        (_no_sheet, "待更正数据"), (_no_identity, returns.ORIGIN_ROW),
+        (_other_hash, feedback_form.SHA256),
+        (_no_origin, feedback_form.DELIVERY_ID),
+        (_no_sheet, "待更正数据"),
+        (_no_identity, feedback_form.ORIGIN_ROW),
     ],
-)  # fmt: skip
+)
 def test_a_workbook_that_is_not_as_it_was_is_unreadable(
     city: City, change: Callable[[Any], None], named: str
 ) -> None:
@@ -598,7 +622,7 @@ def test_rows_that_name_none_are_told_by_their_row(city: City) -> None:
 def test_a_row_that_was_never_in_the_workbook_is_not_replaced(city: City) -> None:
     send(city, as_csv(EVERYTHING))
     path = written(city)["a"]
-    for action in (returns.CORRECT, returns.DELETE):
+    for action in (feedback_form.CORRECT, feedback_form.DELETE):
 
         def renumber(book: Any, action: str = action) -> None:
             book["待更正数据"]["B2"] = "2"  # desk 00001, which is in force
@@ -626,11 +650,12 @@ def test_what_is_pasted_into_our_columns_is_told_nowhere(city: City) -> None:
     told = {reason.code: reason.count for reason in judged.reasons}
     assert told == {"return_unknown_row": 4, "return_action": 1}
     assert all("13987654321" not in text for text in map(str, judged.reasons))
-    jobs.publish(city.settings, city.catalog)
+    night.publish(city.settings, city.catalog)
     outside = [
-        one for one in city.settings.data_dir.rglob("*")
+        one
+        for one in city.settings.data_dir.rglob("*")
         if one.is_file() and not one.is_relative_to(city.settings.archive)
-    ]  # fmt: skip
+    ]
     for text in ("13987654321", "王小石"):
         assert not [one for one in outside if text.encode() in one.read_bytes()]
 
@@ -693,7 +718,7 @@ def test_a_column_that_a_clerk_inserted_counts_for_nothing(city: City) -> None:
 
 def test_a_torn_row_that_is_right_as_it_is_shown_is_confirmed(city: City) -> None:
     send(city, as_csv(EVERYTHING))
-    confirmed = {RAGGED: {returns.ACTION: returns.CONFIRM}}
+    confirmed = {RAGGED: {feedback_form.ACTION: feedback_form.CONFIRM}}
     judged = returned(city, written(city)["a"], confirmed)
     assert judged.accounting is not None
     assert (judged.accounting.accepted, judged.accounting.quarantined) == (2, 9)
@@ -712,14 +737,22 @@ def test_numbers_and_dates_as_office_programs_type_them(city: City) -> None:
 def test_what_figures_count_in_is_said_and_kept(city: City) -> None:
     """Units of a header, and shares as office programs hold them: 98% typed is the number 0.98."""
     cases = {"name": "cases", "header": ["办件量"], "type": "integer", "unit": "件"}
-    rate = {"name": "rate", "header": ["满意率"], "type": "decimal", "unit": "%", "share": True,
-            "maximum": 100}  # fmt: skip
+    rate = {
+        "name": "rate",
+        "header": ["满意率"],
+        "type": "decimal",
+        "unit": "%",
+        "share": True,
+        "maximum": 100,
+    }
     city.source(SURVEY | {"columns": [SURVEY["columns"][0], cases, rate], "partition": {}})
     book = openpyxl.Workbook()
     for row in (
         ("窗口编号", "办件量（万件）", "满意率"),
-        ("00001", 0.2, 0.95), ("00002", "x", 0.5), ("00003", 0.1, "y"),
-    ):  # fmt: skip
+        ("00001", 0.2, 0.95),
+        ("00002", "x", 0.5),
+        ("00003", 0.1, "y"),
+    ):
         book.active.append(row)
     stream = io.BytesIO()
     book.save(stream)
@@ -735,8 +768,10 @@ def test_what_figures_count_in_is_said_and_kept(city: City) -> None:
     mended = {3: {"办件量（万件）": "0.3"}, 4: {"满意率": 0.98}}
     assert returned(city, path, mended).verdict is Verdict.ACCEPTED
     assert city.rows("SELECT cases, rate FROM survey ORDER BY desk") == [
-        (2000, 95), (3000, 50), (1000, 98),
-    ]  # fmt: skip
+        (2000, 95),
+        (3000, 50),
+        (1000, 98),
+    ]
 
 
 def test_a_computed_figure_is_shown_as_it_was_judged(city: City) -> None:
@@ -761,10 +796,12 @@ def test_personal_data_is_in_the_workbook_alone(city: City) -> None:
     returned(city, path, {3: MENDED[3]})
     written(city)
     outside = [
-        one for one in city.settings.data_dir.rglob("*")
-        if one.is_file() and not one.is_relative_to(city.settings.feedback)
+        one
+        for one in city.settings.data_dir.rglob("*")
+        if one.is_file()
+        and not one.is_relative_to(city.settings.feedback)
         and not one.is_relative_to(city.settings.archive)
-    ]  # fmt: skip
+    ]
     assert outside
     assert not [one for one in outside if PHONE.encode() in one.read_bytes()]
     with connect(city.settings) as connection:
@@ -786,14 +823,18 @@ def test_cells_that_no_workbook_holds(city: City, monkeypatch: pytest.MonkeyPatc
     shown = dict(table(opened(path)["待更正数据"]))
     assert shown[2]["办件量"].value == "一␁二"
     assert shown[2]["备注"].value == "_x0041_ 前␋后"
-    assert shown[3]["备注"].value.endswith(returns.CUT)
+    assert shown[3]["备注"].value.endswith(feedback_form.CUT)
     assert len(shown[3]["备注"].value) <= 32_767
     untouched = returned(city, path, {})
     assert untouched.accounting is not None
     assert untouched.accounting.quarantined == 3
     refused = returned(city, written(city)["a"], {3: {"办件量": "5"}})
     assert [(reason.code, reason.row) for reason in refused.reasons] == [("return_cut", 3)]
-    struck = {3: {returns.ACTION: returns.DELETE}, 2: {"办件量": "5"}, 4: {"办件量": "6"}}
+    struck = {
+        3: {feedback_form.ACTION: feedback_form.DELETE},
+        2: {"办件量": "5"},
+        4: {"办件量": "6"},
+    }
     assert returned(city, written(city)["a"], struck).verdict is Verdict.ACCEPTED
     assert desks(city) == {"00001", "00003"}
 
@@ -822,11 +863,12 @@ def test_the_same_state_gives_the_same_bytes_and_more_rows_take_more_sheets(
 
 
 BULK_ROWS = [
-    ("00001", "甲局", TODAY, "1", "开", PHONE, ""), ("00002", "甲局", TODAY, "x", "开", PHONE, ""),
+    ("00001", "甲局", TODAY, "1", "开", PHONE, ""),
+    ("00002", "甲局", TODAY, "x", "开", PHONE, ""),
     ("00003", "乙局", TODAY, "x", "开", PHONE, ""),
     ("00004", "无此局", TODAY, "4", "开", PHONE, ""),
     ("00005", "乙局", "2021-09-24", "y", "开", PHONE, ""),
-]  # fmt: skip
+]
 
 
 @pytest.fixture
@@ -844,8 +886,10 @@ def numbers(path: Path) -> list[int]:
 def test_each_department_gets_its_own_rows_of_a_file_of_many(bulk: City) -> None:
     found = written(bulk)
     assert {whose: numbers(path) for whose, path in found.items()} == {
-        "a": [3], "b": [4, 6], "all": [5],
-    }  # fmt: skip
+        "a": [3],
+        "b": [4, 6],
+        "all": [5],
+    }
     assert found["a"].name.startswith("survey.a.bulk.feedback-")
     assert set(written(bulk, department="b")) == {"b"}
     assert all(path.exists() for path in found.values()), "others' workbooks are still needed"
@@ -863,9 +907,12 @@ def test_returns_of_one_file_by_several_departments_add_up(bulk: City) -> None:
     assert len(last.delivery.corrects) == 3
     query = "SELECT desk, department, business_date FROM survey ORDER BY ALL"
     assert bulk.rows(query) == [
-        ("00001", "a", DAY), ("00002", "a", DAY), ("00003", "b", DAY), ("00004", "c", DAY),
+        ("00001", "a", DAY),
+        ("00002", "a", DAY),
+        ("00003", "b", DAY),
+        ("00004", "c", DAY),
         ("00005", "b", date(2021, 9, 24)),
-    ]  # fmt: skip
+    ]
     rows = bulk.rows(CURRENT)
     repairs.rebuild(bulk.settings, bulk.catalog, "survey")
     assert bulk.rows(CURRENT) == rows
@@ -892,7 +939,7 @@ def test_a_forged_workbook_does_not_reach_others_rows(bulk: City, change: dict[s
         for place, text in change.items():
             sheet[place] = text
         of = path.stem.rpartition("-")[2]
-        sheet["C2"] = returns.seal(of, "", int(sheet["B2"].value), ())
+        sheet["C2"] = feedback_form.seal(of, "", int(sheet["B2"].value), ())
 
     give_back(bulk, path.name, forged(mend(path, sound), forge))
     give_back(bulk, written(bulk)["b"].name, mend(written(bulk)["b"], {4: {"办件量": "3"}}))
@@ -960,11 +1007,14 @@ def test_a_later_return_takes_back_what_an_earlier_one_put_elsewhere(city: City)
     path = written(city)["a"]
     slip = mend(path, {3: {"办件量": "4", "日期": "2021-09-20"}})
     right, struck = (
-        mend(path, {3: given}) for given in ({"办件量": "4"}, {returns.ACTION: returns.DELETE})
+        mend(path, {3: given})
+        for given in ({"办件量": "4"}, {feedback_form.ACTION: feedback_form.DELETE})
     )
     for content, expected in (
-        (slip, [date(2021, 9, 20)]), (right, [date(2021, 9, 2)]), (struck, []),
-    ):  # fmt: skip
+        (slip, [date(2021, 9, 20)]),
+        (right, [date(2021, 9, 2)]),
+        (struck, []),
+    ):
         give_back(city, path.name, content)
         city.take()
         query = "SELECT business_date FROM survey WHERE desk = '00002'"
@@ -981,14 +1031,16 @@ def test_files_of_other_days_leave_each_others_rows_to_mend(city: City) -> None:
         days = (f"2021-{number:02}-0{day}" for day in (1, 2))
         given = ("1", cases)
         return as_csv(
-            [(f"0000{n}", "甲局", day, count, "开", PHONE, "")
-             for n, (day, count) in enumerate(zip(days, given, strict=True))]
-        )  # fmt: skip
+            [
+                (f"0000{n}", "甲局", day, count, "开", PHONE, "")
+                for n, (day, count) in enumerate(zip(days, given, strict=True))
+            ]
+        )
 
     send(city, month(8, "x"), department="all", day="bulk")
     send(city, month(9, "y"), department="all", day="bulk")
-    jobs.publish(city.settings, city.catalog)
-    august, september = feedback.write(city.settings, city.catalog)
+    night.publish(city.settings, city.catalog)
+    august, september = batch.write(city.settings, city.catalog)
     assert (august.rows, september.rows) == (1, 1)
     assert august.file is not None
     assert september.file is not None
@@ -997,8 +1049,11 @@ def test_files_of_other_days_leave_each_others_rows_to_mend(city: City) -> None:
         give_back(city, file.name, mend(file, {3: {"办件量": cases}}), folder=f"回传{cases}")
     assert [len(one.delivery.corrects) for one in city.take()] == [1, 1, 2]
     assert city.rows("SELECT business_date FROM survey ORDER BY 1") == [
-        (date(2021, 8, 1),), (date(2021, 8, 2),), (date(2021, 9, 1),), (date(2021, 9, 2),),
-    ]  # fmt: skip
+        (date(2021, 8, 1),),
+        (date(2021, 8, 2),),
+        (date(2021, 9, 1),),
+        (date(2021, 9, 2),),
+    ]
     send(city, month(9, "7"), department="all", day="bulk")  # the whole month, corrected
     assert written(city) == {}
 
@@ -1026,8 +1081,11 @@ def test_a_return_is_held_against_what_was_known_when_it_came(city: City, part: 
     rows = city.rows(OF_DAYS)
     cases = {desk: count for desk, _, _, count in rows}
     assert cases == {
-        "00001": 3 if part else 333, "00002": 4, "00003": 7, **({"00004": 5} if part else {}),
-    }  # fmt: skip
+        "00001": 3 if part else 333,
+        "00002": 4,
+        "00003": 7,
+        **({"00004": 5} if part else {}),
+    }
     repairs.rebuild(city.settings, city.catalog, "survey")
     assert city.rows(OF_DAYS) == rows
 
@@ -1114,7 +1172,7 @@ def test_a_purged_original_takes_its_returns_with_it(city: City) -> None:
     assert not os_path.exists()
     with pytest.raises(WorseError, match="cannot be built again"):
         repairs.rebuild(city.settings, city.catalog, "survey")
-    [lost] = feedback.write(city.settings, city.catalog) or [None]
+    [lost] = batch.write(city.settings, city.catalog) or [None]
     assert lost is not None
     assert lost.file is None
     assert "the archive has lost" in lost.error
@@ -1131,17 +1189,22 @@ def test_the_command(city: City, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     assert nothing.exit_code == 1
     assert "citybrain run" in nothing.output
     send(city, as_csv(EVERYTHING))
-    jobs.publish(city.settings, city.catalog)
+    night.publish(city.settings, city.catalog)
     shown = call()
     assert shown.exit_code == 0
     assert "survey" in shown.output
     [told] = json.loads(call("--json").stdout)
     [(known,)] = city.rows("SELECT delivery_id FROM delivery")
     assert told == {
-        "department": "a", "source": "survey", "business_date": "2021-09-23", "part": "",
-        "delivery_id": known, "rows": 10, "error": "",
+        "department": "a",
+        "source": "survey",
+        "business_date": "2021-09-23",
+        "part": "",
+        "delivery_id": known,
+        "rows": 10,
+        "error": "",
         "file": str(city.settings.feedback / "a" / f"survey.a.2021-09-23.feedback-{known}.xlsx"),
-    }  # fmt: skip
+    }
     for words in (["-d", "b"], ["--date", "2021-09-22"], ["-d", "b", "--delivery", known[:6]]):
         empty = call(*words)
         assert empty.exit_code == 0
@@ -1163,7 +1226,7 @@ def test_programs_are_told_what_a_return_corrects(
     send(city, as_csv(EVERYTHING))
     [(first,)] = city.rows("SELECT delivery_id FROM delivery")
     mended = returned(city, written(city)["a"], MENDED)
-    jobs.publish(city.settings, city.catalog)
+    night.publish(city.settings, city.catalog)
     monkeypatch.setenv("CITYBRAIN_CONFIG_DIR", str(city.config))
     monkeypatch.setenv("CITYBRAIN_DATA_DIR", str(city.settings.data_dir))
     told = json.loads(CliRunner().invoke(app, ["deliveries", "--json"]).stdout)
@@ -1200,7 +1263,7 @@ def test_rows_of_several_sheets_go_back_to_theirs(city: City) -> None:
     assert send(with_sheets(city), turned, suffix=".xlsx").accounting.quarantined == 2  # type: ignore[union-attr]
     path = written(city)["a"]
     shown = [
-        (cells[returns.ORIGIN_SHEET].value, number, cells["状态"].value)
+        (cells[feedback_form.ORIGIN_SHEET].value, number, cells["状态"].value)
         for number, cells in table(opened(path)["待更正数据"])
     ]
     assert shown == [("东区", 2, "开"), ("西区", 2, "半开")]
@@ -1214,8 +1277,8 @@ def test_sheets_that_count_otherwise_are_not_mixed_up(city: City) -> None:
     """What is shown under one header and meant under another would come back as ten thousandth."""
     header = tuple("办件量(万件)" if cell == "办件量" else cell for cell in HEADER)
     assert send(with_sheets(city), of_sheets(header, BAD[5][0]), suffix=".xlsx").accounting
-    jobs.publish(city.settings, city.catalog)
-    [refused] = feedback.write(city.settings, city.catalog)
+    night.publish(city.settings, city.catalog)
+    [refused] = batch.write(city.settings, city.catalog)
     assert refused.file is None
     assert "stands under other headers" in refused.error
 
@@ -1274,7 +1337,7 @@ def test_a_torn_row_of_a_later_member_goes_back_below_its_own_header(city: City)
     send(city, in_zip(("东区.csv", FIRST), ("西区.csv", second)), suffix=".zip")
     path = written(city)["a"]
     [(_, cells)] = table(opened(path)["待更正数据"])
-    shown = [cells[name].value for name in ("预算", "支出", returns.OVERFLOW)]
+    shown = [cells[name].value for name in ("预算", "支出", feedback_form.OVERFLOW)]
     assert shown == ["20", "6", "多"]
     assert returned(city, path, {2: {"编号": "02"}}).verdict is Verdict.ACCEPTED
     assert city.rows(SPENDING) == [("02", 20, 6, "西区"), ("1", 10, 5, "东区")]
@@ -1325,8 +1388,8 @@ def test_a_torn_row_of_other_headers_is_not_shown(
     judged = send(city, in_book(("东区", FIRST), ("西区", second)), suffix=".xlsx")
     assert judged.accounting is not None
     assert judged.accounting.quarantined == 1
-    jobs.publish(city.settings, city.catalog)
-    [refused] = feedback.write(city.settings, city.catalog)
+    night.publish(city.settings, city.catalog)
+    [refused] = batch.write(city.settings, city.catalog)
     assert refused.file is None
     assert "of 西区 stands under other headers" in refused.error
 
@@ -1345,5 +1408,8 @@ def test_a_mended_row_keeps_the_name_that_its_original_has(
     assert returned(city, path, mended).verdict is Verdict.ACCEPTED
     name = "预算表" if sheets else "东区"
     assert city.rows(SPENDING) == [
-        ("1", 10, 5, name), ("2", 20, 6, name), ("3", 30, 7, "西区"), ("4", 1, 1, "西区"),
-    ]  # fmt: skip
+        ("1", 10, 5, name),
+        ("2", 20, 6, name),
+        ("3", 30, 7, "西区"),
+        ("4", 1, 1, "西区"),
+    ]

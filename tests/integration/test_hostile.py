@@ -32,9 +32,12 @@ def night(tmp_path_factory: pytest.TempPathFactory) -> Night:
     done = run(environment | {"CITYBRAIN_MAX_UNCOMPRESSED_BYTES": str(LIMIT)})
     told = {name: done.told.get(code, ("", "")) for name, code in codes.items()}
     return Night(
-        done.seconds, done.peak_mib, done.exit_code, {"good": done.told["good"], **told},
+        done.seconds,
+        done.peak_mib,
+        done.exit_code,
+        {"good": done.told["good"], **told},
         done.stderr,
-    )  # fmt: skip
+    )
 
 
 @pytest.mark.parametrize("name", FILES)

@@ -17,12 +17,13 @@ from integration.conftest import DAY, RECORDS, City
 from integration.test_load import BULK, BULK_HEADER
 from typer.testing import CliRunner
 
-from pipelines import housekeeping, intake, jobs, operations, repairs
 from pipelines.cli import app
 from pipelines.errors import StorageError, UsageError, WorseError
-from pipelines.housekeeping import Removal
-from pipelines.ingest import archive
-from pipelines.logs import Step
+from pipelines.jobs import housekeeping, intake, night, repairs
+from pipelines.jobs.housekeeping import Removal
+from pipelines.landing import archive
+from pipelines.machine.logs import Step
+from pipelines.operations import database
 from pipelines.settings import Settings
 from pipelines.warehouse import publish as publishing
 
@@ -57,10 +58,14 @@ def age(path: Path, days: float) -> None:
 def tree(root: Path) -> dict[str, tuple[int, int, bytes]]:
     """Every file below, with mode, time and bytes; but locks, which say who came last."""
     return {
-        str(path.relative_to(root)): (path.stat().st_mode, path.stat().st_mtime_ns,
-                                      path.read_bytes())
-        for path in root.rglob("*") if path.is_file() and path.suffix != ".lock"
-    }  # fmt: skip
+        str(path.relative_to(root)): (
+            path.stat().st_mode,
+            path.stat().st_mtime_ns,
+            path.read_bytes(),
+        )
+        for path in root.rglob("*")
+        if path.is_file() and path.suffix != ".lock"
+    }
 
 
 def kinds(removals: list[Removal]) -> list[tuple[str, str]]:
@@ -78,7 +83,7 @@ def littered(city: City) -> City:
     city.land([("y", 1, "")], department="b")
     intake.discover(settings, city.catalog, "cut off")
     city.landed()[0].unlink()  # archived, and never recorded
-    city_of_today = jobs.publish(settings, city.catalog).path
+    city_of_today = night.publish(settings, city.catalog).path
     yesterdays = city_of_today.with_name("000000.duckdb")
     yesterdays.write_bytes(b"12345")
     age(yesterdays, 1)
@@ -88,8 +93,8 @@ def littered(city: City) -> City:
     (settings.published / "generations" / ".building-000009.duckdb").write_bytes(b"123")
     settings.logs.mkdir(exist_ok=True)
     (settings.logs / "2021-09-23.jsonl").write_text("{}\n")
-    with operations.open_operations(settings) as store:
-        operations.store_step(store, Step("old", "load", "records", in_days(-80)))
+    with database.open_operations(settings) as store:
+        database.store_step(store, Step("old", "load", "records", in_days(-80)))
     return city
 
 
@@ -108,11 +113,22 @@ def test_a_dry_run_changes_nothing_and_says_what_the_real_run_then_does(
     told = clean(littered, 31, dry_run=True, **given)
     assert tree(tmp_path) == before
     assert {one.kind for one in told} == {
-        "leftover", "generation", "log", "archive", "compressed", "entries",
-    }  # fmt: skip
+        "leftover",
+        "generation",
+        "log",
+        "archive",
+        "compressed",
+        "entries",
+    }
     names = [name for _, name in kinds(told)]
-    assert {"killed", ".unfinished", ".building-000009.duckdb", "000000.duckdb",
-            "2021-09-23.jsonl", "attempt=1.log"} <= {*names}  # fmt: skip
+    assert {
+        "killed",
+        ".unfinished",
+        ".building-000009.duckdb",
+        "000000.duckdb",
+        "2021-09-23.jsonl",
+        "attempt=1.log",
+    } <= {*names}
     assert all(one.why for one in told)
 
     free = {name: len(content) for name, (_, _, content) in before.items()}
@@ -232,9 +248,11 @@ def test_damaged_archived_bytes_are_no_verdict_on_a_department(city: City) -> No
     other.write_bytes(content[:-1])
     archive.compress(other)
     for damaged in (
-        b"", sound[:middle], sound[:middle] + bytes([sound[middle] ^ 255]) + sound[middle + 1 :],
+        b"",
+        sound[:middle],
+        sound[:middle] + bytes([sound[middle] ^ 255]) + sound[middle + 1 :],
         archive.compressed(other).read_bytes(),
-    ):  # fmt: skip
+    ):
         packed.write_bytes(damaged)
         with pytest.raises(StorageError, match=rf"{raw.name}\.zst.*restore it from backup"):
             repairs.rebuild(city.settings, city.catalog, "records")
@@ -389,8 +407,9 @@ def test_told_purges_take_needed_bytes_and_rebuilds_say_so(city: City) -> None:
     judged = repairs.rebuild(city.settings, city.catalog, "records", force=True)
     assert superseded.delivery.delivery_id not in {one.delivery.delivery_id for one in judged}
     assert city.rows("SELECT department, count(*) FROM records GROUP BY ALL ORDER BY 1") == [
-        ("a", 400), ("c", 1),
-    ]  # fmt: skip
+        ("a", 400),
+        ("c", 1),
+    ]
 
 
 def test_what_was_purged_cannot_be_accepted_until_it_comes_again(city: City) -> None:
@@ -499,10 +518,10 @@ def test_old_entries_of_the_operational_database_go(city: City) -> None:
     settings = city.settings
     assert clean(city, 1000) == []  # not even an empty database is made
     assert not settings.data_dir.exists()
-    with operations.open_operations(settings) as store:
+    with database.open_operations(settings) as store:
         for days in (-100, -80):
-            operations.store_step(store, Step("run", "load", "", in_days(days)))
-        operations.store_notification(store, "run", "", "", 0, None)
+            database.store_step(store, Step("run", "load", "", in_days(days)))
+        database.store_notification(store, "run", "", "", 0, None)
     given = {"settings": {"step_days": 90}}
     [removal] = clean(city, 0, **given)
     assert (removal.kind, removal.what) == ("entries", "1 rows of step")
@@ -511,7 +530,7 @@ def test_old_entries_of_the_operational_database_go(city: City) -> None:
     assert [one.what for one in told] == ["1 rows of step", "1 rows of notification"]
     engine = sa.create_engine(settings.operations_url)
     with engine.connect() as connection:
-        assert operations.export(connection)["step"].empty
+        assert database.export(connection)["step"].empty
     engine.dispose()
 
 
@@ -539,10 +558,11 @@ def test_the_command(littered: City, monkeypatch: pytest.MonkeyPatch) -> None:
     ]
     assert tree(littered.settings.data_dir) == before
     for words in (
-        ["--purge-archive-before", "2022-01-01"], ["--reason", "x"],
+        ["--purge-archive-before", "2022-01-01"],
+        ["--reason", "x"],
         ["--purge-archive-before", "soon", "--reason", "x"],
         ["--purge-archive-before", "2090-01-01", "--reason", "x"],
-    ):  # fmt: skip
+    ):
         assert citybrain(*words).exit_code == 2
     done = citybrain("--purge-archive-before", "2022-01-01", "--reason", "保存期满")
     assert done.exit_code == 0

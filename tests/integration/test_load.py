@@ -7,9 +7,10 @@ from datetime import date
 import pytest
 from integration.conftest import DAY, RECORDS, City, with_columns
 
-from pipelines import intake, jobs, published, repairs
-from pipelines.contracts.delivery import Verdict
+from pipelines import published
+from pipelines.deliveries.delivery import Verdict
 from pipelines.errors import VerificationError
+from pipelines.jobs import intake, night, repairs
 
 A = [("x", 1, "交通"), ("y", 2, "")]
 B = [("x", 1, "交通"), ("z", 3, "")]
@@ -150,9 +151,13 @@ def test_a_bulk_file_becomes_partitions_and_gives_one_up(city: City) -> None:
     city.source(BULK)
     other = date(2021, 9, 24)
     bulk = [
-        ("x", 1, "", "甲局", DAY), ("y", 2, "", "b", DAY), ("x", 3, "", "甲局", other),
-        ("z", 4, "", "无此局", DAY), ("w", 5, "", "", DAY), ("v", 6, "", "甲局", ""),
-    ]  # fmt: skip
+        ("x", 1, "", "甲局", DAY),
+        ("y", 2, "", "b", DAY),
+        ("x", 3, "", "甲局", other),
+        ("z", 4, "", "无此局", DAY),
+        ("w", 5, "", "", DAY),
+        ("v", 6, "", "甲局", ""),
+    ]
     judged = city.send(bulk, department="all", day="bulk", header=BULK_HEADER)
     assert judged.accounting is not None
     assert (judged.accounting.accepted, judged.accounting.quarantined) == (3, 3)
@@ -161,8 +166,10 @@ def test_a_bulk_file_becomes_partitions_and_gives_one_up(city: City) -> None:
     assert len(judged.partitions) == 3
     city.send([("n", 9, "", "", "")], header=BULK_HEADER)
     assert city.rows("SELECT department, business_date, item FROM records ORDER BY ALL") == [
-        ("a", DAY, "n"), ("a", other, "x"), ("b", DAY, "y"),
-    ]  # fmt: skip
+        ("a", DAY, "n"),
+        ("a", other, "x"),
+        ("b", DAY, "y"),
+    ]
     # it has lost a partition since: worth loading again, and newest by receipt
     again = city.send(bulk, department="all", day="bulk", header=BULK_HEADER)
     assert again.verdict is Verdict.ACCEPTED_WITH_QUARANTINE
@@ -177,8 +184,10 @@ def test_a_missing_day_of_a_bulk_row_is_one_reason(city: City) -> None:
     city.source(BULK, columns=[*BULK["columns"][:-1], day])
     judged = city.send(
         [("x", 1, "", "a", ""), ("y", 1, "", "a", DAY)],
-        department="all", day="bulk", header=BULK_HEADER,
-    )  # fmt: skip
+        department="all",
+        day="bulk",
+        header=BULK_HEADER,
+    )
     assert [(one.code, one.count) for one in judged.reasons] == [("required", 1)]
     ((reasons,),) = city.rows("SELECT reasons FROM quarantine")
     assert len(reasons) == 1
@@ -192,16 +201,18 @@ def test_parts_add_up_and_share_their_keys(city: City) -> None:
     counts = judged.accounting
     assert (counts.accepted, counts.duplicates, counts.quarantined) == (1, 1, 1)
     assert city.rows("SELECT item, amount, part FROM records ORDER BY item") == [
-        ("x", 1, "p1"), ("z", 3, "p2"),
-    ]  # fmt: skip
+        ("x", 1, "p1"),
+        ("z", 3, "p2"),
+    ]
     # neither can be believed: the part that was there first is judged anew
     kept_out = (
         "SELECT part, row_number, quarantine.reasons[1].code "
         "FROM quarantine INNER JOIN delivery USING (position)"
     )
     assert sorted(city.rows(kept_out)) == [
-        ("p1", 3, "part_key_conflict"), ("p2", 3, "part_key_conflict"),
-    ]  # fmt: skip
+        ("p1", 3, "part_key_conflict"),
+        ("p2", 3, "part_key_conflict"),
+    ]
     ledger = "SELECT part, cause, verdict, accepted FROM delivery ORDER BY position"
     assert city.rows(ledger) == [
         ("p1", "landing", "accepted", 2),
@@ -209,15 +220,18 @@ def test_parts_add_up_and_share_their_keys(city: City) -> None:
         ("p1", "sibling", "accepted_with_quarantine", 1),
     ]
     assert parts_in_force(city) == {("a", "p1"): 1, ("a", "p2"): 1}
-    jobs.publish(city.settings, city.catalog)
+    night.publish(city.settings, city.catalog)
 
     # the first part is corrected: the second's row comes back by itself
     city.send([("x", 1, "交通"), ("w", 2, "")], part="p1")
     assert city.rows("SELECT item, amount, part FROM records ORDER BY item") == [
-        ("w", 2, "p1"), ("x", 1, "p1"), ("y", 9, "p2"), ("z", 3, "p2"),
-    ]  # fmt: skip
+        ("w", 2, "p1"),
+        ("x", 1, "p1"),
+        ("y", 9, "p2"),
+        ("z", 3, "p2"),
+    ]
     assert city.rows(ledger)[-1] == ("p2", "sibling", "accepted", 2)
-    jobs.publish(city.settings, city.catalog)
+    night.publish(city.settings, city.catalog)
     still = published.read("FROM marts.quarantine_current", settings=city.settings)
     assert judged.delivery.delivery_id not in set(still["delivery_id"])
 
@@ -229,7 +243,7 @@ def test_a_part_that_is_contradicted_no_more_but_repeated_is_judged_anew(city: C
     city.send([("x", 2, "")], part="p1")
     ledger = "SELECT part, accepted, quarantined, duplicates FROM delivery ORDER BY position"
     assert city.rows(ledger)[-1] == ("p2", 1, 0, 1)
-    jobs.publish(city.settings, city.catalog)
+    night.publish(city.settings, city.catalog)
     assert published.read("FROM marts.quarantine_current", settings=city.settings).empty
 
 
@@ -249,18 +263,19 @@ def test_bulk_parts_share_their_keys(city: City) -> None:
     other = date(2021, 9, 24)
     first = [("x", 1, "", "a", DAY), ("y", 2, "", "b", other)]
     second = [
-        ("x", 1, "", "a", DAY), ("k", 1, "", "a", DAY), ("y", 5, "", "b", other),
-        ("z", 1, "", "b", other), ("u", 1, "", "b", other),
-    ]  # fmt: skip
+        ("x", 1, "", "a", DAY),
+        ("k", 1, "", "a", DAY),
+        ("y", 5, "", "b", other),
+        ("z", 1, "", "b", other),
+        ("u", 1, "", "b", other),
+    ]
     where = {"department": "all", "day": "bulk", "header": BULK_HEADER}
     city.send(first, part="p1", **where)
     judged = city.send(second, part="p2", **where)
     assert judged.accounting is not None
     assert (judged.accounting.accepted, judged.accounting.duplicates) == (3, 1)
-    assert parts_in_force(city) == {
-        ("a", "p1"): 1, ("b", "p1"): 0, ("a", "p2"): 1, ("b", "p2"): 2,
-    }  # fmt: skip
-    jobs.publish(city.settings, city.catalog)
+    assert parts_in_force(city) == {("a", "p1"): 1, ("b", "p1"): 0, ("a", "p2"): 1, ("b", "p2"): 2}
+    night.publish(city.settings, city.catalog)
 
 
 def test_whole_and_parts_that_came_together_are_both_refused(city: City) -> None:
@@ -293,21 +308,26 @@ def test_whole_and_parts_are_not_mixed_with_what_is_loaded(
     assert city.items() == {"x", "z"}
     city.land(B, part=added)
     assert city.take() == []
-    jobs.publish(city.settings, city.catalog)
+    night.publish(city.settings, city.catalog)
 
 
 def test_rows_by_a_predecessors_name_belong_to_the_successor(city: City) -> None:
     city.source(BULK)
     rows = [
-        ("x1", 1, "", "旧文化局", DAY), ("x2", 1, "", "文化局", DAY), ("x3", 1, "", "old", DAY),
-        ("x4", 1, "", "文旅局", DAY), ("x5", 1, "", "", ""),
-        ("n1", 1, "", "甲局", DAY), ("n2", 1, "", "new", date(2021, 9, 24)),
-    ]  # fmt: skip
+        ("x1", 1, "", "旧文化局", DAY),
+        ("x2", 1, "", "文化局", DAY),
+        ("x3", 1, "", "old", DAY),
+        ("x4", 1, "", "文旅局", DAY),
+        ("x5", 1, "", "", ""),
+        ("n1", 1, "", "甲局", DAY),
+        ("n2", 1, "", "new", date(2021, 9, 24)),
+    ]
     judged = city.send(rows, department="new", header=BULK_HEADER)
     assert judged.accounting is not None
     assert (judged.accounting.accepted, judged.accounting.quarantined) == (5, 2)
-    kept = city.rows("SELECT row_number, reasons[1].code, reasons[1].value FROM quarantine "
-                     "ORDER BY row_number")  # fmt: skip
+    kept = city.rows(
+        "SELECT row_number, reasons[1].code, reasons[1].value FROM quarantine ORDER BY row_number"
+    )
     assert kept == [(7, "other_partition", "甲局"), (8, "other_partition", "2021-09-24")]
     assert {row[0] for row in city.rows("SELECT department FROM records")} == {"new"}
 
@@ -316,12 +336,12 @@ def test_a_hand_deleted_row_stops_publication(city: City) -> None:
     import duckdb
 
     city.send(A)
-    placed = jobs.publish(city.settings, city.catalog)
+    placed = night.publish(city.settings, city.catalog)
     with duckdb.connect(city.settings.warehouse) as connection:
         connection.execute("DELETE FROM records WHERE item = 'x'")
     with pytest.raises(VerificationError, match="citybrain rebuild records"):
-        jobs.publish(city.settings, city.catalog)
+        night.publish(city.settings, city.catalog)
     generations = city.settings.published / "generations"
     assert [path.name for path in generations.glob("[0-9]*")] == [placed.path.name]
     repairs.rebuild(city.settings, city.catalog, "records")
-    assert jobs.publish(city.settings, city.catalog).number == 2
+    assert night.publish(city.settings, city.catalog).number == 2

@@ -10,7 +10,8 @@ import pandas as pd
 import pytest
 from integration.conftest import DAY, RECORDS, City, with_columns
 
-from pipelines import jobs, published, repairs
+from pipelines import published
+from pipelines.jobs import night, repairs
 from pipelines.warehouse.connection import open_warehouse
 from pipelines.warehouse.pace import compute_pace
 
@@ -26,30 +27,53 @@ ON = {"status": "on"}
 
 
 def metric(name: str, kind: str, **parts: Any) -> dict[str, Any]:
-    return {"name": name, "title": name, "unit": parts.pop("unit", "条"), "kind": kind,
-            "source": "records", **parts}  # fmt: skip
+    return {
+        "name": name,
+        "title": name,
+        "unit": parts.pop("unit", "条"),
+        "kind": kind,
+        "source": "records",
+        **parts,
+    }
 
 
 METRICS = [
     metric("added", "flow", value=SUM, by="domain"),
     metric("rows_on", "flow", value={"aggregate": "count", "where": ON}),
-    metric("linked_by", "stock", value={"aggregate": "count", "where": {"linked": True}},
-           by="status"),
+    metric(
+        "linked_by", "stock", value={"aggregate": "count", "where": {"linked": True}}, by="status"
+    ),
     metric("filled", "stock", value={"aggregate": "count", "column": "share"}),
     metric("least", "stock", value={"aggregate": "min", "column": "share"}),
-    metric("most", "stock", value={"aggregate": "max", "column": "share",
-                                   "where": {"domain": ["交通", "医疗"]}}),
+    metric(
+        "most",
+        "stock",
+        value={"aggregate": "max", "column": "share", "where": {"domain": ["交通", "医疗"]}},
+    ),
     metric("domains", "stock", value={"aggregate": "count_distinct", "column": "domain"}),
-    metric("rate", "ratio", unit="%", numerator={"aggregate": "count", "where": ON},
-           denominator={"aggregate": "count"}, by="domain"),
-    metric("load", "ratio", unit="倍", numerator={"aggregate": "sum", "column": "share"},
-           denominator=SUM),
-]  # fmt: skip
+    metric(
+        "rate",
+        "ratio",
+        unit="%",
+        numerator={"aggregate": "count", "where": ON},
+        denominator={"aggregate": "count"},
+        by="domain",
+    ),
+    metric(
+        "load",
+        "ratio",
+        unit="倍",
+        numerator={"aggregate": "sum", "column": "share"},
+        denominator=SUM,
+    ),
+]
 ROWS = [
-    ("i1", 5, "交通", "在线", "是", "0.25"), ("i2", "", "交通", "离线", "否", "1.5"),
-    ("i3", 7, "", "在线", "", ""), ("i4", 0, "医疗", "", "是", "-3"),
+    ("i1", 5, "交通", "在线", "是", "0.25"),
+    ("i2", "", "交通", "离线", "否", "1.5"),
+    ("i3", 7, "", "在线", "", ""),
+    ("i4", 0, "医疗", "", "是", "-3"),
     ("i5", 100, "医疗", "在线", "是", "0.000001"),
-]  # fmt: skip
+]
 DELIVERIES = {
     ("a", DAY): ROWS,
     ("b", DAY): ROWS[1:3],
@@ -72,8 +96,14 @@ def by_pandas() -> dict[tuple[str, str, date, str], tuple[float | None, ...]]:
         frame["domain"] = frame["domain"].where(frame["domain"] != "", None)
         frame["status"] = frame["status"].map({"在线": "on", "离线": "off"})
 
-        def put(name: str, breakdown: str, value: Any, up: Any = None, down: Any = None,
-                place: tuple[str, date] = (department, day)) -> None:  # fmt: skip
+        def put(
+            name: str,
+            breakdown: str,
+            value: Any,
+            up: Any = None,
+            down: Any = None,
+            place: tuple[str, date] = (department, day),
+        ) -> None:
             if not pd.isna(value) or up is not None:
                 found[name, *place, breakdown] = (value, up, down)
 
@@ -123,24 +153,32 @@ def test_a_breakdown_says_unsaid_once(city: City) -> None:
     city.metrics(METRICS[0])
     city.send([("x", 1, ""), ("y", 2, "未填")])
     assert city.rows("SELECT breakdown, value FROM metric_daily ORDER BY 1") == [
-        ("", 3), ("未填", 3),
-    ]  # fmt: skip
+        ("", 3),
+        ("未填", 3),
+    ]
 
 
 def test_what_was_known_then_stays_known(city: City) -> None:
     """A correction after a status changes today's figure and not the one that was published."""
     city.source(RECORDS, due={"frequency": "daily", "time": "02:00", "from": DAY})
     city.metrics(METRICS[0])
-    city.targets({
-        "name": "goal", "title": "百日攻坚", "metric": "added", "scope": "city",
-        "start": DAY, "end": DAY + timedelta(days=9), "goal": 100,
-    })  # fmt: skip
+    city.targets(
+        {
+            "name": "goal",
+            "title": "百日攻坚",
+            "metric": "added",
+            "scope": "city",
+            "start": DAY,
+            "end": DAY + timedelta(days=9),
+            "goal": 100,
+        }
+    )
     settings, catalog = city.settings, city.catalog
     city.send([("x", 10, ""), ("y", 20, "交通")])
-    report = jobs.run(settings, catalog, DAY)
+    report = night.run(settings, catalog, DAY)
     then = published.read("SELECT max(position) AS at FROM pace", settings=settings)["at"][0]
     assert [pace.actual for pace in report.paces] == [30]
-    assert [pace.actual for pace in jobs.status(settings, catalog)] == [30]
+    assert [pace.actual for pace in night.status(settings, catalog)] == [30]
 
     city.send([("x", 1, "")])
     withdrawn = city.send([("z", 5, "")], department="b")
@@ -152,15 +190,20 @@ def test_what_was_known_then_stays_known(city: City) -> None:
         ]
     assert figures[1:] == [30, 1, 6, 1]
     assert figures[0] in (None, 0)
-    jobs.run(settings, catalog, DAY)
-    assert [pace.actual for pace in jobs.status(settings, catalog)] == [1]
-    assert [pace.actual for pace in jobs.status(settings, catalog, DAY, int(then))] == [30]
+    night.run(settings, catalog, DAY)
+    assert [pace.actual for pace in night.status(settings, catalog)] == [1]
+    assert [pace.actual for pace in night.status(settings, catalog, DAY, int(then))] == [30]
     # by breakdown, too, what vanished is closed
     assert city.rows(
         "SELECT breakdown, value, known_until IS NULL FROM metric_daily "
         "WHERE department = 'a' ORDER BY ALL"
-    ) == [("", 1, True), ("", 30, False), ("交通", 20, False), ("未填", 1, True),
-          ("未填", 10, False)]  # fmt: skip
+    ) == [
+        ("", 1, True),
+        ("", 30, False),
+        ("交通", 20, False),
+        ("未填", 1, True),
+        ("未填", 10, False),
+    ]
 
 
 def test_knowledge_never_overlaps(city: City) -> None:
@@ -177,5 +220,8 @@ def test_knowledge_never_overlaps(city: City) -> None:
     # what stays the same is not written again
     assert city.rows("SELECT count(*) FROM metric_daily WHERE breakdown = '交通'") == [(1,)]
     assert city.rows("SELECT value FROM metric_daily WHERE breakdown = '' ORDER BY known_from") == [
-        (4,), (2,), (4,), (3,),
-    ]  # fmt: skip
+        (4,),
+        (2,),
+        (4,),
+        (3,),
+    ]

@@ -18,18 +18,20 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from integration.conftest import RECORDS, City
 
-from pipelines import repairs
+from pipelines.jobs import repairs
 
 DAYS = (date(2021, 9, 23), date(2021, 9, 24))
 NEW = {
-    "name": "amount_new", "title": "新增", "unit": "条", "kind": "flow", "source": "records",
-    "value": {"aggregate": "sum", "column": "amount"}, "by": "domain",
-}  # fmt: skip
+    "name": "amount_new",
+    "title": "新增",
+    "unit": "条",
+    "kind": "flow",
+    "source": "records",
+    "value": {"aggregate": "sum", "column": "amount"},
+    "by": "domain",
+}
 BULK = RECORDS | {
-    "columns": [
-        *RECORDS["columns"],
-        {"name": "on", "header": ["日期"], "type": "date"},
-    ],
+    "columns": [*RECORDS["columns"], {"name": "on", "header": ["日期"], "type": "date"}],
     "partition": {"business_date": "on"},
     "max_quarantine": 0.4,
 }
@@ -123,9 +125,10 @@ def make_bulk_city(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Cit
 
 
 @settings(
-    max_examples=EXAMPLES, deadline=None,
+    max_examples=EXAMPLES,
+    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)  # fmt: skip
+)
 @given(found=receipts, seed=st.integers(0, 1_000_000))
 def test_what_stands_is_the_same_in_whatever_order_it_was_processed(
     make_bulk_city: Callable[[], City], found: list[Receipt], seed: int

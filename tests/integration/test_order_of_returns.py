@@ -22,8 +22,10 @@ from integration.conftest import City, as_bytes, with_columns
 from integration.test_feedback import mend, opened, table
 from integration.test_order import BULK, DAYS, EXAMPLES, HEADER, NEW, state
 
-from pipelines import feedback, jobs, published, repairs
-from pipelines.contracts import returns
+from pipelines import published
+from pipelines.deliveries import feedback_form
+from pipelines.feedback import batch
+from pipelines.jobs import night, repairs
 
 SURVEY = with_columns(BULK, {"name": "unit", "header": ["单位"], "type": "text"}) | {
     "partition": {"business_date": "on", "department": "unit"},
@@ -41,17 +43,24 @@ CONTENTS: tuple[tuple[tuple[str, object, str], ...], ...] = (
 )
 Slot = tuple[str, int | None, str]  # department, day (None: bulk), part
 SLOTS: tuple[Slot, ...] = (
-    ("a", 0, ""), ("a", 0, ""), ("a", 0, "p1"), ("a", 0, "p2"), ("a", 1, ""),
-    ("a", None, ""), ("a", None, ""), ("all", None, ""), ("all", None, ""),
-)  # fmt: skip
+    ("a", 0, ""),
+    ("a", 0, ""),
+    ("a", 0, "p1"),
+    ("a", 0, "p2"),
+    ("a", 1, ""),
+    ("a", None, ""),
+    ("a", None, ""),
+    ("all", None, ""),
+    ("all", None, ""),
+)
 TOUCHES: tuple[Mapping[str, str], ...] = (
     {},
     {"数量": "2"},
     {"数量": "3"},
     {"数量": "2", "日期": DAYS[1].isoformat()},
     {"数量": "2", "单位": "甲局"},
-    {returns.ACTION: returns.DELETE},
-    {returns.ACTION: returns.CONFIRM},
+    {feedback_form.ACTION: feedback_form.DELETE},
+    {feedback_form.ACTION: feedback_form.CONFIRM},
 )
 
 
@@ -112,8 +121,10 @@ def export(file: File) -> tuple[str, bytes]:
     units = UNITS.values() if department == "all" else [UNITS[department]]
     rows = [
         (*row, day.isoformat(), unit)
-        for unit in units for day in days for row in CONTENTS[file.content]
-    ]  # fmt: skip
+        for unit in units
+        for day in days
+        for row in CONTENTS[file.content]
+    ]
     rows += [NOBODY] if department == "all" else []
     folder = "bulk" if day is None else str(DAYS[day])
     name = f"records.{part}.csv" if part else "records.csv"
@@ -121,7 +132,7 @@ def export(file: File) -> tuple[str, bytes]:
 
 
 def touched(workbook: Path, touches: Sequence[int]) -> bytes:
-    rows = [number for number, _ in table(opened(workbook)[returns.SHEET])]
+    rows = [number for number, _ in table(opened(workbook)[feedback_form.SHEET])]
     return mend(workbook, {row: TOUCHES[one] for row, one in zip(rows, cycle(touches))})
 
 
@@ -146,8 +157,8 @@ def live(city: City, history: Sequence[File | Return], drawer: Path) -> list[Arr
             judged[judgement.delivery.delivery_id] = one
         assert city.landed() == []
         if any(isinstance(later, Return) for later in history[number + 1 :]):
-            jobs.publish(city.settings, city.catalog)
-            written = feedback.write(city.settings, city.catalog, out=drawer / str(number))
+            night.publish(city.settings, city.catalog)
+            written = batch.write(city.settings, city.catalog, out=drawer / str(number))
             assert not [book.error for book in written if book.error]
             workbooks += [(book.file, judged[book.delivery_id]) for book in written if book.file]
     return came
@@ -160,9 +171,10 @@ def shuffled(came: Sequence[Arrival], chance: random.Random) -> list[Arrival]:
         if one.origin:
             order.remove(one)
             first = max(
-                number for number, other in enumerate(order, start=1)
+                number
+                for number, other in enumerate(order, start=1)
                 if other.file == one.file and other.second < one.second
-            )  # fmt: skip
+            )
             order.insert(chance.randint(first, len(order)), one)
     return order
 
@@ -188,7 +200,7 @@ def take_all(city: City, order: Sequence[Arrival], chance: random.Random) -> Non
 
 def stands(city: City) -> dict[str, list[tuple[Any, ...]]]:
     """What stands, and what is to be mended; every row is accounted for."""
-    jobs.publish(city.settings, city.catalog)
+    night.publish(city.settings, city.catalog)
     with published.connect(city.settings) as connection:
         to_mend = connection.execute(
             "SELECT * EXCLUDE (position) FROM marts.quarantine_current"
@@ -226,9 +238,10 @@ def make_survey(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], City]:
 
 
 @settings(
-    max_examples=max(1, EXAMPLES // 2), deadline=None,
+    max_examples=max(1, EXAMPLES // 2),
+    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)  # fmt: skip
+)
 @given(history=histories, seed=st.integers(0, 1_000_000))
 def test_what_stands_with_returns_is_the_same_in_whatever_order_it_was_processed(
     make_survey: Callable[[], City],
@@ -258,10 +271,12 @@ MENDED = Return(60, 0, [1])
         # the file came again, as it was, after the return, and was taken before its first receipt
         ([FIRST, MENDED, FIRST], (2, 0, 1)),
         # what is older than the file was taken after a second return struck out what a first put in
-        ([File(60, BULK_SLOT, 4), File(60, BULK_SLOT, 3), MENDED, Return(60, 0, [5, 1])],
-         (1, 2, 3, 0)),
+        (
+            [File(60, BULK_SLOT, 4), File(60, BULK_SLOT, 3), MENDED, Return(60, 0, [5, 1])],
+            (1, 2, 3, 0),
+        ),
     ],
-)  # fmt: skip
+)
 def test_orders_that_once_made_a_difference(
     make_survey: Callable[[], City],
     tmp_path: Path,

@@ -9,15 +9,20 @@ from typing import Any
 
 from integration.conftest import RECORDS, City, with_columns
 
-from pipelines.contracts.delivery import Verdict
+from pipelines.deliveries.delivery import Verdict
 
 OPEN: dict[str, Any] = {
     **RECORDS,
     "formats": {
-        "csv": {}, "json": {"records": "data"}, "jsonl": {}, "parquet": {}, "xlsx": {},
-        "xml": {"record": "data/row"}, "zip": {"members": "all"},
+        "csv": {},
+        "json": {"records": "data"},
+        "jsonl": {},
+        "parquet": {},
+        "xlsx": {},
+        "xml": {"record": "data/row"},
+        "zip": {"members": "all"},
     },
-}  # fmt: skip
+}
 LAUGHS = (
     '<?xml version="1.0"?><!DOCTYPE d [<!ENTITY a "ha"><!ENTITY b "&a;&a;">]>'
     "<data><row><事项>&b;</事项></row></data>"
@@ -64,8 +69,9 @@ def test_hostile_files_hurt_only_themselves(city: City) -> None:
     assert told == {f"p{number}": code for number, (_, _, code) in enumerate(HOSTILE)}
     assert city.items() == {"gz", "z1", "z2"}
     assert city.rows("SELECT DISTINCT sheet FROM records WHERE department = 'c' ORDER BY 1") == [
-        ("东.csv",), ("西.csv",)
-    ]  # fmt: skip
+        ("东.csv",),
+        ("西.csv",),
+    ]
     assert list(city.settings.staging.rglob("unpacked-*")) == []
 
 

@@ -18,21 +18,32 @@ import sqlalchemy as sa
 from integration.conftest import DAY, City
 from pydantic import SecretStr
 
-from pipelines import jobs, published
+from pipelines import published
 from pipelines.errors import NotPublishedError, UsageError, WarehouseBusyError
+from pipelines.jobs import night
+from pipelines.machine.locks import writer_lock
 from pipelines.settings import PROJECT, Settings
 from pipelines.warehouse import publish as publishing
-from pipelines.warehouse.connection import open_warehouse, writer_lock
+from pipelines.warehouse.connection import open_warehouse
 
 A = [("x", 1, "交通"), ("y", 2, "")]
 TARGET = {
-    "name": "goal", "title": "百日攻坚", "metric": "added", "scope": "city",
-    "start": DAY, "end": DAY, "goal": 100,
-}  # fmt: skip
+    "name": "goal",
+    "title": "百日攻坚",
+    "metric": "added",
+    "scope": "city",
+    "start": DAY,
+    "end": DAY,
+    "goal": 100,
+}
 METRIC = {
-    "name": "added", "title": "新增", "unit": "条", "kind": "flow", "source": "records",
+    "name": "added",
+    "title": "新增",
+    "unit": "条",
+    "kind": "flow",
+    "source": "records",
     "value": {"aggregate": "sum", "column": "amount"},
-}  # fmt: skip
+}
 
 
 def count(settings: Settings) -> int:
@@ -59,14 +70,14 @@ def test_readers_have_a_whole_generation_or_the_one_before(city: City) -> None:
     with pytest.raises(NotPublishedError):
         published.path(settings)
     city.send(A)
-    first = jobs.publish(settings, city.catalog)
+    first = night.publish(settings, city.catalog)
     assert (first.number, first.in_place, first.pinned) == (1, True, False)
     assert first.path.stat().st_mode & 0o777 == 0o444
     assert published.path(settings) == first.path
     reader = published.connect(settings)
     city.send([("z", 1, "")], department="b")
     assert count(settings) == 2
-    jobs.publish(settings, city.catalog)
+    night.publish(settings, city.catalog)
     assert reader.execute("SELECT count(*) FROM records").fetchall() == [(2,)]
     assert count(settings) == 3
     with pytest.raises(Exception, match="read-only"):
@@ -78,7 +89,7 @@ def test_generations_are_kept_and_rolled_back_to(city: City) -> None:
     settings = city.settings.model_copy(update={"keep_generations": 2})
     city.send(A)
     for _ in range(3):
-        jobs.publish(settings, city.catalog)
+        night.publish(settings, city.catalog)
     assert numbers(settings) == [2, 3]
     back = publishing.rollback(settings)
     assert (back.number, publishing.pinned_to(settings)) == (2, 2)
@@ -88,17 +99,17 @@ def test_generations_are_kept_and_rolled_back_to(city: City) -> None:
         publishing.rollback(settings, 1)
     city.send([("z", 1, "")])
     for _ in range(3):
-        assert not jobs.publish(settings, city.catalog).in_place
+        assert not night.publish(settings, city.catalog).in_place
     assert numbers(settings) == [2, 5, 6]  # what readers have outlives the others
     assert count(settings) == 2
     publishing.unpin(settings)
-    assert jobs.publish(settings, city.catalog).in_place
+    assert night.publish(settings, city.catalog).in_place
     assert count(settings) == 1
     assert numbers(settings) == [6, 7]
 
 
 def test_everything_published_has_a_chinese_comment(told: City) -> None:
-    jobs.run(told.settings, told.catalog, DAY)
+    night.run(told.settings, told.catalog, DAY)
     undocumented = published.read(
         "SELECT schema_name, table_name, column_name, comment FROM duckdb_columns() "
         "WHERE NOT internal UNION ALL SELECT schema_name, table_name, NULL, comment "
@@ -110,8 +121,13 @@ def test_everything_published_has_a_chinese_comment(told: City) -> None:
     said = undocumented["comment"].fillna("").str.contains("[一-鿿]", regex=True)
     bare = undocumented[~said & (undocumented["table_name"] != "alembic_version")]
     assert bare.to_dict("records") == []
-    for view in ("delivery_status", "department_day", "metric_current", "quarantine_current",
-                 "target_pace"):  # fmt: skip
+    for view in (
+        "delivery_status",
+        "department_day",
+        "metric_current",
+        "quarantine_current",
+        "target_pace",
+    ):
         published.read(f"FROM marts.{view}", settings=told.settings)
 
 
@@ -153,7 +169,7 @@ def operational(settings: Settings, query: str) -> list[Any]:
 def test_the_digest_goes_out_once_and_its_failure_stops_nothing(told: City, status: int) -> None:
     with webhook(status) as (server, url):
         settings = told.settings.model_copy(update={"notify_urls": SecretStr(url)})
-        report = jobs.run(settings, told.catalog, DAY)
+        report = night.run(settings, told.catalog, DAY)
     (body,) = server.bodies[:1]
     assert "城市大脑数据归集日报 2021年9月23日" in body["title"]
     assert "百日攻坚" in body["message"]
@@ -177,7 +193,7 @@ def test_the_digest_goes_out_once_and_its_failure_stops_nothing(told: City, stat
 
 
 def test_without_a_channel_the_digest_is_only_kept(told: City) -> None:
-    report = jobs.run(told.settings, told.catalog, DAY)
+    report = night.run(told.settings, told.catalog, DAY)
     assert "CITYBRAIN_NOTIFY_URLS" in report.notified
     assert operational(told.settings, "SELECT sent_at, error, channels FROM notification") == [
         (None, None, 0)
@@ -186,7 +202,7 @@ def test_without_a_channel_the_digest_is_only_kept(told: City) -> None:
 
 def test_a_second_writer_is_told_who_writes_while_readers_read(city: City) -> None:
     city.send(A)
-    jobs.publish(city.settings, city.catalog)
+    night.publish(city.settings, city.catalog)
     read = (
         "from pipelines import published\n"
         "print(published.read('SELECT count(*) AS n FROM records')['n'][0])\n"
@@ -195,8 +211,9 @@ def test_a_second_writer_is_told_who_writes_while_readers_read(city: City) -> No
         "with open_warehouse(Settings(), 'second'): pass\n"
     )
     environment = os.environ | {
-        "CITYBRAIN_DATA_DIR": str(city.settings.data_dir), "CITYBRAIN_LOCK_SECONDS": "0.1",
-    }  # fmt: skip
+        "CITYBRAIN_DATA_DIR": str(city.settings.data_dir),
+        "CITYBRAIN_LOCK_SECONDS": "0.1",
+    }
     with open_warehouse(city.settings, "first"):
         with (
             pytest.raises(WarehouseBusyError, match=f"process {os.getpid()} \\(first\\)"),
@@ -204,9 +221,14 @@ def test_a_second_writer_is_told_who_writes_while_readers_read(city: City) -> No
         ):
             pass
         other = subprocess.run(
-            [sys.executable, "-c", read], env=environment, cwd=PROJECT, capture_output=True,
-            text=True, timeout=60, check=False,
-        )  # fmt: skip
+            [sys.executable, "-c", read],
+            env=environment,
+            cwd=PROJECT,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
     assert other.stdout == "2\n"
     assert f"process {os.getpid()} (first)" in other.stderr
 

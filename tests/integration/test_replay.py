@@ -12,12 +12,14 @@ import pytest
 from integration.conftest import DAY, RECORDS, City
 from integration.test_order import NEW, state
 
-from pipelines import jobs, repairs
 from pipelines.errors import WorseError
+from pipelines.jobs import night, repairs
 
 DAYS = [DAY + timedelta(days=number) for number in range(4)]
-STRICT = [{**column, "maximum": 50} if column["name"] == "amount" else column
-          for column in RECORDS["columns"]]  # fmt: skip
+STRICT = [
+    {**column, "maximum": 50} if column["name"] == "amount" else column
+    for column in RECORDS["columns"]
+]
 
 
 @pytest.fixture
@@ -33,10 +35,14 @@ def make_tracked(make_city: Callable[[], City]) -> Callable[[], City]:
 def sent(city: City) -> list[Path]:
     """What two departments send over four days, the corrections among it sent last."""
     return [
-        city.land([(f"{day:%d}{department}", 10 * number + 1, "x"), ("wide", 60, "y")],
-                  department=department, day=day)
-        for number, day in enumerate(DAYS) for department in ("a", "b")
-    ]  # fmt: skip
+        city.land(
+            [(f"{day:%d}{department}", 10 * number + 1, "x"), ("wide", 60, "y")],
+            department=department,
+            day=day,
+        )
+        for number, day in enumerate(DAYS)
+        for department in ("a", "b")
+    ]
 
 
 def corrected(city: City) -> None:
@@ -45,8 +51,8 @@ def corrected(city: City) -> None:
     city.land([("late", 8, "x")], department="c", day=DAYS[1])  # nothing had come of it yet
 
 
-def night(city: City, first: date, last: date) -> None:
-    report = jobs.run(city.settings, city.catalog, DAYS[-1], (first, last))
+def run_night(city: City, first: date, last: date) -> None:
+    report = night.run(city.settings, city.catalog, DAYS[-1], (first, last))
     assert report.errors == []
     assert report.generation is not None
 
@@ -55,14 +61,14 @@ def test_backfills_of_days_in_any_order_leave_the_same(make_tracked: Callable[[]
     straight, slices = make_tracked(), make_tracked()
     for city in (straight, slices):
         sent(city)
-    night(straight, DAYS[0], DAYS[3])
+    run_night(straight, DAYS[0], DAYS[3])
     corrected(straight)
-    night(straight, DAYS[0], DAYS[3])
+    run_night(straight, DAYS[0], DAYS[3])
 
-    night(slices, DAYS[2], DAYS[3])
+    run_night(slices, DAYS[2], DAYS[3])
     corrected(slices)  # two of the first files are replaced before they were ever taken
-    night(slices, DAYS[1], DAYS[2])
-    night(slices, DAYS[0], DAYS[0])
+    run_night(slices, DAYS[1], DAYS[2])
+    run_night(slices, DAYS[0], DAYS[0])
     assert slices.landed() == []
     assert state(slices) == state(straight)
 
@@ -133,6 +139,7 @@ def known_then(city: City, position: int) -> list[tuple[Any, ...]]:
         city.rows(
             "SELECT metric, department, business_date, breakdown, value FROM metric_daily "
             "WHERE known_from <= ? AND (known_until IS NULL OR known_until > ?)",
-            position, position,
+            position,
+            position,
         )
-    )  # fmt: skip
+    )

@@ -12,17 +12,22 @@ import pytest
 import sqlalchemy as sa
 from integration.conftest import DAY, RECORDS, City, expectation, with_columns
 
-from pipelines import intake, jobs, repairs
 from pipelines.contracts.consistency import ROW_RULES, TABLE_RULES
-from pipelines.contracts.delivery import Verdict
+from pipelines.deliveries.delivery import Verdict
+from pipelines.jobs import intake, night, repairs
 
 WIDE = with_columns(
     RECORDS,
     {"name": "other", "header": ["其他"], "type": "integer"},
     {"name": "share", "header": ["比例"], "type": "decimal"},
-    {"name": "held_on", "header": ["日期"], "type": "date",
-     "minimum": date(2021, 1, 1), "maximum": date(2021, 12, 31)},
-)  # fmt: skip
+    {
+        "name": "held_on",
+        "header": ["日期"],
+        "type": "date",
+        "minimum": date(2021, 1, 1),
+        "maximum": date(2021, 12, 31),
+    },
+)
 HEADER = ("事项", "数量", "领域", "其他", "比例", "日期")
 GOOD = ("k1", 5, "交通", 3, "0.1", "2021-09-23")
 
@@ -31,36 +36,60 @@ ROWS: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any], str | None
     "column_values_to_not_be_null": ({"column": "domain"}, {}, {"领域": ""}, None),
     "column_values_to_be_null": ({"column": "other"}, {"其他": ""}, {"其他": "7"}, "7"),
     "column_values_to_be_between": (
-        {"column": "amount", "min_value": 5, "max_value": 9}, {"数量": "9"}, {"数量": "10"}, "10",
+        {"column": "amount", "min_value": 5, "max_value": 9},
+        {"数量": "9"},
+        {"数量": "10"},
+        "10",
     ),
     "column_values_to_be_in_set": (
-        {"column": "domain", "value_set": ["交通", "医疗"]}, {"领域": ""}, {"领域": "他"}, "他",
+        {"column": "domain", "value_set": ["交通", "医疗"]},
+        {"领域": ""},
+        {"领域": "他"},
+        "他",
     ),
     "column_values_to_not_be_in_set": (
-        {"column": "domain", "value_set": ["医疗"]}, {"领域": ""}, {"领域": "医疗"}, "医疗",
+        {"column": "domain", "value_set": ["医疗"]},
+        {"领域": ""},
+        {"领域": "医疗"},
+        "医疗",
     ),
     "column_values_to_match_regex": (
-        {"column": "item", "regex": "^k"}, {"事项": "k'9"}, {"事项": "x1"}, "x1",
+        {"column": "item", "regex": "^k"},
+        {"事项": "k'9"},
+        {"事项": "x1"},
+        "x1",
     ),
     "column_values_to_not_match_regex": (
-        {"column": "domain", "regex": "测试"}, {"领域": ""}, {"领域": "测试一"}, "测试一",
+        {"column": "domain", "regex": "测试"},
+        {"领域": ""},
+        {"领域": "测试一"},
+        "测试一",
     ),
     "column_value_lengths_to_be_between": (
         {"column": "domain", "min_value": 2, "max_value": 3},
-        {"领域": "城市管"}, {"领域": "城"}, "城",
+        {"领域": "城市管"},
+        {"领域": "城"},
+        "城",
     ),
     "column_value_lengths_to_equal": (
-        {"column": "domain", "value": 2}, {"领域": ""}, {"领域": "城市管"}, "城市管",
+        {"column": "domain", "value": 2},
+        {"领域": ""},
+        {"领域": "城市管"},
+        "城市管",
     ),
     "column_pair_values_a_to_be_greater_than_b": (
         {"column_A": "amount", "column_B": "other", "or_equal": True},
-        {"数量": "3", "其他": "3"}, {"数量": "2", "其他": "3"}, "2",
+        {"数量": "3", "其他": "3"},
+        {"数量": "2", "其他": "3"},
+        "2",
     ),
     "column_pair_values_to_be_equal": (
         {"column_A": "amount", "column_B": "other"},
-        {"数量": "3", "其他": "3"}, {"数量": "2", "其他": "3"}, "2",
+        {"数量": "3", "其他": "3"},
+        {"数量": "2", "其他": "3"},
+        "2",
     ),
-}  # fmt: skip
+}
 TABLES: dict[str, tuple[dict[str, Any], list[dict[str, Any]], list[dict[str, Any]]]] = {
     "table_row_count_to_be_between": ({"min_value": 2}, [{}, {"事项": "k2"}], [{}]),
     "column_sum_to_be_between": (
@@ -71,17 +100,20 @@ TABLES: dict[str, tuple[dict[str, Any], list[dict[str, Any]], list[dict[str, Any
     "column_min_to_be_between": ({"column": "share", "min_value": 0.1}, [{}], [{"比例": "0.09"}]),
     "column_max_to_be_between": (
         {"column": "amount", "max_value": 9, "strict_max": True},
-        [{"数量": "8"}], [{"数量": "9"}],
+        [{"数量": "8"}],
+        [{"数量": "9"}],
     ),
     "column_mean_to_be_between": (
         {"column": "amount", "max_value": 2.5},
-        [{"数量": "2"}, {"事项": "k2", "数量": "3"}], [{"数量": "2"}, {"事项": "k2", "数量": "4"}],
+        [{"数量": "2"}, {"事项": "k2", "数量": "3"}],
+        [{"数量": "2"}, {"事项": "k2", "数量": "4"}],
     ),
     "column_unique_value_count_to_be_between": (
         {"column": "domain", "min_value": 2},
-        [{}, {"事项": "k2", "领域": "医疗"}], [{}, {"事项": "k2"}],
+        [{}, {"事项": "k2", "领域": "医疗"}],
+        [{}, {"事项": "k2"}],
     ),
-}  # fmt: skip
+}
 
 
 def row(changes: dict[str, Any]) -> tuple[Any, ...]:
@@ -176,8 +208,10 @@ def test_severity_and_what_a_failure_does(city: City) -> None:
         city.land([row({"数量": "11", "领域": ""})], source=name, header=HEADER)
     judged = {one.delivery.source: one for one in city.take()}
     assert {name: one.verdict.value for name, one in judged.items()} == {
-        "warns": "accepted", "holds": "held", "both": "rejected",
-    }  # fmt: skip
+        "warns": "accepted",
+        "holds": "held",
+        "both": "rejected",
+    }
     codes = sorted((one.code, one.count, one.value) for one in judged["warns"].warnings)
     assert codes == [("rule", 1, ""), ("rule", 1, "11"), ("table_rule", None, "11")]
     assert city.rows("SELECT warnings::VARCHAR LIKE '%rule%' FROM delivery WHERE source='warns'")
@@ -207,11 +241,15 @@ def test_dates_and_counts_have_bounds(city: City) -> None:
         ("accepted_with_quarantine", [("range", "2022-01-01", span)]),
         ("rejected", [("row_count", "1", "2..3")]),
         ("rejected", [("row_count", "4", "2..3")]),
-        ("rejected", [
-            ("too_many_quarantined", "66.7% (2/3)", "50%"), ("type", "无", "an integer"),
-            ("type", "无", "a date"),
-        ]),
-    ]  # fmt: skip
+        (
+            "rejected",
+            [
+                ("too_many_quarantined", "66.7% (2/3)", "50%"),
+                ("type", "无", "an integer"),
+                ("type", "无", "a date"),
+            ],
+        ),
+    ]
 
 
 def test_an_empty_delivery_follows_its_contract(city: City) -> None:
@@ -234,10 +272,12 @@ def test_an_empty_delivery_follows_its_contract(city: City) -> None:
 def test_a_delivery_that_breaks_the_checks_is_isolated(
     city: City, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from pipelines.ingest.checks import ChecksFailedError, Judge
+    from pipelines.staging.checks import ChecksFailedError, Judge
 
-    city.source(RECORDS, [expectation("column_values_to_be_in_set", column="domain",
-                                      value_set=["好", "怪"])])  # fmt: skip
+    city.source(
+        RECORDS,
+        [expectation("column_values_to_be_in_set", column="domain", value_set=["好", "怪"])],
+    )
     texts = ["好", "好", "怪", "坏", "好"]
     for number, text in enumerate(texts):
         city.land([("x", 9, text)], day=DAY + timedelta(days=number))
@@ -253,8 +293,12 @@ def test_a_delivery_that_breaks_the_checks_is_isolated(
     monkeypatch.setattr(Judge, "broken", broken)
     judged = sorted(city.take(), key=lambda one: str(one.delivery.business_date))
     assert [one.verdict.value for one in judged] == [
-        "accepted", "accepted", "rejected", "accepted_with_quarantine", "accepted",
-    ]  # fmt: skip
+        "accepted",
+        "accepted",
+        "rejected",
+        "accepted_with_quarantine",
+        "accepted",
+    ]
     assert judged[2].reasons[0].code == "check_failed"
     assert judged[2].accounting is not None
     assert judged[2].accounting.withheld == 1
@@ -265,19 +309,19 @@ def test_a_delivery_that_breaks_the_checks_is_isolated(
 def test_a_delivery_that_our_code_fails_on_is_set_aside(
     city: City, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from pipelines.ingest import returned
+    from pipelines.corrections import overlay
 
     city.source(RECORDS)
     for number in range(7):
         city.land([(f"k{number}", 1, "交通")], day=DAY + timedelta(days=number))
-    real = returned.open_delivery
+    real = overlay.open_delivery
 
     def defective(path: Path, *arguments: Any) -> Any:
         if b"k4" in path.read_bytes():
             raise RuntimeError("a defect")
         return real(path, *arguments)
 
-    monkeypatch.setattr(returned, "open_delivery", defective)
+    monkeypatch.setattr(overlay, "open_delivery", defective)
     judgements = city.take()
     verdicts = [one.verdict for one in judgements]
     assert verdicts.count(Verdict.ACCEPTED) == 6
@@ -286,7 +330,7 @@ def test_a_delivery_that_our_code_fails_on_is_set_aside(
     assert "(RuntimeError)" in broken.reasons[0].english()
     assert city.items() == {f"k{number}" for number in range(7) if number != 4}
 
-    monkeypatch.setattr(returned, "open_delivery", real)
+    monkeypatch.setattr(overlay, "open_delivery", real)
     repairs.rebuild(city.settings, city.catalog, "records")
     assert city.items() == {f"k{number}" for number in range(7)}
 
@@ -312,8 +356,10 @@ def test_a_row_condition_is_honoured_or_refused(city: City) -> None:
     from pipelines.contracts.catalog import read_catalog
 
     rule = expectation("column_values_to_be_between", column="amount", max_value=5)
-    rule["kwargs"] |= {"row_condition": 'col("domain") == "交通"',
-                       "condition_parser": "great_expectations"}  # fmt: skip
+    rule["kwargs"] |= {
+        "row_condition": 'col("domain") == "交通"',
+        "condition_parser": "great_expectations",
+    }
     city.source(RECORDS, [rule])
     _, problems = read_catalog(city.config)
     if not problems:
@@ -328,10 +374,15 @@ PHONES = ["13812345678", "13987654321", "13700001111", "13655556666", "0563-3021
 NAMES = ["欧阳小明", "诸葛建国", "司马春花", "上官雨桐"]
 PRIVATE = with_columns(
     RECORDS,
-    {"name": "phone", "header": ["联系电话"], "type": "text", "pii": "phone",
-     "pattern": r"^1\d{10}$"},
+    {
+        "name": "phone",
+        "header": ["联系电话"],
+        "type": "text",
+        "pii": "phone",
+        "pattern": r"^1\d{10}$",
+    },
     {"name": "person", "header": ["联系人"], "type": "text", "required": True, "pii": "name"},
-)  # fmt: skip
+)
 
 
 def texts(settings: Any) -> list[str]:
@@ -356,8 +407,11 @@ def texts(settings: Any) -> list[str]:
 
 
 def leaks(folder: Path, secrets: list[str]) -> list[tuple[str, str]]:
-    kept = [path for path in folder.rglob("*") if path.is_file()
-            and path.relative_to(folder).parts[0] not in ("landing", "archive")]  # fmt: skip
+    kept = [
+        path
+        for path in folder.rglob("*")
+        if path.is_file() and path.relative_to(folder).parts[0] not in ("landing", "archive")
+    ]
     assert kept
     return [
         (path.name, secret)
@@ -390,24 +444,37 @@ def test_personal_data_stays_in_the_archive(
     broken = '{"联系人": "' + NAMES[1]
     city.land("\n".join([*lines, broken]), day=date(2021, 9, 25), suffix=".jsonl")
     city.source(PRIVATE, footer=["合计"], max_quarantine=0.9, formats={"csv": {}, "jsonl": {}})
-    city.land([rows[0], ("q", 5, "", PHONES[1], NAMES[2])], day=date(2021, 9, 26), header=header,
-              part="p1")  # fmt: skip
+    city.land(
+        [rows[0], ("q", 5, "", PHONES[1], NAMES[2])],
+        day=date(2021, 9, 26),
+        header=header,
+        part="p1",
+    )
     city.land([("q", 6, "", PHONES[1], NAMES[2])], day=date(2021, 9, 26), header=header, part="p2")
     found = intake.discover(city.settings, city.catalog, "pii")
     staged = intake.stage(city.settings, city.catalog, found.pending, "pii", 0)
     secrets = PHONES + NAMES
     escaped = [json.dumps(name)[1:-1] for name in NAMES]
     assert leaks(city.settings.data_dir, secrets + escaped) == []
-    report = jobs.RunReport("pii", DAY)
+    report = night.RunReport("pii", DAY)
     report.judgements = intake.load_staged(city.settings, city.catalog, [staged], "pii")
     assert len(report.judgements) == 8  # seven files, and a part judged anew
-    jobs.finish(city.settings, city.catalog, report, datetime(2021, 9, 24))
+    night.finish(city.settings, city.catalog, report, datetime(2021, 9, 24))
     assert leaks(city.settings.data_dir, secrets + escaped) == []
     told = "\n".join(
-        [*texts(city.settings), str(report), staged.model_dump_json(), caplog.text,
-         *(reason.chinese() + reason.english() for one in report.judgements
-           for reason in (*one.reasons, *one.warnings)), *capfd.readouterr()]
-    )  # fmt: skip
+        [
+            *texts(city.settings),
+            str(report),
+            staged.model_dump_json(),
+            caplog.text,
+            *(
+                reason.chinese() + reason.english()
+                for one in report.judgements
+                for reason in (*one.reasons, *one.warnings)
+            ),
+            *capfd.readouterr(),
+        ]
+    )
     assert "138****5678" in told
     assert "欧***" in told
     assert [secret for secret in secrets + escaped if secret in told] == []

@@ -14,7 +14,8 @@ import structlog
 from integration.conftest import DAY, RECORDS, City
 from integration.test_publish import METRIC, TARGET
 
-from pipelines import jobs, logs
+from pipelines.jobs import night
+from pipelines.machine import logs
 
 
 @pytest.fixture
@@ -43,7 +44,7 @@ def test_a_run_keeps_its_steps(city: City) -> None:
     city.land([("w", 1, "")], source="visits")
     city.land("what is this", source="nobodys")
     before = datetime.now(UTC).replace(tzinfo=None, microsecond=0)
-    report = jobs.run(city.settings, city.catalog, DAY)
+    report = night.run(city.settings, city.catalog, DAY)
     assert report.alerts
     steps = [(row.name, row.source, row.deliveries, row.rows, row.error) for row in kept(city)]
     assert steps == [
@@ -65,7 +66,7 @@ def test_a_run_keeps_its_steps(city: City) -> None:
 
 def test_each_delivery_is_told_of_in_the_log_of_its_run(city: City, logged: Path) -> None:
     city.land([("x", 1, ""), ("y", "?", "")])
-    report = jobs.run(city.settings, city.catalog, DAY)
+    report = night.run(city.settings, city.catalog, DAY)
     [judgement] = report.judgements
     [file] = logged.glob("*.jsonl")
     events = [json.loads(line) for line in file.read_text("utf-8").splitlines()]
@@ -73,13 +74,24 @@ def test_each_delivery_is_told_of_in_the_log_of_its_run(city: City, logged: Path
     assert told["run_id"] == report.run_id
     assert told["delivery_id"] == judgement.delivery.delivery_id
     assert (told["verdict"], told["rows_read"], told["quarantined"]) == (
-        "accepted_with_quarantine", 2, 1,
-    )  # fmt: skip
+        "accepted_with_quarantine",
+        2,
+        1,
+    )
     begun = [event["step"] for event in events if event["event"] == "step started"]
     assert begun == [
-        "discover", "archive", "clear", "stage", "load", "history", "clear", "track", "alerts",
-        "publish", "notify",
-    ]  # fmt: skip
+        "discover",
+        "archive",
+        "clear",
+        "stage",
+        "load",
+        "history",
+        "clear",
+        "track",
+        "alerts",
+        "publish",
+        "notify",
+    ]
     assert {event["run_id"] for event in events} == {report.run_id}
 
 
@@ -88,6 +100,6 @@ def test_a_step_that_failed_says_why(city: City) -> None:
     changed = [*RECORDS["columns"][:2], dict(RECORDS["columns"][2], type="date")]
     city.source(RECORDS, columns=changed)
     city.land([("x", 1, "")])
-    jobs.run(city.settings, city.catalog, DAY)
+    night.run(city.settings, city.catalog, DAY)
     failed = [(row.name, row.error) for row in kept(city) if row.error]
     assert failed == [("load", "IncompatibleTableError")]

@@ -19,13 +19,35 @@ from typing import Any
 import pytest
 from integration.conftest import City, expectation
 
-from pipelines.contracts.delivery import Verdict
+from pipelines.deliveries.delivery import Verdict
 
 REAL = "thepaper_covid_updates_gbk.csv"
-HEADER = ("报道时间", "省份", "城市", "新增确诊", "新增出院", "新增死亡", "消息来源",
-          "来源链接1", "来源链接2", "来源链接3", "备注")  # fmt: skip
-NAMES = ("reported_on", "province", "city", "confirmed", "cured", "died", "told_by",
-         "link_1", "link_2", "link_3", "note")  # fmt: skip
+HEADER = (
+    "报道时间",
+    "省份",
+    "城市",
+    "新增确诊",
+    "新增出院",
+    "新增死亡",
+    "消息来源",
+    "来源链接1",
+    "来源链接2",
+    "来源链接3",
+    "备注",
+)
+NAMES = (
+    "reported_on",
+    "province",
+    "city",
+    "confirmed",
+    "cured",
+    "died",
+    "told_by",
+    "link_1",
+    "link_2",
+    "link_3",
+    "note",
+)
 # corrections are negative, and the worst day of a country is known
 RANGES = {"confirmed": (-10_000, 150_000), "cured": (-1_000, 30_000), "died": (-200, 3_000)}
 # a place is a name: not one that was garbled on its way, nor a remark in the wrong column
@@ -49,11 +71,17 @@ def contract(key: list[str]) -> dict[str, Any]:
             column["required"] = True
         columns.append(column)
     return {
-        "name": "covid_updates", "title": "新冠疫情通报", "owner": "公共卫生科",
-        "content": "events", "grain": "one row per report of a place and day", "key": key,
-        "max_quarantine": 1.0, "formats": {"csv": {"encoding": "gbk"}},
-        "partition": {"business_date": "reported_on"}, "columns": columns,
-    }  # fmt: skip
+        "name": "covid_updates",
+        "title": "新冠疫情通报",
+        "owner": "公共卫生科",
+        "content": "events",
+        "grain": "one row per report of a place and day",
+        "key": key,
+        "max_quarantine": 1.0,
+        "formats": {"csv": {"encoding": "gbk"}},
+        "partition": {"business_date": "reported_on"},
+        "columns": columns,
+    }
 
 
 ROWS = 27_424  # of the real file
@@ -178,8 +206,10 @@ def content(request: pytest.FixtureRequest) -> bytes:
     assert len({row["reported_on"] for row in rows} - {"2020年"}) == 382
     assert sums(rows) == {"confirmed": 2_985_151, "cured": 459_669, "died": 149_428}
     assert negatives(rows) == {
-        "confirmed": (70, -19_894), "cured": (31, -1_325), "died": (25, -405),
-    }  # fmt: skip
+        "confirmed": (70, -19_894),
+        "cured": (31, -1_325),
+        "died": (25, -405),
+    }
     assert len(rows) - len({tuple(row.values()) for row in rows}) == 15
     return found
 
@@ -200,8 +230,10 @@ def test_every_row_of_a_hand_kept_file_is_accounted_for(
     counts = judged.accounting
     assert counts.rows_read == len(rows)
     assert (counts.accepted, counts.quarantined, counts.duplicates) == (
-        counted["good"], counted["quarantined"], counted["duplicate"],
-    )  # fmt: skip
+        counted["good"],
+        counted["quarantined"],
+        counted["duplicate"],
+    )
     assert counts.ignored == counts.withheld == 0
 
     if len(rows) == ROWS:

@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from integration.conftest import RECORDS, City, with_columns
 from integration.staged import Memory, Sent, in_memory
 
-from pipelines import repairs
-from pipelines.contracts.delivery import Judgement, Verdict
+from pipelines.deliveries.delivery import Judgement, Verdict
 from pipelines.errors import WorseError
-from pipelines.warehouse.totals import NEAR_DAYS
+from pipelines.jobs import repairs
+from pipelines.warehouse.loading.totals import NEAR_DAYS
 
 FIRST = date(2021, 9, 1)
 HEADER = ("事项", "新增", "累计", "更正")
@@ -26,9 +26,11 @@ TOTALS: dict[str, Any] = {"cumulative": "total", "increment": "new"}
 HOLD = TOTALS | {"on_break": "hold"}
 CORRECTED = HOLD | {"correction": "mended"}
 KINDS = {
-    "hold": HOLD, "corrected": CORRECTED, "tolerant": HOLD | {"tolerance": 2},
+    "hold": HOLD,
+    "corrected": CORRECTED,
+    "tolerant": HOLD | {"tolerance": 2},
     "told": CORRECTED | {"on_break": "warn"},
-}  # fmt: skip
+}
 CONTRACT = RECORDS | {
     "columns": [
         RECORDS["columns"][0],
@@ -243,13 +245,32 @@ def test_a_rebuild_holds_by_due_days_and_periods_as_the_nights_did(city: City) -
     )
     city.source(CONTRACT, totals=[HOLD | {"resets": "monthly"}], due=DUE["workdays"])
     sent = [
-        (-1, 5, 900), (0, 10, 10), (1, 20, 30), (3, 20, 60), (3, 20, 50), (5, 5, 110), (5, 5, 55),
-        (8, 5, 200), (29, 9, 400), (30, 8, 408), (37, 8, 8),
-    ]  # fmt: skip
+        (-1, 5, 900),
+        (0, 10, 10),
+        (1, 20, 30),
+        (3, 20, 60),
+        (3, 20, 50),
+        (5, 5, 110),
+        (5, 5, 55),
+        (8, 5, 200),
+        (29, 9, 400),
+        (30, 8, 408),
+        (37, 8, 8),
+    ]
     judged = [send(city, at, ("x", new, total)) for at, new, total in sent]
     assert [told(one) for one in judged] == [
-        [], [], [], ["total_gap"], [], ["doubled_total"], [], [], [], ["total_start"], [],
-    ]  # fmt: skip
+        [],
+        [],
+        [],
+        ["total_gap"],
+        [],
+        ["doubled_total"],
+        [],
+        [],
+        [],
+        ["total_start"],
+        [],
+    ]
     before = totals(city)
     again = repairs.rebuild(city.settings, city.catalog, "records")
     assert [told(one) for one in again] == [told(one) for one in judged]
@@ -286,8 +307,9 @@ def test_a_break_is_told_with_its_figures_in_both_languages(city: City) -> None:
     assert figures in said
     assert "应为 120.5" in said
     assert city.rows("SELECT warnings->>'$[0].code' FROM delivery ORDER BY position") == [
-        (None,), ("total_gap",),
-    ]  # fmt: skip
+        (None,),
+        ("total_gap",),
+    ]
 
 
 def test_a_held_delivery_withholds_its_good_rows_and_leaves_what_stands(city: City) -> None:
@@ -352,8 +374,9 @@ def test_a_correction_is_held_against_the_day_after_that_stands(city: City) -> N
     [warning] = judged.warnings
     assert warning.code == "total_gap_next"
     assert (warning.value, warning.expected) == (
-        "x, 2021-09-02: 125 → 2021-09-03: 140 (+ 20) [Δ -5]", "145",
-    )  # fmt: skip
+        "x, 2021-09-02: 125 → 2021-09-03: 140 (+ 20) [Δ -5]",
+        "145",
+    )
     # the day after is mended in its turn, and all is well
     assert told(send(city, 2, ("x", 20, 145))) == []
 
@@ -413,9 +436,7 @@ def test_a_rebuild_judges_by_receipt_as_the_nights_did(city: City) -> None:
     declare(city)
     sent = [(0, 100), (1, 130), (2, 140), (1, 120), (3, 300), (4, 160)]
     judged = [send(city, number, ("x", 20, total)) for number, total in sent]
-    assert [told(one) for one in judged] == [
-        [], ["total_gap"], [], [], ["total_gap"], [],
-    ]  # fmt: skip
+    assert [told(one) for one in judged] == [[], ["total_gap"], [], [], ["total_gap"], []]
     before = totals(city)
     again = repairs.rebuild(city.settings, city.catalog, "records")
     assert [(told(one), one.verdict) for one in again] == [
@@ -458,8 +479,10 @@ def test_a_bulk_file_is_held_as_a_whole_and_judged_within(city: City) -> None:
     )
     city.source(bulk, totals=[HOLD])
     where: dict[str, Any] = {
-        "department": "all", "day": "bulk", "header": ("事项", "新增", "累计", "单位", "日期"),
-    }  # fmt: skip
+        "department": "all",
+        "day": "bulk",
+        "header": ("事项", "新增", "累计", "单位", "日期"),
+    }
     sound = [("x", 20, 100 + 20 * n, unit, day(n)) for n in range(3) for unit in "ab"]
     assert told(city.send(sound, **where)) == []
     broken = [*sound, ("x", 20, 500, "b", day(3))]
@@ -473,9 +496,11 @@ def test_a_bulk_file_is_held_as_a_whole_and_judged_within(city: City) -> None:
 def test_several_totals_are_judged_each_by_its_own_rule(city: City) -> None:
     city.source(
         CONTRACT | {"key": ["item"]},
-        totals=[TOTALS | {"by": ["item"]}, {"cumulative": "mended", "increment": "new",
-                                            "on_break": "hold"}],
-    )  # fmt: skip
+        totals=[
+            TOTALS | {"by": ["item"]},
+            {"cumulative": "mended", "increment": "new", "on_break": "hold"},
+        ],
+    )
     send(city, 0, ("x", 1, 100, 10))
     judged = send(city, 1, ("x", 1, 200, 11))
     assert (judged.verdict, told(judged)) == (Verdict.ACCEPTED, ["total_gap"])
@@ -608,9 +633,11 @@ def histories(draw: st.DrawFn) -> list[list[tuple[Day, dict[str, Figures], bool]
         order = draw(st.lists(st.integers(0, days - 1), min_size=1, max_size=6, unique=True))
         items = st.sampled_from(["x", "y", "xy", "xy"])
         waves.append(
-            [(at, {item: row(item, at) for item in draw(items)}, draw(st.integers(0, 5)) == 0)
-             for at in order]
-        )  # fmt: skip
+            [
+                (at, {item: row(item, at) for item in draw(items)}, draw(st.integers(0, 5)) == 0)
+                for at in order
+            ]
+        )
     return waves
 
 

@@ -15,11 +15,13 @@ from integration.conftest import RECORDS, City
 from integration.test_disks import command
 from integration.test_publish import METRIC, TARGET
 
-from pipelines import jobs, operations, published, repairs
-from pipelines.contracts.delivery import Verdict
+from pipelines import published
+from pipelines.deliveries.delivery import Verdict
+from pipelines.engine import run
+from pipelines.jobs import night, repairs
+from pipelines.operations import database
+from pipelines.schema import revisions, upgrade
 from pipelines.warehouse.connection import opened
-from pipelines.warehouse.schema import revisions, upgrade
-from pipelines.warehouse.statements import run
 
 DAY = former_rows.DAY
 LATER = 60 * 24 * 7  # minutes
@@ -92,12 +94,13 @@ def in_operations(city: City, tables: dict[str, list[str]] | None = None) -> Row
     with engine.connect() as connection:
         found = {
             table: [
-                tuple(row) for row in connection.exec_driver_sql(
+                tuple(row)
+                for row in connection.exec_driver_sql(
                     f"SELECT {quoted(columns)} FROM {table} ORDER BY 1"
                 )
             ]
             for table, columns in tables.items()
-        }  # fmt: skip
+        }
     engine.dispose()
     return found
 
@@ -152,12 +155,14 @@ def test_a_night_goes_on_where_the_first_version_left_off(city: City) -> None:
     city.land([("x", 1, "交通"), ("z", 7, "")])  # a correction of what is in force
     city.land(former_rows.FILES["mixed"], department="b")  # under another contract: judged again
     city.land(former_rows.FILES["slip"], day=former_rows.EVE)  # withdrawn bytes load again
-    report = jobs.run(city.settings, city.catalog, DAY)
+    report = night.run(city.settings, city.catalog, DAY)
     assert report.errors == []
     assert report.generation is not None
     assert [one.verdict for one in report.judgements] == [
-        Verdict.ACCEPTED, Verdict.ACCEPTED_WITH_QUARANTINE, Verdict.ACCEPTED,
-    ]  # fmt: skip
+        Verdict.ACCEPTED,
+        Verdict.ACCEPTED_WITH_QUARANTINE,
+        Verdict.ACCEPTED,
+    ]
     assert city.items() == {"x", "z", "k", "v"}
     superseded = city.rows("SELECT superseded FROM delivery WHERE run_id = ?", report.run_id)
     assert ([former_rows.delivery_id("second")],) in superseded
@@ -169,7 +174,7 @@ def test_a_night_goes_on_where_the_first_version_left_off(city: City) -> None:
 
     repairs.rebuild(city.settings, city.catalog, "records")
     assert city.items() == {"x", "z", "k", "v"}
-    jobs.publish(city.settings, city.catalog)
+    night.publish(city.settings, city.catalog)
     assert "goal" in command(city, "status", "--json").stdout
     listed = command(city, "deliveries", "--json").stdout
     assert all(former_rows.delivery_id(name) in listed for name in former_rows.FILES)
@@ -179,7 +184,7 @@ def test_a_night_goes_on_where_the_first_version_left_off(city: City) -> None:
 
 
 def operational(city: City, table: str) -> list[tuple[Any, ...]]:
-    with operations.open_operations(city.settings) as store:
+    with database.open_operations(city.settings) as store:
         query = f"SELECT run_id, key FROM {table} ORDER BY raised_at"
         return [tuple(row) for row in store.exec_driver_sql(query)]
 
@@ -189,10 +194,10 @@ def test_a_rebuild_comes_first_when_the_contract_has_changed_with_the_version(ci
         RECORDS, columns=[*RECORDS["columns"][:2], dict(RECORDS["columns"][2], type="date")]
     )
     city.land("事项,数量,领域\nx,1,2021-01-01\n", minute=LATER)
-    report = jobs.run(city.settings, city.catalog, DAY)
+    report = night.run(city.settings, city.catalog, DAY)
     assert ["citybrain rebuild records" in error for error in report.errors] == [True]
     repairs.rebuild(city.settings, city.catalog, "records", force=True)
-    assert jobs.run(city.settings, city.catalog, DAY).errors == []
+    assert night.run(city.settings, city.catalog, DAY).errors == []
     assert city.rows("SELECT item, domain FROM records WHERE domain IS NOT NULL") == [
         ("x", date(2021, 1, 1))
     ]

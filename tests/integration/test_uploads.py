@@ -13,9 +13,9 @@ import pytest
 from integration.conftest import DAY, City
 from typer.testing import CliRunner
 
-from pipelines import intake, jobs
 from pipelines.cli import app
-from pipelines.ingest import landing, receipt
+from pipelines.jobs import intake, night
+from pipelines.landing import files, receipts
 
 # Appends a row every few milliseconds, in place and without a temporary name, until its input ends;
 # then it says how many there are.
@@ -107,13 +107,13 @@ def test_an_upload_that_begins_between_the_look_and_the_receipt_waits(
     city: City, monkeypatch
 ) -> None:
     path = city.land([("k1", 1, "交通")])
-    receive = receipt.receive
+    receive = receipts.receive
 
     def and_before_that_an_upload_begins(*given):
         path.write_text("事项,数量,领域\nk1,1,交通\nk2", encoding="utf-8")
         return receive(*given)
 
-    monkeypatch.setattr(receipt, "receive", and_before_that_an_upload_begins)
+    monkeypatch.setattr(receipts, "receive", and_before_that_an_upload_begins)
     found = intake.discover(city.settings, city.catalog, "half", settle_seconds=60)
     assert (found.pending, found.problems) == ((), ())
     assert len(found.waiting) == 1
@@ -123,17 +123,17 @@ def test_a_file_that_another_run_takes_meanwhile_is_no_problem(city: City, monke
     """A run takes the same landing folder's file after this one's look, as two DAGs' runs may."""
     city.land([("k1", 1, "交通")])
     kept = city.land([("k2", 1, "交通")], department="b")
-    receive = receipt.receive
+    receive = receipts.receive
 
     def and_another_run_is_faster(landed, *given):
         if landed.department == "a":
-            monkeypatch.setattr(receipt, "receive", receive)
+            monkeypatch.setattr(receipts, "receive", receive)
             city.take()
             kept.parent.mkdir(parents=True)
             kept.write_text("事项,数量,领域\nk3,1,交通\n", encoding="utf-8")
         return receive(landed, *given)
 
-    monkeypatch.setattr(receipt, "receive", and_another_run_is_faster)
+    monkeypatch.setattr(receipts, "receive", and_another_run_is_faster)
     found = intake.discover(city.settings, city.catalog, "slow")
     assert (found.problems, found.waiting) == ((), ())
     [delivery] = found.pending
@@ -145,20 +145,20 @@ def test_a_file_that_vanishes_between_listing_and_looking_is_not_even_seen(
     city: City, monkeypatch
 ) -> None:
     path = city.land([("k1", 1, "交通")])
-    files = list(landing._files(city.settings.landing, []))
-    assert files == [path]
+    listed = list(files._files(city.settings.landing, []))
+    assert listed == [path]
     path.unlink()
-    monkeypatch.setattr(landing, "_files", lambda folder, closed: iter(files))
-    assert landing.look(city.settings.landing, city.catalog) == ([], [], [])
+    monkeypatch.setattr(files, "_files", lambda folder, closed: iter(listed))
+    assert files.look(city.settings.landing, city.catalog) == ([], [], [])
 
 
 def test_what_waits_is_told_by_the_run_and_raises_no_alert(city: City) -> None:
     os.utime(city.land([("k1", 1, "交通")]))
-    report = jobs.run(city.settings, city.catalog, DAY, settle_seconds=60)
+    report = night.run(city.settings, city.catalog, DAY, settle_seconds=60)
     assert report.waiting == [Path("2021-09-23/a/records.csv")]
     assert not report.has_rejections
     assert not [alert for alert in report.alerts if "records.csv" in alert.key]
-    taken = jobs.run(city.settings, city.catalog, DAY)
+    taken = night.run(city.settings, city.catalog, DAY)
     assert taken.waiting == []
     assert len(taken.judgements) == 1
 

@@ -20,14 +20,41 @@ INVISIBLE = "".join(
 )
 
 QUALIFIERS = [
-    "约", "大约", "大概", "近", "将近", "接近", "超", "超过", "逾", "突破", "达", "达到", "共",
-    "共计", "累计", "不少于", "不低于", "至少",
-]  # fmt: skip
+    "约",
+    "大约",
+    "大概",
+    "近",
+    "将近",
+    "接近",
+    "超",
+    "超过",
+    "逾",
+    "突破",
+    "达",
+    "达到",
+    "共",
+    "共计",
+    "累计",
+    "不少于",
+    "不低于",
+    "至少",
+]
 QUALIFIERS_AFTER = ["余", "多", "左右", "上下", "以上"]
 SCALES = {
-    "": 0, "十": 1, "百": 2, "千": 3, "万": 4, "十万": 5, "百万": 6, "千万": 7,
-    "亿": 8, "十亿": 9, "百亿": 10, "千亿": 11, "万亿": 12,
-}  # fmt: skip
+    "": 0,
+    "十": 1,
+    "百": 2,
+    "千": 3,
+    "万": 4,
+    "十万": 5,
+    "百万": 6,
+    "千万": 7,
+    "亿": 8,
+    "十亿": 9,
+    "百亿": 10,
+    "千亿": 11,
+    "万亿": 12,
+}
 POWER_OF_WORDS = {
     before + scale + after: power
     for scale, power in SCALES.items()
@@ -35,8 +62,21 @@ POWER_OF_WORDS = {
     for after in ("", *QUALIFIERS_AFTER)
 }
 TRUE_WORDS = {
-    "是", "有", "对", "√", "✓", "✔", "✔\ufe0f", "true", "yes", "y", "1", "t", "已接入", "已",
-}  # fmt: skip
+    "是",
+    "有",
+    "对",
+    "√",
+    "✓",
+    "✔",
+    "✔\ufe0f",
+    "true",
+    "yes",
+    "y",
+    "1",
+    "t",
+    "已接入",
+    "已",
+}
 FALSE_WORDS = {"否", "无", "错", "×", "✗", "✘", "false", "no", "n", "0", "f", "未接入", "未"}
 
 SHANGHAI = dt.timedelta(hours=8)
@@ -196,8 +236,11 @@ def states_other_unit(cell: str, units: list[str]) -> bool:
 
 # Chinese numerals and numbers of several parts, read by what each character is
 
-DIGITS = {char: value for row in ("一二三四五六七八九", "壹贰叁肆伍陆柒捌玖")
-          for value, char in enumerate(row, 1)}  # fmt: skip
+DIGITS = {
+    char: value
+    for row in ("一二三四五六七八九", "壹贰叁肆伍陆柒捌玖")
+    for value, char in enumerate(row, 1)
+}
 NOUGHTS = "零〇"
 SMALL = {"十": 10, "拾": 10, "百": 100, "佰": 100, "千": 1000, "仟": 1000}
 LARGE = {"万": 10**4, "萬": 10**4, "亿": 10**8, "億": 10**8}
@@ -377,9 +420,19 @@ def normalise_integer(cell: str | None, units: list[str]) -> int | None:
 
 
 MONTHS = [
-    "january", "february", "march", "april", "may", "june",
-    "july", "august", "september", "october", "november", "december",
-]  # fmt: skip
+    "january",
+    "february",
+    "march",
+    "april",
+    "may",
+    "june",
+    "july",
+    "august",
+    "september",
+    "october",
+    "november",
+    "december",
+]
 YEAR_DIGITS = {"零": 0, "〇": 0, "○": 0} | {char: DIGITS[char] for char in "一二三四五六七八九"}
 
 
@@ -547,8 +600,17 @@ def normalise_boolean(cell: str | None) -> bool | None:
 # Codes, from the standards' own texts
 
 USCC_CHARACTERS = "0123456789ABCDEFGHJKLMNPQRTUWXY"
-PROVINCES = {*range(11, 16), *range(21, 24), *range(31, 38), *range(41, 47), *range(50, 55),
-             *range(61, 66), 71, 81, 82}  # fmt: skip
+PROVINCES = {
+    *range(11, 16),
+    *range(21, 24),
+    *range(31, 38),
+    *range(41, 47),
+    *range(50, 55),
+    *range(61, 66),
+    71,
+    81,
+    82,
+}
 
 
 def _code(cell: str | None) -> str:
@@ -763,9 +825,11 @@ def _is_personal(digits: str) -> bool:
     if not digits.isdigit():
         return False
     if len(digits) == 15:
-        return digits[0] != "0" and int(digits[8:10]) in range(1, 13) and (
-            int(digits[10:12]) in range(1, 32)
-        )  # fmt: skip
+        return (
+            digits[0] != "0"
+            and int(digits[8:10]) in range(1, 13)
+            and (int(digits[10:12]) in range(1, 32))
+        )
     for area in (3, 4):
         if len(digits) - area in (7, 8) and digits[0] == "0" and _is_area_code(digits[:area]):
             return digits[area] in "23456789"

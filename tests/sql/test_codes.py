@@ -79,10 +79,11 @@ def test_a_second_opinion_on_credit_codes(connection):
     has them: N1 are village co-operatives, A1 and Y1 bodies of other registers."""
     chance = random.Random(2015)
     bodies = [
-        chance.choice(["91", "12", "52", "93"]) + f"{chance.randrange(10**6):06}"
+        chance.choice(["91", "12", "52", "93"])
+        + f"{chance.randrange(10**6):06}"
         + "".join(chance.choices(oracle.USCC_CHARACTERS, k=9))
         for _ in range(3000)
-    ]  # fmt: skip
+    ]
     codes = [body + chance.choice(oracle.USCC_CHARACTERS) for body in bodies]
     codes += [body + oracle.uscc_check_character(body) for body in bodies]
     ours = read(connection, "normalise_uscc", codes)
@@ -108,9 +109,10 @@ def test_a_second_opinion_on_identity_numbers(connection):
     ours = read(connection, "normalise_id_number", codes)
     theirs = [ric.is_valid(code) for code in codes]
     unlike = {
-        code[:6] for code, own, their in zip(codes, ours, theirs, strict=True)
+        code[:6]
+        for code, own, their in zip(codes, ours, theirs, strict=True)
         if (own is not None) != their
-    }  # fmt: skip
+    }
     assert unlike == {"341802", "500103"}  # districts since 2000 and 1997
     assert all(own is not None for own, their in zip(ours, theirs, strict=True) if their)
     assert sum(theirs) > 1000

@@ -656,15 +656,73 @@ UNITS = [
     ["人次", "个", "元", "万元", "千克", "克", "条", "次", "%"],
 ]
 LITERALS = [
-    "infinity", "-infinity", "inf", "nan", "NaN", "epoch", "today", "now", "yesterday", "tomorrow",
-    "null", "NULL", "t", "1e3", "1E3", "1_000", "0x1F", "0b1", "1e400", "$5", "5$", "∞", "五万",
-    "三五百", "二百五", "3万5", "3-5万", "3~5", "3至5", "百余", "廿一", "几百", "五十两", "万亿",
-    "8/9/2021", "08-Sep-21", "9月8日", "2021年9月", "二〇二一", "二〇二一年", "91110000600037341L",
-    "11010519491231002X", "340200", "340012", "34020000001320000001",
-    "2021-09-08(BC)", "2021-09-08 (BC)", "99991231", "00000000", "0000-00-00", "2021-W36-3",
-    "292278994-08-17", "5881580-07-10", "2021-251", "24:00:00", "12:30", "a@b.cn", "ab@x.com.cn",
-    "", " ", "\u3000", "\u200b", "12 34", "310 330", "9" * 30, "0" * 40,
-]  # fmt: skip
+    "infinity",
+    "-infinity",
+    "inf",
+    "nan",
+    "NaN",
+    "epoch",
+    "today",
+    "now",
+    "yesterday",
+    "tomorrow",
+    "null",
+    "NULL",
+    "t",
+    "1e3",
+    "1E3",
+    "1_000",
+    "0x1F",
+    "0b1",
+    "1e400",
+    "$5",
+    "5$",
+    "∞",
+    "五万",
+    "三五百",
+    "二百五",
+    "3万5",
+    "3-5万",
+    "3~5",
+    "3至5",
+    "百余",
+    "廿一",
+    "几百",
+    "五十两",
+    "万亿",
+    "8/9/2021",
+    "08-Sep-21",
+    "9月8日",
+    "2021年9月",
+    "二〇二一",
+    "二〇二一年",
+    "91110000600037341L",
+    "11010519491231002X",
+    "340200",
+    "340012",
+    "34020000001320000001",
+    "2021-09-08(BC)",
+    "2021-09-08 (BC)",
+    "99991231",
+    "00000000",
+    "0000-00-00",
+    "2021-W36-3",
+    "292278994-08-17",
+    "5881580-07-10",
+    "2021-251",
+    "24:00:00",
+    "12:30",
+    "a@b.cn",
+    "ab@x.com.cn",
+    "",
+    " ",
+    "\u3000",
+    "\u200b",
+    "12 34",
+    "310 330",
+    "9" * 30,
+    "0" * 40,
+]
 
 digits = st.integers(1, 24).flatmap(lambda n: st.integers(0, 10**n - 1)).map(str)
 small = st.integers(0, 99999).map(str)
@@ -711,43 +769,62 @@ def spelled(number: int) -> str:
 def mixed(parts: tuple[int, int, int, int], nought: str, keep: int) -> str:
     """Figures with a scale each; `keep` says which, `nought` is what may stand between them."""
     scales = ("亿", "万", "千", "")
-    chosen = [f"{part}{scale}" for at, (part, scale) in enumerate(zip(parts, scales, strict=True))
-              if keep >> at & 1]  # fmt: skip
+    chosen = [
+        f"{part}{scale}"
+        for at, (part, scale) in enumerate(zip(parts, scales, strict=True))
+        if keep >> at & 1
+    ]
     return nought.join(chosen)
 
 
 FINANCIAL = str.maketrans("一二三四五六七八九十百千万亿", "壹贰叁肆伍陆柒捌玖拾佰仟萬億")
 WAYS = [
-    str, str, str,
+    str,
+    str,
+    str,
     lambda text: text.translate(FINANCIAL),
     lambda text: text.replace("零", ""),
     lambda text: text.replace("二千", "两千").replace("二万", "两万").replace("二百", "两百"),
     lambda text: text.removeprefix("一") if text.startswith("一十") else text,
     lambda text: text.replace("零", "〇"),
     lambda text: text[:-1],
-]  # fmt: skip
+]
 numeral = st.tuples(
     st.one_of(
-        st.integers(0, 120), st.integers(0, 99999), st.integers(0, 10**12),
-        st.tuples(st.integers(0, 99), st.sampled_from([10**3, 10**4, 10**7, 10**8, 10**9]),
-                  st.integers(0, 20)).map(lambda p: p[0] * p[1] + p[2]),
+        st.integers(0, 120),
+        st.integers(0, 99999),
+        st.integers(0, 10**12),
+        st.tuples(
+            st.integers(0, 99),
+            st.sampled_from([10**3, 10**4, 10**7, 10**8, 10**9]),
+            st.integers(0, 20),
+        ).map(lambda p: p[0] * p[1] + p[2]),
     ),
     st.sampled_from(WAYS),
-).map(lambda p: p[1](spelled(p[0])))  # fmt: skip
+).map(lambda p: p[1](spelled(p[0])))
 point = st.one_of(
     st.just(""), st.just(""), st.sampled_from(["点五", "点〇五", "点二五", "点", "点五点五"])
 )
 parts = st.builds(
     mixed,
-    st.tuples(st.integers(0, 99999), st.integers(0, 12000), st.integers(0, 11),
-              st.one_of(st.integers(0, 9), st.integers(0, 9999))),
+    st.tuples(
+        st.integers(0, 99999),
+        st.integers(0, 12000),
+        st.integers(0, 11),
+        st.one_of(st.integers(0, 9), st.integers(0, 9999)),
+    ),
     st.sampled_from(["", "", "", "零", "余", " "]),
     st.integers(0, 15),
-)  # fmt: skip
+)
 worded = joined(
-    qualifier, sign, st.one_of(numeral, joined(numeral, point), parts, parts), about,
-    st.sampled_from(["", "", "", "", "万", "亿", "百万", "十"]), about, unit,
-)  # fmt: skip
+    qualifier,
+    sign,
+    st.one_of(numeral, joined(numeral, point), parts, parts),
+    about,
+    st.sampled_from(["", "", "", "", "万", "亿", "百万", "十"]),
+    about,
+    unit,
+)
 
 number = joined(qualifier, sign, whole, decimals, about, scale, about, unit)
 plain_number = joined(sign, st.one_of(small, digits), decimals)
@@ -780,13 +857,12 @@ gap = st.sampled_from([" ", "T", "", "  ", "\u3000", "t"])
 MONTHS = ["Jan", "feb", "MAR", "Apr", "May", "june", "July", "September", "Sept", "Oct", "De"]
 month_name = st.sampled_from(MONTHS)
 english = st.one_of(
-    st.tuples(part, month_name, year, st.sampled_from("-/ ."))
-    .map(lambda p: p[3].join(p[:3])),
+    st.tuples(part, month_name, year, st.sampled_from("-/ .")).map(lambda p: p[3].join(p[:3])),
     st.tuples(
         month_name, st.sampled_from([" ", ". ", "-"]), part, st.sampled_from([", ", " ", ","]), year
     ).map("".join),
     st.tuples(year, month_name, part, st.sampled_from("-/ ")).map(lambda p: p[3].join(p[:3])),
-)  # fmt: skip
+)
 year_spelled = st.one_of(
     st.sampled_from(["二〇二一", "二零二一", "二○二〇", "一九九九", "二一", "二千零二十一"]),
     st.dates(dt.date(1899, 1, 1), dt.date(2101, 12, 31)).map(
@@ -795,29 +871,33 @@ year_spelled = st.one_of(
 )
 few = st.integers(0, 33).map(spelled)
 chinese = st.tuples(
-    year_spelled, st.just("年"), few.map(lambda text: text.replace("一十", "十", 1)),
-    st.just("月"), few.map(lambda text: "十" + text[2:] if text.startswith("一十") else text),
+    year_spelled,
+    st.just("年"),
+    few.map(lambda text: text.replace("一十", "十", 1)),
+    st.just("月"),
+    few.map(lambda text: "十" + text[2:] if text.startswith("一十") else text),
     st.sampled_from(["日", "日", "号", ""]),
-).map("".join)  # fmt: skip
+).map("".join)
 NAMED_DAYS = ["", "", "", "({})", " {}", "（{}）", "{}", " ({})", "({}"]
 weekday = st.tuples(
-    st.sampled_from(NAMED_DAYS), st.sampled_from(["星期", "周"]),
+    st.sampled_from(NAMED_DAYS),
+    st.sampled_from(["星期", "周"]),
     st.sampled_from("一二三四五六日天七"),
-).map(lambda p: p[0].format(p[1] + p[2]))  # fmt: skip
+).map(lambda p: p[0].format(p[1] + p[2]))
 own_weekday = st.tuples(
-    st.dates(dt.date(1899, 12, 1), dt.date(2101, 2, 1)), st.sampled_from(NAMED_DAYS),
-    st.sampled_from(["星期", "周"]), st.sampled_from(["%Y-%m-%d", "%Y年%m月%d日", "%Y%m%d"]),
-).map(
-    lambda p: p[0].strftime(p[3]) + p[1].format(p[2] + "一二三四五六日"[p[0].weekday()])
-)  # fmt: skip
+    st.dates(dt.date(1899, 12, 1), dt.date(2101, 2, 1)),
+    st.sampled_from(NAMED_DAYS),
+    st.sampled_from(["星期", "周"]),
+    st.sampled_from(["%Y-%m-%d", "%Y年%m月%d日", "%Y%m%d"]),
+).map(lambda p: p[0].strftime(p[3]) + p[1].format(p[2] + "一二三四五六日"[p[0].weekday()]))
 half = st.sampled_from(["", "", "", "上午", "下午", " 下午", "下午 "])
 day_of_it = st.one_of(
     calendar, iso, joined(st.one_of(calendar, iso), weekday), own_weekday, chinese, english
 )
 moment = joined(
-    day_of_it, st.one_of(st.just(""), st.just(""), joined(gap, half, clock, offset),
-                         joined(half, clock)),
-)  # fmt: skip
+    day_of_it,
+    st.one_of(st.just(""), st.just(""), joined(gap, half, clock, offset), joined(half, clock)),
+)
 
 
 # codes: right ones, the same with another check character, and others
@@ -826,13 +906,15 @@ regions = st.one_of(
     st.integers(100000, 999999).map(str),
 )
 uscc_body = st.tuples(
-    st.sampled_from(["91", "92", "11", "52", "N2", "A1", "Y1", "9I"]), regions,
+    st.sampled_from(["91", "92", "11", "52", "N2", "A1", "Y1", "9I"]),
+    regions,
     st.text(st.sampled_from(oracle.USCC_CHARACTERS), min_size=9, max_size=9),
-).map("".join)  # fmt: skip
+).map("".join)
 id_body = st.tuples(
-    regions, st.dates(dt.date(1890, 1, 1), dt.date(2110, 1, 1)).map("{:%Y%m%d}".format),
+    regions,
+    st.dates(dt.date(1890, 1, 1), dt.date(2110, 1, 1)).map("{:%Y%m%d}".format),
     st.integers(0, 999).map("{:03}".format),
-).map("".join)  # fmt: skip
+).map("".join)
 impossible_birth = joined(
     regions, st.sampled_from(["19900230", "20001301", "20210229"]), st.just("123")
 )
@@ -842,10 +924,15 @@ code = st.one_of(
     id_body.map(lambda body: (body + oracle.id_check_character(body)).lower()),
     joined(st.one_of(uscc_body, id_body), st.sampled_from(oracle.USCC_CHARACTERS + "xIO")),
     regions,
-    st.tuples(regions, st.sampled_from(["00", "07", "99"]), st.sampled_from(["00", "08"]),
-              st.integers(90, 620).map("{:03}".format), st.sampled_from("0579"),
-              st.integers(0, 999999).map("{:06}".format)).map("".join),
-)  # fmt: skip
+    st.tuples(
+        regions,
+        st.sampled_from(["00", "07", "99"]),
+        st.sampled_from(["00", "08"]),
+        st.integers(90, 620).map("{:03}".format),
+        st.sampled_from("0579"),
+        st.integers(0, 999999).map("{:06}".format),
+    ).map("".join),
+)
 
 
 def grouped(digits):
@@ -876,10 +963,21 @@ contact = st.one_of(
     st.floats(1e8, 1e11).map("{:,.2f}".format),
 )
 valid = st.one_of(
-    number, worded, worded, worded, plain_number, moment, moment, excel, excel_moment, contact,
-    code, code, st.sampled_from(LITERALS),
+    number,
+    worded,
+    worded,
+    worded,
+    plain_number,
+    moment,
+    moment,
+    excel,
+    excel_moment,
+    contact,
+    code,
+    code,
+    st.sampled_from(LITERALS),
     st.sampled_from(sorted(oracle.TRUE_WORDS | oracle.FALSE_WORDS)),
-)  # fmt: skip
+)
 
 
 def damaged(original: str, at: int, char: str, how: str) -> str:
@@ -894,9 +992,12 @@ def damaged(original: str, at: int, char: str, how: str) -> str:
 
 
 damage = st.builds(
-    damaged, valid, st.integers(0, 40), st.sampled_from(ODD_CHARACTERS),
+    damaged,
+    valid,
+    st.integers(0, 40),
+    st.sampled_from(ODD_CHARACTERS),
     st.sampled_from(["insert", "replace", "delete", "cut"]),
-)  # fmt: skip
+)
 # without what Python's Unicode does not know: DuckDB's is newer
 noise = st.text(st.characters(exclude_categories=["Cs", "Cn"]), max_size=12)
 odd_noise = st.text(st.sampled_from(ODD_CHARACTERS), max_size=10)
@@ -925,9 +1026,21 @@ EXPRESSIONS = {
     "mask_strayed_and_long": "mask_strayed(t, true)",
 }
 OTHER_CELLS = [
-    "条", "万条", "个", "％", " 条", "余万条", "3", "千", "万元", "万", "百万元", "克", "次",
+    "条",
+    "万条",
+    "个",
+    "％",
+    " 条",
+    "余万条",
+    "3",
+    "千",
+    "万元",
+    "万",
+    "百万元",
+    "克",
+    "次",
     "（条）",
-]  # fmt: skip
+]
 FROM_UNIT = st.sampled_from([None, None, None, None, *OTHER_CELLS])
 arranged = st.tuples(cell, st.sampled_from(UNITS), FROM_UNIT)
 
@@ -1020,12 +1133,27 @@ STRAYED = [
     ("13812345678.13912345678", "138****5678.139****5678"),
 ]
 NOT_STRAYED = [
-    "2021-02-30", "2021-02-30 12:30:61", "2021-10-13 12:30:15.123", "20210230123456",
-    "2021-09-15 2021-09-30", "1,234,567.89", "1,381,234,567.8", "06,227,020,800",
-    "12345678901.55", "5041万条",
-    "0.3333333333333333", "93.939393939393939%", "138.12345678901", "1.38E10", "00123", "3-5万",
-    "20211399", "１３８", "", None,
-]  # fmt: skip
+    "2021-02-30",
+    "2021-02-30 12:30:61",
+    "2021-10-13 12:30:15.123",
+    "20210230123456",
+    "2021-09-15 2021-09-30",
+    "1,234,567.89",
+    "1,381,234,567.8",
+    "06,227,020,800",
+    "12345678901.55",
+    "5041万条",
+    "0.3333333333333333",
+    "93.939393939393939%",
+    "138.12345678901",
+    "1.38E10",
+    "00123",
+    "3-5万",
+    "20211399",
+    "１３８",
+    "",
+    None,
+]
 CODES = ["34020000001320000001", "13010000001320000001", "91110000600037341L", "123456789012"]
 
 

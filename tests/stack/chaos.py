@@ -33,8 +33,18 @@ from stack.readers import Readers
 from stack.snapshot import Snapshot
 
 # the steps that runs log, in the order of a night; a part of one counts for itself
-STAGES = ("discover", "archive", "stage", "load", "metrics", "clear", "track", "alerts",
-          "publish", "notify")  # fmt: skip
+STAGES = (
+    "discover",
+    "archive",
+    "stage",
+    "load",
+    "metrics",
+    "clear",
+    "track",
+    "alerts",
+    "publish",
+    "notify",
+)
 ANYWHERE = "anywhere"
 STARTING, BETWEEN = "starting", "between"  # hit before the first step, or outside any
 STAGES_OF_WAVE = 5  # kills aimed at stages on each wave; one more goes anywhere
@@ -46,8 +56,14 @@ READER_PAUSE = 0.2
 RUN = ("run", "--as-of", small_city.AS_OF, "--fail-on", "never", "--json")
 # small chunks, so that there are many instants between two commits
 SETTINGS = (("CITYBRAIN_CHUNK_DELIVERIES", "3"), ("CITYBRAIN_THREADS", "1"))
-EVERY_VERDICT = {"accepted", "accepted_with_quarantine", "held", "rejected", "unreadable",
-                 "unchanged"}  # fmt: skip
+EVERY_VERDICT = {
+    "accepted",
+    "accepted_with_quarantine",
+    "held",
+    "rejected",
+    "unreadable",
+    "unchanged",
+}
 
 
 @dataclass

@@ -58,9 +58,12 @@ class City:
         with _beside(said, ".out").open("wb") as out, _beside(said, ".err").open("wb") as err:
             return subprocess.Popen(
                 [sys.executable, "-m", "pipelines.cli", *arguments],
-                env=self.environment(**more), stdin=subprocess.DEVNULL, stdout=out, stderr=err,
+                env=self.environment(**more),
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=err,
                 start_new_session=True,
-            )  # fmt: skip
+            )
 
     def call(self, *arguments: str, said: Path, **more: str) -> Ended:
         """Run a command to its end; one that does not come to it is killed after ten minutes."""
@@ -85,8 +88,9 @@ class Ended:
     @classmethod
     def of(cls, code: int, said: Path) -> Ended:
         """With what a command, started with the same `said`, left in its two files."""
-        output, complaints = (_beside(said, suffix).read_text("utf-8", "replace")
-                              for suffix in (".out", ".err"))  # fmt: skip
+        output, complaints = (
+            _beside(said, suffix).read_text("utf-8", "replace") for suffix in (".out", ".err")
+        )
         return cls(code, output, complaints)
 
     def faults(self, expected: int) -> list[str]:

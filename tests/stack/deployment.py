@@ -198,9 +198,14 @@ class Deployment:
         self.log(name).parent.mkdir(exist_ok=True)
         with self.log(name).open("ab") as log:
             process = subprocess.Popen(
-                self.command(name), env=environment, cwd=self._workdir(name),
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
-            )  # fmt: skip
+                self.command(name),
+                env=environment,
+                cwd=self._workdir(name),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
         self.started[name] = Started(process)
 
     def await_end(self, name: str, patience: float = 180) -> None:
@@ -235,9 +240,12 @@ class Deployment:
         self.started[name].checks += 1
         try:
             done = subprocess.run(
-                self.health_command(name), env=self.environment(name), cwd=self._workdir(name),
-                timeout=self._health(name).timeout, capture_output=True,
-            )  # fmt: skip
+                self.health_command(name),
+                env=self.environment(name),
+                cwd=self._workdir(name),
+                timeout=self._health(name).timeout,
+                capture_output=True,
+            )
         except subprocess.TimeoutExpired:
             return False
         return done.returncode == 0

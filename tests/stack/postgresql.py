@@ -78,14 +78,25 @@ def prepare(root: Path, environment: Mapping[str, str], port: int) -> None:
 
     def run(*command: str) -> None:
         subprocess.run(
-            as_user([*command]), env=dict(environment), cwd=root, check=True, timeout=120,
-            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-        )  # fmt: skip
+            as_user([*command]),
+            env=dict(environment),
+            cwd=root,
+            check=True,
+            timeout=120,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+        )
 
     run(
-        "initdb", f"--pgdata={data}", f"--username={user}", f"--pwfile={password}",
-        "--encoding=UTF8", "--locale=C.UTF-8", "--auth-local=trust", "--auth-host=scram-sha-256",
-    )  # fmt: skip
+        "initdb",
+        f"--pgdata={data}",
+        f"--username={user}",
+        f"--pwfile={password}",
+        "--encoding=UTF8",
+        "--locale=C.UTF-8",
+        "--auth-local=trust",
+        "--auth-host=scram-sha-256",
+    )
     password.unlink()
     by_socket = f"-c listen_addresses='' -k {root} -p {port}"
     log = root / "prepare.log"

@@ -32,8 +32,13 @@ SURVEY_HEADER = ("点位", "路数", "状态")
 DEPARTMENTS = "code,name\na,甲局\nb,乙局\nc,丙局\n"
 SOURCES: tuple[dict[str, Any], ...] = (
     {
-        "name": "records", "title": "数据归集", "owner": "数据科", "content": "events",
-        "grain": "one row per item", "key": ["item"], "max_quarantine": 0.34,
+        "name": "records",
+        "title": "数据归集",
+        "owner": "数据科",
+        "content": "events",
+        "grain": "one row per item",
+        "key": ["item"],
+        "max_quarantine": 0.34,
         "due": {"frequency": "daily", "time": "02:00", "from": "2021-09-23"},
         "formats": {"csv": {}},
         "columns": [
@@ -43,19 +48,33 @@ SOURCES: tuple[dict[str, Any], ...] = (
         ],
     },
     {
-        "name": "surveys", "title": "点位普查", "owner": "智慧城市科", "content": "snapshot",
-        "grain": "one row per site", "key": ["site"], "footer": ["合计"],
+        "name": "surveys",
+        "title": "点位普查",
+        "owner": "智慧城市科",
+        "content": "snapshot",
+        "grain": "one row per site",
+        "key": ["site"],
+        "footer": ["合计"],
         "formats": {"csv": {"encoding": "gb18030"}, "xlsx": {}},
         "columns": [
             {"name": "site", "header": "点位", "type": "text", "required": True},
             {"name": "channels", "header": "路数", "type": "integer", "required": True},
-            {"name": "status", "header": "状态", "type": "text",
-             "values": {"在线": "online", "离线": "offline"}},
+            {
+                "name": "status",
+                "header": "状态",
+                "type": "text",
+                "values": {"在线": "online", "离线": "offline"},
+            },
         ],
     },
     {
-        "name": "visits", "title": "访问量", "owner": "智慧城市科", "content": "events",
-        "grain": "one row per app", "key": ["app"], "max_quarantine": 0.5,
+        "name": "visits",
+        "title": "访问量",
+        "owner": "智慧城市科",
+        "content": "events",
+        "grain": "one row per app",
+        "key": ["app"],
+        "max_quarantine": 0.5,
         "formats": {"jsonl": {}},
         "partition": {"department": "unit", "business_date": "day"},
         "columns": [
@@ -66,56 +85,88 @@ SOURCES: tuple[dict[str, Any], ...] = (
             {"name": "phone", "header": "电话", "type": "text", "pii": "phone"},
         ],
     },
-)  # fmt: skip
+)
 RULES: dict[str, list[dict[str, Any]]] = {
     "records": [
         {
-            "type": "expect_column_values_to_be_between", "severity": "critical",
+            "type": "expect_column_values_to_be_between",
+            "severity": "critical",
             "kwargs": {"column": "amount", "min_value": 0, "max_value": 100_000},
         }
     ],
     "surveys": [
         {
-            "type": "expect_column_sum_to_be_between", "severity": "critical",
-            "kwargs": {"column": "channels", "max_value": 1000}, "meta": {"on_failure": "hold"},
+            "type": "expect_column_sum_to_be_between",
+            "severity": "critical",
+            "kwargs": {"column": "channels", "max_value": 1000},
+            "meta": {"on_failure": "hold"},
         },
         {
-            "type": "expect_column_values_to_be_between", "severity": "warning",
+            "type": "expect_column_values_to_be_between",
+            "severity": "warning",
             "kwargs": {"column": "channels", "min_value": 1},
         },
     ],
     "visits": [],
-}  # fmt: skip
+}
 METRICS: tuple[dict[str, Any], ...] = (
     {
-        "name": "records_new", "title": "归集量", "unit": "条", "kind": "flow",
-        "source": "records", "value": {"aggregate": "sum", "column": "amount"}, "by": "domain",
+        "name": "records_new",
+        "title": "归集量",
+        "unit": "条",
+        "kind": "flow",
+        "source": "records",
+        "value": {"aggregate": "sum", "column": "amount"},
+        "by": "domain",
     },
     {
-        "name": "channels", "title": "路数", "unit": "路", "kind": "stock", "source": "surveys",
+        "name": "channels",
+        "title": "路数",
+        "unit": "路",
+        "kind": "stock",
+        "source": "surveys",
         "value": {"aggregate": "sum", "column": "channels"},
     },
     {
-        "name": "online_rate", "title": "在线率", "unit": "%", "kind": "ratio",
-        "source": "surveys", "denominator": {"aggregate": "count"},
+        "name": "online_rate",
+        "title": "在线率",
+        "unit": "%",
+        "kind": "ratio",
+        "source": "surveys",
+        "denominator": {"aggregate": "count"},
         "numerator": {"aggregate": "count", "where": {"status": "online"}},
     },
     {
-        "name": "visits_daily", "title": "访问量", "unit": "次", "kind": "flow",
-        "source": "visits", "value": {"aggregate": "sum", "column": "visits"}, "by": "app",
+        "name": "visits_daily",
+        "title": "访问量",
+        "unit": "次",
+        "kind": "flow",
+        "source": "visits",
+        "value": {"aggregate": "sum", "column": "visits"},
+        "by": "app",
     },
-)  # fmt: skip
+)
 TARGETS: tuple[dict[str, Any], ...] = (
     {
-        "name": "campaign", "title": "归集攻坚", "metric": "records_new",
-        "scope": "each_department", "start": "2021-09-23", "end": "2021-10-22", "goal": 9000,
+        "name": "campaign",
+        "title": "归集攻坚",
+        "metric": "records_new",
+        "scope": "each_department",
+        "start": "2021-09-23",
+        "end": "2021-10-22",
+        "goal": 9000,
         "department_goals": {"a": 3000, "b": 3000, "c": 3000},
     },
     {
-        "name": "channels_integrated", "title": "路数接入", "metric": "channels",
-        "scope": "city", "start": "2021-09-23", "end": "2021-12-31", "goal": 500,
+        "name": "channels_integrated",
+        "title": "路数接入",
+        "metric": "channels",
+        "scope": "city",
+        "start": "2021-09-23",
+        "end": "2021-12-31",
+        "goal": 500,
     },
-)  # fmt: skip
+)
 
 
 @dataclass(frozen=True)
@@ -157,14 +208,18 @@ def workbook_of(rows: Sequence[Sequence[object]], header: Sequence[str]) -> byte
 
 def items(prefix: str, amounts: Sequence[object]) -> list[tuple[object, ...]]:
     """Records with keys of their own, over two domains."""
-    return [(f"{prefix}{number}", amount, ("交通", "教育")[number % 2])
-            for number, amount in enumerate(amounts)]  # fmt: skip
+    return [
+        (f"{prefix}{number}", amount, ("交通", "教育")[number % 2])
+        for number, amount in enumerate(amounts)
+    ]
 
 
 def sites(prefix: str, channels: Sequence[int]) -> list[tuple[object, ...]]:
     """Survey rows with keys of their own, in both states."""
-    return [(f"{prefix}{number}", count, ("在线", "离线")[number % 2])
-            for number, count in enumerate(channels)]  # fmt: skip
+    return [
+        (f"{prefix}{number}", count, ("在线", "离线")[number % 2])
+        for number, count in enumerate(channels)
+    ]
 
 
 def surveyed(rows: Sequence[Sequence[object]]) -> bytes:
@@ -194,8 +249,11 @@ FIRST = (
     Shipment("2021-09-23/b/records.csv", RESENT, 2),
     Shipment("2021-09-23/c/records.east.csv", csv_of(EAST), 3),
     # a copy of a row of the other part, and a row that contradicts one
-    Shipment("2021-09-23/c/records.west.csv",
-             csv_of([*items("f", [6, 7, 8]), EAST[0], ("e1", 99, "教育")]), 4),
+    Shipment(
+        "2021-09-23/c/records.west.csv",
+        csv_of([*items("f", [6, 7, 8]), EAST[0], ("e1", 99, "教育")]),
+        4,
+    ),
     Shipment("2021-09-24/a/records.csv", csv_of([("r", "交通")], ("事项", "领域")), 5),
     Shipment("2021-09-24/b/records.csv", "事项,数量,领域\nx,1,交通\n".encode("gb18030"), 6),
     Shipment("2021-09-24/c/records.csv", csv_of(items("q", [1, -1, -1, "很多"])), 7),
@@ -210,7 +268,7 @@ FIRST = (
     Shipment("2021-09-26/c/records.csv", csv_of(items("m", [1, 2])), 0),
     Shipment("2021-09-26/c/records.late.csv", csv_of(items("l", [3])), 16),
     Shipment(STRAY, csv_of(items("n", [1])), 15),
-)  # fmt: skip
+)
 CORRECTIONS = (
     Shipment("2021-09-23/a/records.csv", csv_of(items("a", [11, 21, 31, 41])), 101),
     Shipment("2021-09-23/b/records.csv", RESENT, 102),

@@ -105,8 +105,12 @@ def torn(city: City) -> list[str]:
 def leftovers(city: City) -> list[str]:
     """What killed runs left behind that no run has use for, as paths in the data folder."""
     staged = city.data.glob("staging/*")
-    hidden = (path for folder in ("archive", "published") for path in _files(city.data / folder)
-              if path.name.startswith("."))  # fmt: skip
+    hidden = (
+        path
+        for folder in ("archive", "published")
+        for path in _files(city.data / folder)
+        if path.name.startswith(".")
+    )
     return sorted(path.relative_to(city.data).as_posix() for path in (*staged, *hidden))
 
 
@@ -127,8 +131,9 @@ def _tables(connection: duckdb.DuckDBPyConnection) -> list[tuple[str, str]]:
 def _rows(connection: duckdb.DuckDBPyConnection, schema: str, table: str) -> Rows:
     columns = connection.execute(
         "SELECT column_name, data_type FROM information_schema.columns "
-        "WHERE table_schema = ? AND table_name = ? ORDER BY ordinal_position", (schema, table)
-    ).fetchall()  # fmt: skip
+        "WHERE table_schema = ? AND table_name = ? ORDER BY ordinal_position",
+        (schema, table),
+    ).fetchall()
     shown = [text for name, kind in columns if (text := _comparable(name, kind))]
     found = connection.execute(f'SELECT {", ".join(shown)} FROM "{schema}"."{table}"').fetchall()
     return _counted(table, found)
@@ -170,10 +175,10 @@ def _twice(connection: duckdb.DuckDBPyConnection, label: str) -> list[str]:
         "ledger position": "SELECT position FROM delivery",
         "receipt": "SELECT delivery_id, received_at FROM delivery WHERE cause = 'landing'",
         "partition in force": "SELECT source, department, business_date, part "
-                              "FROM delivery_partition WHERE known_until IS NULL",
+        "FROM delivery_partition WHERE known_until IS NULL",
         "metric in force": "SELECT metric, department, business_date, breakdown "
-                           "FROM metric_daily WHERE known_until IS NULL",
-    }  # fmt: skip
+        "FROM metric_daily WHERE known_until IS NULL",
+    }
     return [
         f"{label}: {what} {row} is there twice"
         for what, query in once.items()

@@ -313,8 +313,11 @@ def _account_rows(report: Report, lander: Lander, city: City) -> None:
 
 
 def _in_warehouse(city: City) -> dict[Slot, Content]:
-    figures = {"records": ("item", "amount"), "surveys": ("site", "channels"),
-               "visits": ("app", "visits")}  # fmt: skip
+    figures = {
+        "records": ("item", "amount"),
+        "surveys": ("site", "channels"),
+        "visits": ("app", "visits"),
+    }
     found: dict[Slot, Content] = {}
     with duckdb.connect(city.warehouse, read_only=True) as connection:
         for source, (key, figure) in figures.items():

@@ -329,9 +329,11 @@ def command(data: Path, *arguments: str) -> None:
     """Run `citybrain` on a data folder of its own."""
     kept = {name: text for name, text in os.environ.items() if not name.startswith("CITYBRAIN_")}
     subprocess.run(
-        [Path(sys.executable).with_name("citybrain"), *arguments], check=True, timeout=120,
+        [Path(sys.executable).with_name("citybrain"), *arguments],
+        check=True,
+        timeout=120,
         env=kept | {"CITYBRAIN_DATA_DIR": str(data), "CITYBRAIN_AS_OF": AS_OF.isoformat()},
-    )  # fmt: skip
+    )
 
 
 def test_parameters_that_make_no_sense_are_refused_and_named(stack: Stack) -> None:

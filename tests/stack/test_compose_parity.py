@@ -33,9 +33,13 @@ DOCKERFILE = native.DOCKERFILE.read_text(encoding="utf-8")
 EXAMPLE = (PROJECT / ".env.example").read_text(encoding="utf-8")
 AIRFLOW = ["airflow-init", "api-server", "scheduler", "dag-processor", "triggerer"]
 SECRETS = {
-    "POSTGRES_PASSWORD", "CITYBRAIN_OPS_PASSWORD", "CITYBRAIN_ADMIN_PASSWORD",
-    "AIRFLOW_FERNET_KEY", "AIRFLOW_API_SECRET_KEY", "AIRFLOW_JWT_SECRET",
-}  # fmt: skip
+    "POSTGRES_PASSWORD",
+    "CITYBRAIN_OPS_PASSWORD",
+    "CITYBRAIN_ADMIN_PASSWORD",
+    "AIRFLOW_FERNET_KEY",
+    "AIRFLOW_API_SECRET_KEY",
+    "AIRFLOW_JWT_SECRET",
+}
 BESIDES_SETTINGS = {  # who reads a CITYBRAIN_ variable that is no field of Settings
     "CITYBRAIN_ADMIN_PASSWORD": "docker/initialise.sh",
     "CITYBRAIN_AS_OF": "dags/nightly.py",
@@ -379,9 +383,12 @@ def test_a_health_check_fails_unless_the_part_is_well(
         program = prepared.health_command("scheduler")[0]
         url = f"http://127.0.0.1:{server.server_port}/"
         done = subprocess.run(
-            [program, url, *([part] if part else [])], check=False, capture_output=True,
-            env=prepared.environment("scheduler"), timeout=30,
-        )  # fmt: skip
+            [program, url, *([part] if part else [])],
+            check=False,
+            capture_output=True,
+            env=prepared.environment("scheduler"),
+            timeout=30,
+        )
         server.shutdown()
     assert done.returncode == code
 
@@ -472,9 +479,13 @@ def test_the_engine_reads_it_as_the_native_run_does(tmp_path: Path) -> None:
     env_file.write_text("".join(f"{name}={text}\n" for name, text in variables.items()))
     answer = subprocess.run(
         [engine, "compose", "--env-file", str(env_file), "config", "--format", "json"],
-        cwd=PROJECT, check=True, capture_output=True, text=True, timeout=60,
+        cwd=PROJECT,
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=60,
         env={name: text for name, text in os.environ.items() if name not in SECRETS},
-    ).stdout  # fmt: skip
+    ).stdout
     read = json.loads(answer)["services"]
     for name, service in read_compose(COMPOSE, variables).items():
         assert read[name].get("environment", {}) == service.environment

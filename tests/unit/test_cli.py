@@ -27,9 +27,21 @@ def citybrain(config, tmp_path, monkeypatch):
 
 def test_the_commands_of_the_readme_are_there():
     assert set(NAMES) >= {
-        "run", "submit", "status", "deliveries", "quarantine", "check", "withdraw", "accept",
-        "rebuild", "publish", "rollback", "sql", "sample", "sources",
-    }  # fmt: skip
+        "run",
+        "submit",
+        "status",
+        "deliveries",
+        "quarantine",
+        "check",
+        "withdraw",
+        "accept",
+        "rebuild",
+        "publish",
+        "rollback",
+        "sql",
+        "sample",
+        "sources",
+    }
 
 
 def test_help_lists_every_command(citybrain):

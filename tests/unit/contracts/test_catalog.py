@@ -22,9 +22,10 @@ def told(config, file, key, *words):
     problems = config.problems()
     assert all(one.file and one.key and one.message and one.mend for one in problems)
     found = [
-        one for one in problems
+        one
+        for one in problems
         if one.file == file and one.key == key and all(word in str(one) for word in words)
-    ]  # fmt: skip
+    ]
     assert len(found) == 1, [str(one) for one in problems]
     return found[0]
 
@@ -54,10 +55,22 @@ def test_all_problems_are_reported_at_once(config):
         # a contract by itself
         (RECORDS, "owner:", "ownr:", RECORDS, "ownr", ["did you mean `owner`?", "spelling"]),
         (RECORDS, "owner:", "ownr:", RECORDS, "owner", ["missing", "add it"]),
-        (RECORDS, "pii: phone", "pi: phone", RECORDS, "columns.phone.pi",
-         ["nobody knows this key; did you mean `pii`?"]),
-        (RECORDS, "type: integer", "type: number", RECORDS, "columns.amount.type",
-         ["number", "see Column in pipelines/contracts/models.py"]),
+        (
+            RECORDS,
+            "pii: phone",
+            "pi: phone",
+            RECORDS,
+            "columns.phone.pi",
+            ["nobody knows this key; did you mean `pii`?"],
+        ),
+        (
+            RECORDS,
+            "type: integer",
+            "type: number",
+            RECORDS,
+            "columns.amount.type",
+            ["number", "see Column in pipelines/contracts/models.py"],
+        ),
         (RECORDS, "max_quarantine: 0.5", "max_quarantine: 5", RECORDS, "max_quarantine", []),
         (RECORDS, "title:", "owner: x\ntitle:", RECORDS, "-", ["'owner'", "2 times"]),
         (RECORDS, "from: 2021-09-23", "from: 2021-02-30", RECORDS, "-", ["out of range"]),
@@ -73,59 +86,157 @@ def test_all_problems_are_reported_at_once(config):
         (RECORDS, r"'^[A-Z]\d+$'", "'['", RECORDS, "columns.item.pattern", ["no regular"]),
         (RECORDS, r"'^[A-Z]\d+$'", "'^(?!A)'", RECORDS, "columns.item.pattern", ["RE2"]),
         (RECORDS, '["合计"]', '["("]', RECORDS, "footer", ["no regular"]),
-        (RECORDS, "footer:", "file_patterns: ['(']\nfooter:", RECORDS, "file_patterns",
-         ["no regular"]),
-        (RECORDS, "footer:", "file_patterns: ['(?P<day>x)']\nfooter:", RECORDS,
-         "file_patterns", ["group day"]),
-        (RECORDS, "department: unit", "department: amount", RECORDS, "partition.department",
-         ["plain text"]),
-        (RECORDS, "department: unit", "department: phone", RECORDS, "partition.department",
-         ["plain text"]),
-        (RECORDS, "business_date: day", "business_date: item", RECORDS,
-         "partition.business_date", ["plain date"]),
-        (RECORDS, "business_date: day", "business_date: dy", RECORDS,
-         "partition.business_date", ["no column"]),
+        (
+            RECORDS,
+            "footer:",
+            "file_patterns: ['(']\nfooter:",
+            RECORDS,
+            "file_patterns",
+            ["no regular"],
+        ),
+        (
+            RECORDS,
+            "footer:",
+            "file_patterns: ['(?P<day>x)']\nfooter:",
+            RECORDS,
+            "file_patterns",
+            ["group day"],
+        ),
+        (
+            RECORDS,
+            "department: unit",
+            "department: amount",
+            RECORDS,
+            "partition.department",
+            ["plain text"],
+        ),
+        (
+            RECORDS,
+            "department: unit",
+            "department: phone",
+            RECORDS,
+            "partition.department",
+            ["plain text"],
+        ),
+        (
+            RECORDS,
+            "business_date: day",
+            "business_date: item",
+            RECORDS,
+            "partition.business_date",
+            ["plain date"],
+        ),
+        (
+            RECORDS,
+            "business_date: day",
+            "business_date: dy",
+            RECORDS,
+            "partition.business_date",
+            ["no column"],
+        ),
         (RECORDS, "{wjw:", "{wjj:", RECORDS, "formats.csv.departments", ["wjj"]),
         (RECORDS, "gb18030,", "big5,", RECORDS, "formats.csv.encoding", ["big5"]),
-        (RECORDS, "gb18030,", 'gb18030, delimiter: "，",', RECORDS, "formats.csv.delimiter",
-         []),
-        (RECORDS, "from: 2021-09-23", "from: 2021-09-23, departments: [gaj, xyz]", RECORDS,
-         "due.departments", ["xyz"]),
-        (RECORDS, '"02:00"', "18:00", RECORDS, "due.time",
-         ['write it in quotes: "18:00"', "see Due in pipelines/contracts/models.py"]),
-        (CAMERAS, "{csv: {}}", "{xlsx: {sheet: 0, sheets: all}}", CAMERAS, "formats.xlsx",
-         ["say `sheet` or `sheets`, not both"]),
-        (CAMERAS, "{csv: {}}", "{csv: {}, jsnl: {}}", CAMERAS, "formats.jsnl",
-         ["did you mean `jsonl`?"]),
+        (RECORDS, "gb18030,", 'gb18030, delimiter: "，",', RECORDS, "formats.csv.delimiter", []),
+        (
+            RECORDS,
+            "from: 2021-09-23",
+            "from: 2021-09-23, departments: [gaj, xyz]",
+            RECORDS,
+            "due.departments",
+            ["xyz"],
+        ),
+        (
+            RECORDS,
+            '"02:00"',
+            "18:00",
+            RECORDS,
+            "due.time",
+            ['write it in quotes: "18:00"', "see Due in pipelines/contracts/models.py"],
+        ),
+        (
+            CAMERAS,
+            "{csv: {}}",
+            "{xlsx: {sheet: 0, sheets: all}}",
+            CAMERAS,
+            "formats.xlsx",
+            ["say `sheet` or `sheets`, not both"],
+        ),
+        (
+            CAMERAS,
+            "{csv: {}}",
+            "{csv: {}, jsnl: {}}",
+            CAMERAS,
+            "formats.jsnl",
+            ["did you mean `jsonl`?"],
+        ),
         (CAMERAS, "{csv: {}}", "{}", CAMERAS, "formats", ["no format"]),
-        (CAMERAS, "type: boolean", "type: boolean, pattern: x", CAMERAS, "columns.integrated",
-         ["`pattern`"]),
+        (
+            CAMERAS,
+            "type: boolean",
+            "type: boolean, pattern: x",
+            CAMERAS,
+            "columns.integrated",
+            ["`pattern`"],
+        ),
         # totals and drift
         *(
             (RECORDS, "columns:", f"{declared}\ncolumns:", RECORDS, key, words)
             for declared, key, words in [
-                ("totals: [{cumulative: sum, increment: amount}]", "totals[0].cumulative",
-                 ["sum is no column", "use one of unit"]),
-                ("totals: [{cumulative: day, increment: amount}]", "totals[0].cumulative",
-                 ["no number", "number column"]),
-                ("totals: [{cumulative: amount, increment: unit}]", "totals[0].increment",
-                 ["no number"]),
-                ("totals: [{cumulative: amount, increment: amount}]", "totals[0]",
-                 ["amount is there 2 times", "another"]),
-                ("totals: [{cumulative: amount, increment: amount, correction: item}]",
-                 "totals[0].correction", ["no number"]),
-                ("totals: [{cumulative: amount, increment: amount, tolerance: -1}]",
-                 "totals[0].tolerance", ["greater than or equal to 0"]),
-                ("totals: [{cumulative: amount, increment: amount, by: [item, town]}]",
-                 "totals[0].by", ["town is no column"]),
-                ("totals: [{cumulative: amount, increment: amount, by: [item, phone]}]",
-                 "totals[0].by", ["masked", "not personal"]),
-                ("totals: [{cumulative: amount, increment: amount, by: [item, unit]}]",
-                 "totals[0].by", ["not required"]),
-                ("totals: [{cumulative: amount, increment: amount, by: [item, day]}]",
-                 "totals[0].by", ["another every day", "leave it out"]),
-                ("totals: [{cumulative: amount, increment: amount, by: [amount]}]",
-                 "totals[0].by", ["item of the key is left out", "whole key"]),
+                (
+                    "totals: [{cumulative: sum, increment: amount}]",
+                    "totals[0].cumulative",
+                    ["sum is no column", "use one of unit"],
+                ),
+                (
+                    "totals: [{cumulative: day, increment: amount}]",
+                    "totals[0].cumulative",
+                    ["no number", "number column"],
+                ),
+                (
+                    "totals: [{cumulative: amount, increment: unit}]",
+                    "totals[0].increment",
+                    ["no number"],
+                ),
+                (
+                    "totals: [{cumulative: amount, increment: amount}]",
+                    "totals[0]",
+                    ["amount is there 2 times", "another"],
+                ),
+                (
+                    "totals: [{cumulative: amount, increment: amount, correction: item}]",
+                    "totals[0].correction",
+                    ["no number"],
+                ),
+                (
+                    "totals: [{cumulative: amount, increment: amount, tolerance: -1}]",
+                    "totals[0].tolerance",
+                    ["greater than or equal to 0"],
+                ),
+                (
+                    "totals: [{cumulative: amount, increment: amount, by: [item, town]}]",
+                    "totals[0].by",
+                    ["town is no column"],
+                ),
+                (
+                    "totals: [{cumulative: amount, increment: amount, by: [item, phone]}]",
+                    "totals[0].by",
+                    ["masked", "not personal"],
+                ),
+                (
+                    "totals: [{cumulative: amount, increment: amount, by: [item, unit]}]",
+                    "totals[0].by",
+                    ["not required"],
+                ),
+                (
+                    "totals: [{cumulative: amount, increment: amount, by: [item, day]}]",
+                    "totals[0].by",
+                    ["another every day", "leave it out"],
+                ),
+                (
+                    "totals: [{cumulative: amount, increment: amount, by: [amount]}]",
+                    "totals[0].by",
+                    ["item of the key is left out", "whole key"],
+                ),
                 ("drift: {history: 5, minimum: 6}", "drift.minimum", ["more than", "lower it"]),
                 ("drift: {categories: [kind]}", "drift.categories", ["kind is no column"]),
                 ("drift: {categories: [amount]}", "drift.categories", ["no text"]),
@@ -133,69 +244,213 @@ def test_all_problems_are_reported_at_once(config):
                 ("drift: {volume: 0}", "drift.volume", ["greater than 0"]),
             ]
         ),
-        (CAMERAS, "columns:", "totals: [{cumulative: status, increment: camera}]\ncolumns:",
-         CAMERAS, "totals[0]", ["without a key", "name the source's key"]),
-        (RECORDS, "type: integer,", "type: integer, unit: [条, 万条],", RECORDS,
-         "columns.amount", ["万条 is 条 with a scale", "declare that one"]),
-        (RECORDS, "type: integer,", "type: integer, unit: [千克, 克],", RECORDS,
-         "columns.amount", ["千克 is 克 with a scale"]),
-        (RECORDS, "type: integer,", "type: integer, unit: 万,", RECORDS,
-         "columns.amount", ["万 is a scale", "say of what"]),
-        (RECORDS, "type: integer,", 'type: decimal, unit: "%", share: true,', RECORDS,
-         "columns.amount", ["needs a `maximum`"]),
-        (RECORDS, "type: integer,", "type: integer, unit: 条, unit_from: ut,", RECORDS,
-         "columns.amount.unit_from", ["ut is no column"]),
-        (RECORDS, "type: integer,", "type: integer, unit: 条, unit_from: day,", RECORDS,
-         "columns.amount.unit_from", ["day must be a text column"]),
-        (RECORDS, "type: integer,", "type: integer, unit: 条, unit_from: phone,", RECORDS,
-         "columns.amount.unit_from", ["not personal"]),
-        (RECORDS, "type: integer,", "type: integer, unit_from: unit,", RECORDS,
-         "columns.amount.unit_from", ["no `unit`"]),
-        (RECORDS, "  - {name: phone", "  - {name: word, qualifier_of: amout, type: text}\n"
-         "  - {name: phone", RECORDS, "columns.word.qualifier_of", ["amout is no column"]),
-        (RECORDS, "  - {name: phone", "  - {name: word, qualifier_of: day, type: text}\n"
-         "  - {name: phone", RECORDS, "columns.word.qualifier_of", ["day is no number"]),
-        (RECORDS, "  - {name: phone", "  - {name: word, qualifier_of: amount, type: text, "
-         "nulls: 无}\n  - {name: phone", RECORDS, "columns.word.qualifier_of",
-         ["`nulls`", "amount"]),
-        (RECORDS, "  - {name: phone", "  - {name: word, qualifier_of: amount, type: text}\n"
-         "  - {name: phone", RECORDS, "columns.word.description", ["no header"]),
-        (RECORDS, "  - {name: phone", "  - {name: town, from_sheet: true, type: text, "
-         "required: true, description: 区县}\n  - {name: phone", RECORDS, "columns.town.required",
-         ["csv, jsonl, parquet have no sheets", "leave `required` out"]),
-        (RECORDS, "  - {name: phone", "  - {name: town, from_sheet: true, type: text, pii: name, "
-         "description: 区县}\n  - {name: phone", RECORDS, "columns.town.pii", ["sheets"]),
-        (RECORDS, "pii: phone", "code: id_number", RECORDS, "columns.phone.code",
-         ["personal", "pii: id_number"]),
-        (RECORDS, "pattern:", "code: uscc, pattern:", RECORDS, "columns.item.code",
-         ["remove `pattern`"]),
+        (
+            CAMERAS,
+            "columns:",
+            "totals: [{cumulative: status, increment: camera}]\ncolumns:",
+            CAMERAS,
+            "totals[0]",
+            ["without a key", "name the source's key"],
+        ),
+        (
+            RECORDS,
+            "type: integer,",
+            "type: integer, unit: [条, 万条],",
+            RECORDS,
+            "columns.amount",
+            ["万条 is 条 with a scale", "declare that one"],
+        ),
+        (
+            RECORDS,
+            "type: integer,",
+            "type: integer, unit: [千克, 克],",
+            RECORDS,
+            "columns.amount",
+            ["千克 is 克 with a scale"],
+        ),
+        (
+            RECORDS,
+            "type: integer,",
+            "type: integer, unit: 万,",
+            RECORDS,
+            "columns.amount",
+            ["万 is a scale", "say of what"],
+        ),
+        (
+            RECORDS,
+            "type: integer,",
+            'type: decimal, unit: "%", share: true,',
+            RECORDS,
+            "columns.amount",
+            ["needs a `maximum`"],
+        ),
+        (
+            RECORDS,
+            "type: integer,",
+            "type: integer, unit: 条, unit_from: ut,",
+            RECORDS,
+            "columns.amount.unit_from",
+            ["ut is no column"],
+        ),
+        (
+            RECORDS,
+            "type: integer,",
+            "type: integer, unit: 条, unit_from: day,",
+            RECORDS,
+            "columns.amount.unit_from",
+            ["day must be a text column"],
+        ),
+        (
+            RECORDS,
+            "type: integer,",
+            "type: integer, unit: 条, unit_from: phone,",
+            RECORDS,
+            "columns.amount.unit_from",
+            ["not personal"],
+        ),
+        (
+            RECORDS,
+            "type: integer,",
+            "type: integer, unit_from: unit,",
+            RECORDS,
+            "columns.amount.unit_from",
+            ["no `unit`"],
+        ),
+        (
+            RECORDS,
+            "  - {name: phone",
+            "  - {name: word, qualifier_of: amout, type: text}\n  - {name: phone",
+            RECORDS,
+            "columns.word.qualifier_of",
+            ["amout is no column"],
+        ),
+        (
+            RECORDS,
+            "  - {name: phone",
+            "  - {name: word, qualifier_of: day, type: text}\n  - {name: phone",
+            RECORDS,
+            "columns.word.qualifier_of",
+            ["day is no number"],
+        ),
+        (
+            RECORDS,
+            "  - {name: phone",
+            "  - {name: word, qualifier_of: amount, type: text, nulls: 无}\n  - {name: phone",
+            RECORDS,
+            "columns.word.qualifier_of",
+            ["`nulls`", "amount"],
+        ),
+        (
+            RECORDS,
+            "  - {name: phone",
+            "  - {name: word, qualifier_of: amount, type: text}\n  - {name: phone",
+            RECORDS,
+            "columns.word.description",
+            ["no header"],
+        ),
+        (
+            RECORDS,
+            "  - {name: phone",
+            "  - {name: town, from_sheet: true, type: text, "
+            "required: true, description: 区县}\n  - {name: phone",
+            RECORDS,
+            "columns.town.required",
+            ["csv, jsonl, parquet have no sheets", "leave `required` out"],
+        ),
+        (
+            RECORDS,
+            "  - {name: phone",
+            "  - {name: town, from_sheet: true, type: text, pii: name, "
+            "description: 区县}\n  - {name: phone",
+            RECORDS,
+            "columns.town.pii",
+            ["sheets"],
+        ),
+        (
+            RECORDS,
+            "pii: phone",
+            "code: id_number",
+            RECORDS,
+            "columns.phone.code",
+            ["personal", "pii: id_number"],
+        ),
+        (
+            RECORDS,
+            "pattern:",
+            "code: uscc, pattern:",
+            RECORDS,
+            "columns.item.code",
+            ["remove `pattern`"],
+        ),
         # metrics
         (METRICS, "column: amount", "column: amout", METRICS, "amount", ["no column of records"]),
         (METRICS, "column: amount", "column: item", METRICS, "amount", ["sum of text item"]),
         (METRICS, "source: records", "source: cameras", METRICS, "amount.kind", ["snapshot"]),
         (METRICS, "source: records", "source: record", METRICS, "amount.source", ["records"]),
         (METRICS, "column: amount}", "column: amount}, by: domain", METRICS, "amount.by", []),
-        (METRICS, "status: online, integ", "status: 在线, integ", METRICS, "online.where.status",
-         ["'在线' never occurs", "offline, online"]),
-        (METRICS, "status: online, integ", "status: [online, onn], integ", METRICS,
-         "online.where.status", ["'onn' never"]),
-        (METRICS, "integrated: true", 'integrated: "yes"', METRICS, "online.where.integrated",
-         ["boolean"]),
+        (
+            METRICS,
+            "status: online, integ",
+            "status: 在线, integ",
+            METRICS,
+            "online.where.status",
+            ["'在线' never occurs", "offline, online"],
+        ),
+        (
+            METRICS,
+            "status: online, integ",
+            "status: [online, onn], integ",
+            METRICS,
+            "online.where.status",
+            ["'onn' never"],
+        ),
+        (
+            METRICS,
+            "integrated: true",
+            'integrated: "yes"',
+            METRICS,
+            "online.where.integrated",
+            ["boolean"],
+        ),
         (METRICS, "kind: stock", "kind: ratio", METRICS, "online", ["numerator"]),
         (METRICS, "aggregate: sum", "aggregate: max", METRICS, "amount", ["flow adds up"]),
         (METRICS, "name: online,", "name: amount,", METRICS, "amount", ["given twice"]),
         # targets
         (TARGETS, "metric: amount", "metric: amounts", TARGETS, "campaign.metric", ["amount"]),
-        (TARGETS, "goal: 100", "goal: 107", TARGETS, "campaign.department_goals",
-         ["sum to 100", "the goal is 107", "say `unallocated: 7`"]),
-        (TARGETS, "goal: 120", "goal: 150", TARGETS, "campaign.revisions[0].department_goals",
-         ["say `unallocated: 50`"]),
+        (
+            TARGETS,
+            "goal: 100",
+            "goal: 107",
+            TARGETS,
+            "campaign.department_goals",
+            ["sum to 100", "the goal is 107", "say `unallocated: 7`"],
+        ),
+        (
+            TARGETS,
+            "goal: 120",
+            "goal: 150",
+            TARGETS,
+            "campaign.revisions[0].department_goals",
+            ["say `unallocated: 50`"],
+        ),
         (TARGETS, "gaj: 60", "gjj: 60", TARGETS, "campaign.department_goals", ["gjj"]),
         (TARGETS, "department_goal: 95, ", "", TARGETS, "rate.department_goals", ["never sums"]),
-        (TARGETS, "end: 2021-12-31\n  goal", "end: 2021-09-22\n  goal", TARGETS, "campaign",
-         ["before `start`"]),
-        (TARGETS, "reason: 会议}", "end: 2021-09-01, reason: 会议}", TARGETS,
-         "campaign.revisions[0].end", ["before the start"]),
+        (
+            TARGETS,
+            "end: 2021-12-31\n  goal",
+            "end: 2021-09-22\n  goal",
+            TARGETS,
+            "campaign",
+            ["before `start`"],
+        ),
+        (
+            TARGETS,
+            "reason: 会议}",
+            "end: 2021-09-01, reason: 会议}",
+            TARGETS,
+            "campaign.revisions[0].end",
+            ["before the start"],
+        ),
         (TARGETS, "start: 2021-09-23", "strt: 2021-09-23", TARGETS, "campaign.strt", ["nobody"]),
         (TARGETS, "curve: level", "curve: linear", TARGETS, "rate.curve", ["or 'level'"]),
         # departments
@@ -206,7 +461,7 @@ def test_all_problems_are_reported_at_once(config):
         (DEPARTMENTS, "2021-10-31", "31.10.2021", DEPARTMENTS, "row 4.valid_to", []),
         (DEPARTMENTS, "code,name", "code,nmae", DEPARTMENTS, "row 2.nmae", ["nobody knows"]),
     ],
-)  # fmt: skip
+)
 def test_a_mistake_is_named_with_file_key_and_mend(config, file, old, new, where, key, words):
     config.edit(file, old, new)
     told(config, where, key, *words)
@@ -230,9 +485,7 @@ def test_an_entry_without_a_name_is_named_by_its_position(config):
 
 def test_successors_that_go_round_are_told_of_each(config):
     config.edit(
-        DEPARTMENTS,
-        "市卫健委,政府部门,市本级,,,",
-        "市卫健委,政府部门,市本级,,2021-12-01,wsj",
+        DEPARTMENTS, "市卫健委,政府部门,市本级,,,", "市卫健委,政府部门,市本级,,2021-12-01,wsj"
     )
     for code in ("wjw", "wsj"):
         told(config, DEPARTMENTS, f"{code}.successor", "successors go round")
@@ -248,23 +501,50 @@ PAIR = "expect_column_pair_values_to_be_equal"
         ({"type": NOT_NULL, "kwargs": {"column": "itm"}}, "[0].kwargs.column", ["itm", "item"]),
         ({"type": NOT_NULL, "kwargs": {"colunm": "item"}}, "[0].kwargs.column", ["None"]),
         ({"type": NOT_NULL}, "[0].kwargs.column", ["None"]),
-        ({"type": PAIR, "kwargs": {"column_A": "item", "column_B": "x"}}, "[0].kwargs.column_B",
-         ["x is no column"]),
-        ({"type": "expect_column_sum_to_be_between", "kwargs": {"column": "x"}},
-         "[0].kwargs.column", ["x is no column"]),
-        ({"type": "expect_column_values_to_be_unique", "kwargs": {"column": "item"}}, "[0].type",
-         ["not supported", "use one of"]),
-        ({"type": NOT_NULL, "kwargs": {"column": "item", "mostly": 0.9}}, "[0].kwargs.mostly",
-         ["max_quarantine"]),
+        (
+            {"type": PAIR, "kwargs": {"column_A": "item", "column_B": "x"}},
+            "[0].kwargs.column_B",
+            ["x is no column"],
+        ),
+        (
+            {"type": "expect_column_sum_to_be_between", "kwargs": {"column": "x"}},
+            "[0].kwargs.column",
+            ["x is no column"],
+        ),
+        (
+            {"type": "expect_column_values_to_be_unique", "kwargs": {"column": "item"}},
+            "[0].type",
+            ["not supported", "use one of"],
+        ),
+        (
+            {"type": NOT_NULL, "kwargs": {"column": "item", "mostly": 0.9}},
+            "[0].kwargs.mostly",
+            ["max_quarantine"],
+        ),
         ({"type": NOT_NULL, "kwargs": {"column": "phone"}}, "[0].kwargs.column", ["masked"]),
-        ({"type": NOT_NULL, "kwargs": {"column": "item"}, "severity": "fatal"}, "[0].severity",
-         ["fatal", "critical"]),
-        ({"type": "expect_column_values_to_match_regex",
-          "kwargs": {"column": "item", "regex": "("}}, "[0].kwargs.regex", ["no regular"]),
-        ({"type": "expect_column_values_to_match_regex",
-          "kwargs": {"column": "item", "regex": r"(a)\1"}}, "[0].kwargs.regex", ["RE2"]),
+        (
+            {"type": NOT_NULL, "kwargs": {"column": "item"}, "severity": "fatal"},
+            "[0].severity",
+            ["fatal", "critical"],
+        ),
+        (
+            {
+                "type": "expect_column_values_to_match_regex",
+                "kwargs": {"column": "item", "regex": "("},
+            },
+            "[0].kwargs.regex",
+            ["no regular"],
+        ),
+        (
+            {
+                "type": "expect_column_values_to_match_regex",
+                "kwargs": {"column": "item", "regex": r"(a)\1"},
+            },
+            "[0].kwargs.regex",
+            ["RE2"],
+        ),
     ],
-)  # fmt: skip
+)
 def test_a_suites_mistake_is_named(config, expectation, key, words):
     suite = {"name": "records", "expectations": [expectation], "meta": {}}
     config.write(SUITE, json.dumps(suite))
@@ -457,14 +737,20 @@ def test_a_department_is_valid_up_to_and_on_its_last_day(catalog, day, valid):
 
 REVISED = Target.model_validate(
     {
-        "name": "t", "title": "t", "metric": "m", "scope": "city", "start": "2021-09-23",
-        "end": "2021-12-31", "goal": 100, "baseline": 5,
+        "name": "t",
+        "title": "t",
+        "metric": "m",
+        "scope": "city",
+        "start": "2021-09-23",
+        "end": "2021-12-31",
+        "goal": 100,
+        "baseline": 5,
         "revisions": [
             {"effective": "2021-11-15", "goal": 120, "reason": "more"},
             {"effective": "2021-12-01", "end": "2022-01-31", "baseline": 0, "reason": "longer"},
         ],
     }
-)  # fmt: skip
+)
 
 
 @pytest.mark.parametrize(
@@ -561,8 +847,6 @@ def test_a_department_that_ended_before_its_target_is_named(config):
 
 def test_a_department_that_ends_before_it_begins_is_named(config):
     config.edit(
-        DEPARTMENTS,
-        "gaj,市公安局,公安局,政法,市本级,,,",
-        "gaj,市公安局,,,,2031-01-01,2030-01-01,",
+        DEPARTMENTS, "gaj,市公安局,公安局,政法,市本级,,,", "gaj,市公安局,,,,2031-01-01,2030-01-01,"
     )
     told(config, DEPARTMENTS, "gaj.valid_to", "2030-01-01 is before 2031-01-01")

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.contracts.delivery import Delivery, Judgement, Verdict
 from pipelines.contracts.models import Department, Metric, Source, Target
-from pipelines.contracts.reasons import Reason
+from pipelines.deliveries.delivery import Delivery, Judgement, Verdict
+from pipelines.deliveries.reasons import Reason
 from pipelines.tracking.alerts import (
     STATUS_CHINESE,
     Alert,
@@ -28,32 +28,62 @@ from pipelines.tracking.pace import Pace, Status
 AS_OF = date(2021, 10, 31)
 DEPARTMENTS = {"gaj": Department(code="gaj", name="市公安局", short_name="公安局")}
 METRIC = Metric.model_validate(
-    {"name": "records_new", "title": "新增", "unit": "条", "kind": "flow", "source": "records",
-     "value": {"aggregate": "sum", "column": "n"}}
-)  # fmt: skip
+    {
+        "name": "records_new",
+        "title": "新增",
+        "unit": "条",
+        "kind": "flow",
+        "source": "records",
+        "value": {"aggregate": "sum", "column": "n"},
+    }
+)
 METRICS = {"records_new": METRIC}
 SOURCE = Source.model_validate(
     {
-        "name": "records", "title": "数据资源归集情况", "owner": "科", "content": "events",
-        "grain": "行", "key": [], "formats": {"jsonl": {}},
+        "name": "records",
+        "title": "数据资源归集情况",
+        "owner": "科",
+        "content": "events",
+        "grain": "行",
+        "key": [],
+        "formats": {"jsonl": {}},
         "columns": [{"name": "n", "header": "数", "type": "integer"}],
         "due": {"frequency": "daily", "time": "02:00", "from": date(2021, 9, 23)},
     }
-)  # fmt: skip
+)
 SOURCES = {"records": SOURCE}
 PACE = Pace(
-    target="campaign", department=None, as_of=AS_OF, revision=0, baseline=0, goal=265e6,
-    actual=102e6, expected=120e6, progress=0.385, spi=0.85, spi_t=0.81, sv_t=-7.4,
-    required_per_day=2.672e6, days_elapsed=39, days_left=61, coverage=0.95,
-    status=Status.BEHIND, last_observed=AS_OF,
-)  # fmt: skip
+    target="campaign",
+    department=None,
+    as_of=AS_OF,
+    revision=0,
+    baseline=0,
+    goal=265e6,
+    actual=102e6,
+    expected=120e6,
+    progress=0.385,
+    spi=0.85,
+    spi_t=0.81,
+    sv_t=-7.4,
+    required_per_day=2.672e6,
+    days_elapsed=39,
+    days_left=61,
+    coverage=0.95,
+    status=Status.BEHIND,
+    last_observed=AS_OF,
+)
 
 
 def target(**changes: object) -> Target:
     given = {
-        "name": "campaign", "title": "全市数据归集百日攻坚", "metric": "records_new",
-        "scope": "city", "start": date(2021, 9, 23), "end": date(2021, 12, 31), "goal": 265e6,
-    }  # fmt: skip
+        "name": "campaign",
+        "title": "全市数据归集百日攻坚",
+        "metric": "records_new",
+        "scope": "city",
+        "start": date(2021, 9, 23),
+        "end": date(2021, 12, 31),
+        "goal": 265e6,
+    }
     return Target.model_validate(given | changes)
 
 
@@ -128,9 +158,15 @@ def test_other_states_are_no_alert(status: Status) -> None:
 def test_a_level_a_budget_and_a_reduction_are_told_in_their_words() -> None:
     percent = METRIC.model_copy(update={"unit": "%"})
     level = replace(
-        PACE, goal=97, actual=80, expected=97, spi=0.825, spi_t=None, sv_t=None,
+        PACE,
+        goal=97,
+        actual=80,
+        expected=97,
+        spi=0.825,
+        spi_t=None,
+        sv_t=None,
         required_per_day=None,
-    )  # fmt: skip
+    )
     plan = target(curve="level")
     assert told(level, plan, percent).detail == "截至10月31日实际 80%，标准不低于 97%，达标度 0.82"
     budget = target(direction="at_most")
@@ -148,12 +184,20 @@ def test_a_level_a_budget_and_a_reduction_are_told_in_their_words() -> None:
 def judged(verdict: Verdict, reasons: int = 1, **changes: object) -> Judgement:
     delivery = Delivery.model_validate(
         {
-            "delivery_id": "x", "source": "records", "department": "gaj", "business_date": AS_OF,
-            "part": "", "path": Path("x.csv"), "format": "csv", "size": 1, "sha256": "",
-            "received_at": datetime(2021, 11, 1, tzinfo=UTC), "contract_hash": "",
+            "delivery_id": "x",
+            "source": "records",
+            "department": "gaj",
+            "business_date": AS_OF,
+            "part": "",
+            "path": Path("x.csv"),
+            "format": "csv",
+            "size": 1,
+            "sha256": "",
+            "received_at": datetime(2021, 11, 1, tzinfo=UTC),
+            "contract_hash": "",
         }
         | changes
-    )  # fmt: skip
+    )
     why = tuple(Reason(code="row_count", value=str(n), expected="1") for n in range(reasons))
     return Judgement(delivery=delivery, verdict=verdict, accounting=None, reasons=why)
 
@@ -237,7 +281,8 @@ def test_a_quiet_day_and_a_share_that_is_not_yet_whole() -> None:
     assert title.endswith("无告警")
     assert "进度 99.9%" in body
     silent = replace(PACE, status=Status.NO_DATA, actual=None, progress=None, spi_t=None)
-    assert "- 全市数据归集百日攻坚：无数据，数据覆盖 95.0%" in digest(
-        [], AS_OF, [silent], {"campaign": target()}
-    )[1]  # fmt: skip
+    assert (
+        "- 全市数据归集百日攻坚：无数据，数据覆盖 95.0%"
+        in digest([], AS_OF, [silent], {"campaign": target()})[1]
+    )
     assert digest([], AS_OF, [], {})[1] == "【全市目标】\n（无）"

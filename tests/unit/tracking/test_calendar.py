@@ -19,18 +19,20 @@ PLATEAU = {
     ]
 }
 RISING = {
-    "milestones": [
-        {"by": date(2021, 10, 31), "share": 0.4},
-        {"by": date(2021, 12, 31), "share": 1},
-    ]
+    "milestones": [{"by": date(2021, 10, 31), "share": 0.4}, {"by": date(2021, 12, 31), "share": 1}]
 }
 
 
 def target(**changes: object) -> Target:
     given = {
-        "name": "campaign", "title": "百日攻坚", "metric": "records_new", "scope": "city",
-        "start": START, "end": END, "goal": 1000,
-    }  # fmt: skip
+        "name": "campaign",
+        "title": "百日攻坚",
+        "metric": "records_new",
+        "scope": "city",
+        "start": START,
+        "end": END,
+        "goal": 1000,
+    }
     return Target.model_validate(given | changes)
 
 

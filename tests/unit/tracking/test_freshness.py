@@ -42,7 +42,8 @@ def days(*texts: str) -> list[date]:
         ({}, "09-25", ["09-23", "09-24", "09-25"]),
         ({"until": day("09-24")}, "09-30", ["09-23", "09-24"]),
         (
-            {"calendar": "workdays", "from": day("09-25")}, "10-08",
+            {"calendar": "workdays", "from": day("09-25")},
+            "10-08",
             ["09-26", "09-27", "09-28", "09-29", "09-30", "10-08"],
         ),
         ({"frequency": "weekly", "weekday": 1}, "10-05", ["09-27", "10-04"]),
@@ -50,25 +51,26 @@ def days(*texts: str) -> list[date]:
         # the Monday of the holiday moves to Friday, and is not owed before
         ({"frequency": "weekly", "weekday": 1, "calendar": "workdays"}, "10-07", ["09-27"]),
         (
-            {"frequency": "weekly", "weekday": 1, "calendar": "workdays"}, "10-11",
+            {"frequency": "weekly", "weekday": 1, "calendar": "workdays"},
+            "10-11",
             ["09-27", "10-08", "10-11"],
         ),
         # a holiday Friday moves onto the next Friday: one date
         (
-            {"frequency": "weekly", "weekday": 5, "calendar": "workdays"}, "10-15",
+            {"frequency": "weekly", "weekday": 5, "calendar": "workdays"},
+            "10-15",
             ["09-24", "10-08", "10-15"],
         ),
         (
-            {
-                "frequency": "weekly", "weekday": 5, "calendar": "workdays",
-                "until": day("10-03"),
-            }, "10-31", ["09-24"],
+            {"frequency": "weekly", "weekday": 5, "calendar": "workdays", "until": day("10-03")},
+            "10-31",
+            ["09-24"],
         ),
         ({"frequency": "monthly", "day": 31}, "12-30", ["09-30", "10-31", "11-30"]),
         ({"frequency": "monthly", "day": 20}, "11-20", ["10-20", "11-20"]),
         ({"frequency": "monthly", "day": 1}, "09-30", []),
     ],
-)  # fmt: skip
+)
 def test_due_dates(promise: dict[str, object], until: str, owed: list[str]) -> None:
     assert due_dates(due(**promise), day(until), CALENDAR) == tuple(days(*owed))
 
@@ -107,14 +109,19 @@ def test_nothing_is_due_before_no_day() -> None:
 def test_monthly_dates_cross_years_and_february() -> None:
     promise = due(frequency="monthly", day=30)
     assert due_dates(promise, date(2022, 2, 28), CALENDAR)[-2:] == (
-        date(2022, 1, 30), date(2022, 2, 28),
-    )  # fmt: skip
+        date(2022, 1, 30),
+        date(2022, 2, 28),
+    )
 
 
 @given(
-    st.sampled_from(["daily", "weekly", "monthly"]), st.sampled_from(["calendar", "workdays"]),
-    st.integers(1, 7), st.integers(1, 31), st.integers(-5, 400), st.integers(0, 60),
-)  # fmt: skip
+    st.sampled_from(["daily", "weekly", "monthly"]),
+    st.sampled_from(["calendar", "workdays"]),
+    st.integers(1, 7),
+    st.integers(1, 31),
+    st.integers(-5, 400),
+    st.integers(0, 60),
+)
 def test_due_dates_only_grow(
     frequency: str, calendar: str, weekday: int, month_day: int, length: int, more: int
 ) -> None:
@@ -155,14 +162,13 @@ DEPARTMENTS = {
         Department(code="gaj", name="公安局"),
         Department(code="old", name="旧局", valid_to=day("10-10"), successor="mid"),
         Department(
-            code="mid", name="中局", valid_from=day("10-11"), valid_to=day("10-20"),
-            successor="new",
+            code="mid", name="中局", valid_from=day("10-11"), valid_to=day("10-20"), successor="new"
         ),
         Department(code="new", name="新局", valid_from=day("10-21")),
         Department(code="gone", name="撤销局", valid_to=day("10-10")),
         Department(code="gap", name="断档局", valid_to=day("10-10"), successor="new"),
     ]
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize(
@@ -206,11 +212,10 @@ def seen(value: float, on: str) -> Observation:
         # an heir that was there before: both count until it is observed after the handover
         (True, {"old": seen(5, "10-09"), "mid": seen(7, "10-10")}, "10-12", {"mid": 12}),
         (False, {"old": seen(5, "10-09"), "mid": seen(7, "10-11")}, "10-12", {"mid": 12}),
-        (True, {"gone": seen(3, "10-09"), "gaj": seen(1, "10-12")}, "10-12",
-         {"gone": 3, "gaj": 1}),
+        (True, {"gone": seen(3, "10-09"), "gaj": seen(1, "10-12")}, "10-12", {"gone": 3, "gaj": 1}),
         (False, {"unheard_of": seen(3, "10-09")}, "10-12", {"unheard_of": 3}),
     ],
-)  # fmt: skip
+)
 def test_handing_over(
     carried: bool, observations: dict[str, Observation], as_of: str, values: dict[str, float]
 ) -> None:
@@ -221,12 +226,17 @@ def test_handing_over(
 def source(**promise: object) -> Source:
     return Source.model_validate(
         {
-            "name": "cases", "title": "案件", "owner": "科", "content": "events", "grain": "行",
-            "key": [], "formats": {"jsonl": {}},
+            "name": "cases",
+            "title": "案件",
+            "owner": "科",
+            "content": "events",
+            "grain": "行",
+            "key": [],
+            "formats": {"jsonl": {}},
             "columns": [{"name": "n", "header": "数", "type": "integer"}],
             "due": due(**promise),
         }
-    )  # fmt: skip
+    )
 
 
 def test_overdue_names_every_department_that_owes() -> None:

@@ -32,14 +32,27 @@ PLATEAU = {
 }
 
 FLOW = Metric.model_validate(
-    {"name": "records_new", "title": "新增", "unit": "条", "kind": "flow", "source": "records",
-     "value": {"aggregate": "sum", "column": "n"}}
-)  # fmt: skip
+    {
+        "name": "records_new",
+        "title": "新增",
+        "unit": "条",
+        "kind": "flow",
+        "source": "records",
+        "value": {"aggregate": "sum", "column": "n"},
+    }
+)
 STOCK = Metric.model_validate(FLOW.model_dump() | {"kind": "stock"})
 RATE = Metric.model_validate(
-    {"name": "records_new", "title": "在线率", "unit": "%", "kind": "ratio", "source": "channels",
-     "numerator": {"aggregate": "count"}, "denominator": {"aggregate": "count"}}
-)  # fmt: skip
+    {
+        "name": "records_new",
+        "title": "在线率",
+        "unit": "%",
+        "kind": "ratio",
+        "source": "channels",
+        "numerator": {"aggregate": "count"},
+        "denominator": {"aggregate": "count"},
+    }
+)
 
 DEPARTMENTS = {code: Department(code=code, name=code) for code in ("gaj", "mzj", "fgw")}
 DUE = Due.model_validate({"frequency": "daily", "time": "02:00", "from": START, "grace_days": 1})
@@ -47,9 +60,14 @@ DUE = Due.model_validate({"frequency": "daily", "time": "02:00", "from": START, 
 
 def target(**changes: object) -> Target:
     given = {
-        "name": "campaign", "title": "百日攻坚", "metric": "records_new", "scope": "city",
-        "start": START, "end": END, "goal": 1000,
-    }  # fmt: skip
+        "name": "campaign",
+        "title": "百日攻坚",
+        "metric": "records_new",
+        "scope": "city",
+        "start": START,
+        "end": END,
+        "goal": 1000,
+    }
     return Target.model_validate(given | changes)
 
 
@@ -124,13 +142,21 @@ def test_status_at_the_boundaries(
 def test_figures_of_earned_schedule() -> None:
     pace = city(target(baseline=200, goal=1200), 400, nth(50))
     assert pace == replace(
-        pace, target="campaign", department=None, as_of=nth(50), revision=0, baseline=200,
-        goal=1200, actual=600, days_elapsed=50, days_left=50, coverage=0.5,
-        last_observed=nth(50), status="behind",
-    )  # fmt: skip
-    figures = (
-        pace.expected, pace.progress, pace.spi, pace.spi_t, pace.sv_t, pace.required_per_day,
-    )  # fmt: skip
+        pace,
+        target="campaign",
+        department=None,
+        as_of=nth(50),
+        revision=0,
+        baseline=200,
+        goal=1200,
+        actual=600,
+        days_elapsed=50,
+        days_left=50,
+        coverage=0.5,
+        last_observed=nth(50),
+        status="behind",
+    )
+    figures = (pace.expected, pace.progress, pace.spi, pace.spi_t, pace.sv_t, pace.required_per_day)
     assert figures == pytest.approx((700, 0.4, 0.8, 0.8, -10, 12))
 
 
@@ -302,9 +328,13 @@ def test_no_goal_divides_by_zero(
     ],
 )
 def test_no_way_to_go_is_a_standard_to_hold(
-    baseline: float, goal: float, actual: float, status: str, progress: float | None,
+    baseline: float,
+    goal: float,
+    actual: float,
+    status: str,
+    progress: float | None,
     expected: float,
-) -> None:  # fmt: skip
+) -> None:
     pace = city(target(baseline=baseline, goal=goal), actual, nth(50), STOCK)
     assert (pace.status, pace.progress, pace.expected) == (status, progress, expected)
     assert pace.spi_t is None
@@ -317,8 +347,7 @@ def test_the_last_bit_of_a_float_decides_nothing() -> None:
         assert city(target(), 10 * day * 1.05, nth(day)).status == "ahead"
 
 
-SHARED = target(scope="each_department", department_goals={"gaj": 600, "mzj": 300},
-                unallocated=100)  # fmt: skip
+SHARED = target(scope="each_department", department_goals={"gaj": 600, "mzj": 300}, unallocated=100)
 
 
 def rows(paces: list[Pace]) -> dict[str | None, Pace]:
@@ -389,8 +418,11 @@ def test_ratios_add_their_parts() -> None:
     heard = {"gaj": part(90, 100, on), "mzj": part(300, 300, on), "fgw": part(0, 0, on)}
     paces = rows(run(plan, heard, on, RATE, owing=("gaj", "mzj", "fgw")))
     assert {code: pace.actual for code, pace in paces.items()} == {
-        None: 97.5, "gaj": 90, "mzj": 100, "fgw": None,
-    }  # fmt: skip
+        None: 97.5,
+        "gaj": 90,
+        "mzj": 100,
+        "fgw": None,
+    }
     statuses = [pace.status for pace in paces.values()]
     assert statuses == ["on_track", "at_risk", "on_track", "no_data"]
     assert paces["gaj"].goal == 95
@@ -427,8 +459,10 @@ def test_a_revision_counts_from_its_day() -> None:
     )
     before, on, later = (city(plan, 500, nth(day)) for day in (49, 50, 60))
     assert [(pace.revision, pace.goal) for pace in (before, on, later)] == [
-        (0, 1000), (1, 2000), (2, 2000),
-    ]  # fmt: skip
+        (0, 1000),
+        (1, 2000),
+        (2, 2000),
+    ]
     assert [pace.status for pace in (before, on, later)] == ["on_track", "behind", "behind"]
     assert (later.days_left, later.expected) == (140, 600)
     assert city(plan, 500, nth(100)).status == "behind"  # the end moved

@@ -160,7 +160,7 @@ TABLES = {
             "successor": ("VARCHAR", "承接单位代码"),
         },
     ),
-}  # fmt: skip
+}
 
 
 def upgrade() -> None:

@@ -32,10 +32,8 @@ COLUMNS = {
     "is_standby": ("BOOLEAN DEFAULT false", "候补：同日整包与分包并存，暂不生效"),
 }
 IN_FORCE = [
-    name
-    for name in COLUMNS
-    if name not in ("known_until", "first_received_at", "is_standby")
-]  # fmt: skip
+    name for name in COLUMNS if name not in ("known_until", "first_received_at", "is_standby")
+]
 
 ROWS = """
 INSERT INTO renewed BY NAME

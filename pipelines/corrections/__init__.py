@@ -1,0 +1,1 @@
+"""A returned feedback workbook becomes rows again."""

@@ -1,1 +1,0 @@
-"""Workbooks and pages: grids of cells, on sheets or in tables."""

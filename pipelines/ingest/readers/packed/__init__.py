@@ -1,1 +1,0 @@
-"""What a file really is, and what lies packed in it."""

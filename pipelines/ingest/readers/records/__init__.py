@@ -1,1 +1,0 @@
-"""Records with named fields: JSON, XML, Parquet."""

@@ -1,0 +1,1 @@
+"""Use cases: compose the other rooms, and nothing else."""

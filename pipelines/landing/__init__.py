@@ -1,0 +1,1 @@
+"""Where files arrive: find them, receive them, keep their bytes."""

@@ -1,0 +1,1 @@
+"""What the operating system does to us: logs, locks, disks and how their errors read."""

@@ -1,0 +1,1 @@
+"""The operational database: alerts, notifications, timings of steps."""

@@ -1,0 +1,1 @@
+"""Bytes become rows: every format as batches of text under the contract's column names."""

@@ -1,0 +1,1 @@
+"""Archives, and what a file really is."""

@@ -1,0 +1,76 @@
+"""Text as its declared encoding has it: strict, streamed, and never guessed."""
+
+from __future__ import annotations
+
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE, getincrementaldecoder
+from collections.abc import Iterator
+from pathlib import Path
+
+from pipelines.contracts.models import Source
+from pipelines.deliveries.reasons import Reason, UnreadableError
+
+BLOCK = 1 << 20
+HEAD_BYTES = 256 << 10
+BYTE_ORDER_MARK = "\ufeff"
+
+
+def strict_text(path: Path, encoding: str, source: Source) -> Iterator[str]:
+    """The file's text in blocks, without a byte order mark.
+
+    Raises UnreadableError naming the first byte and line that do not fit, and the encoding in
+    which the contract's headers would have been found.
+    """
+    decoder = getincrementaldecoder(encoding)("strict")
+    offset, line, is_first = 0, 1, True
+    with path.open("rb") as stream:
+        while block := stream.read(BLOCK):
+            pending = len(decoder.getstate()[0])
+            try:
+                text = decoder.decode(block)
+            except UnicodeDecodeError as error:
+                line += error.object[: error.start].decode(encoding, "ignore").count("\n")
+                found = f"byte {offset - pending + error.start}, line {line}"
+                raise other_encoding(path, encoding, found, source) from None
+            except UnicodeError as error:  # UTF-16 that does not say its byte order
+                raise other_encoding(path, encoding, str(error), source) from None
+            offset += len(block)
+            line += text.count("\n")
+            yield text.removeprefix(BYTE_ORDER_MARK) if is_first else text
+            is_first = False
+        try:
+            decoder.decode(b"", final=True)
+        except UnicodeDecodeError:
+            found = f"byte {offset - len(decoder.getstate()[0])}, line {line}"
+            raise other_encoding(path, encoding, found, source) from None
+
+
+def other_encoding(path: Path, declared: str, found: str, source: Source) -> UnreadableError:
+    """What to raise about a file that is not of its encoding: `found` says where that shows."""
+    suspect = _suspected(path, declared, source)
+    value = f"{found}; it reads as {suspect}" if suspect else found
+    return UnreadableError(Reason(code="encoding", value=value, expected=declared))
+
+
+def _suspected(path: Path, declared: str, source: Source) -> str | None:
+    """Another encoding in which the file's head has headers that only it can spell so."""
+    with path.open("rb") as stream:
+        head = stream.read(HEAD_BYTES)
+    spellings = [header for column in source.columns for header in column.header]
+    telling = [header for header in spellings if not header.isascii()]
+    for encoding in other_encodings(path, declared):
+        try:
+            text = getincrementaldecoder(encoding)("strict").decode(head)
+        except UnicodeError:
+            continue
+        if any(header in text for header in telling):
+            return encoding
+    return None
+
+
+def other_encodings(path: Path, declared: str) -> tuple[str, ...]:
+    """The encodings that a file may be of instead of `declared`."""
+    with path.open("rb") as stream:
+        is_marked = stream.read(2) in (BOM_UTF16_LE, BOM_UTF16_BE)
+    unmarked = () if is_marked else ("utf-16-le", "utf-16-be")
+    others = ("utf-8", "gb18030", "utf-16", *unmarked)
+    return tuple(encoding for encoding in others if encoding != declared)

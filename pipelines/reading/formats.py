@@ -1,0 +1,88 @@
+"""Readers: a file's rows as batches of text under the contract's column names.
+
+One small table of formats; what every reader yields is said in layout.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from pipelines.contracts.extensions import format_of
+from pipelines.contracts.models import Source
+from pipelines.deliveries.reasons import Reason, RejectedError, UnreadableError
+from pipelines.reading.archives.contents import Contents, DataFile
+from pipelines.reading.archives.sniffing import TEXT
+from pipelines.reading.archives.together import together
+from pipelines.reading.archives.unpacking import RATIO, Allowance
+from pipelines.reading.csv.delimited import read_csv
+from pipelines.reading.layout import Reading
+from pipelines.reading.records.json_arrays import read_json
+from pipelines.reading.records.json_lines import read_jsonl
+from pipelines.reading.records.parquet import read_parquet
+from pipelines.reading.records.xml_records import read_xml
+from pipelines.reading.webpages.html import read_html
+from pipelines.reading.workbooks.calamine import read_ods, read_xlsb, read_xlsx
+from pipelines.reading.workbooks.xls import read_xls
+
+FORMATS: dict[str, Callable[[Path, Source, str | None, int], Reading]] = {
+    "csv": read_csv,
+    "xlsx": read_xlsx,
+    "xls": read_xls,
+    "xlsb": read_xlsb,
+    "ods": read_ods,
+    "html": read_html,
+    "json": read_json,
+    "jsonl": read_jsonl,
+    "xml": read_xml,
+    "parquet": read_parquet,
+}
+
+
+def open_delivery(
+    path: Path,
+    format_name: str,
+    source: Source,
+    department: str | None,
+    limit: int,
+    scratch: Path,
+    ratio: int = RATIO,
+) -> Reading:
+    """Open archived bytes whose name claims `format_name`.
+
+    `limit` is how many bytes an archive may unpack to, `ratio` how many times its own size,
+    `scratch` the folder into which it is unpacked; the caller removes it when the rows are read.
+    A file that is really of another declared format is read as such, with a warning. Raises
+    UnreadableError when the bytes are of no declared format and RejectedError when columns are
+    missing; both may also come while the batches are read.
+    """
+    contents = Contents(
+        source,
+        scratch,
+        lambda name: format_of(Path(name)),
+        Allowance(limit, path.stat().st_size, ratio),
+    )
+    files = contents.files(path, format_name)
+
+    def read(file: DataFile) -> Reading:
+        try:
+            reading = FORMATS[file.format](file.path, source, department, limit)
+        except UnreadableError as error:
+            if not file.is_unsigned or "it reads as" in error.reason.value:  # its headers show
+                raise
+        else:
+            if not file.is_unsigned or reading.header.positions:
+                return reading
+        expected = ", ".join(source.formats.declared)
+        raise UnreadableError(Reason(code="other_format", value=TEXT, expected=expected))
+
+    if source.formats.zip.members == "all" and files[0].member:
+        reading = together(files, source, read)
+    else:
+        reading = read(files[0])
+        faults = reading.header.faults(source)
+        if faults:
+            rows_read = sum(batch.num_rows for batch in reading.batches)
+            raise RejectedError((*contents.warnings, *faults), rows_read)
+    return replace(reading, warnings=(*contents.warnings, *reading.warnings))

@@ -1,0 +1,1 @@
+"""Find a header, match it with the contract, read the units that it states."""

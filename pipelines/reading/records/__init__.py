@@ -1,0 +1,1 @@
+"""Records: JSON, JSON lines, XML, Parquet."""

@@ -1,0 +1,171 @@
+"""Records: rows that name their own cells, as JSON's and XML's do.
+
+A cell's name is its path inside the record, `contact/phone`; the header is all names of the file,
+so the file is read once for it and once for the rows.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+import numpy as np
+import pyarrow as pa
+
+from pipelines.contracts.consistency import fold_header
+from pipelines.contracts.models import Column, Source
+from pipelines.deliveries.reasons import Reason, UnreadableError
+from pipelines.reading.headers.matching import LONG_NUMBER, Header, match
+from pipelines.reading.headers.units import with_unit_of_titles
+from pipelines.reading.layout import BATCH_ROWS, Fault, Reading, faulty, from_columns
+
+RECORD_CHARACTERS = 8 << 20  # of one record; a CSV cell may have as many
+BATCH_CHARACTERS = 32 << 20
+MAX_FIELDS = 2_000
+MAX_NAME = 500  # characters of a cell's name: what is longer is no header
+LINE_CHARACTERS = 1_000  # of a text beside the records: what is longer says no unit
+UNIT_NAMES = frozenset({"unit", "units", "uom", "单位", "计量单位"})  # of attributes and the like
+
+
+@dataclass(frozen=True)
+class Broken:
+    """A record that cannot be mapped to columns: a Reason's code and fields.
+
+    A `value` of None stands for the record's number.
+    """
+
+    code: str
+    expected: str = ""
+    value: str | None = None
+
+
+Record = dict[str, str | None] | Broken
+Records = Iterator[tuple[int, Record]]
+
+
+class RepeatedNameError(ValueError):
+    """A record names a cell twice; the argument is the name."""
+
+
+def repeated(name: str) -> Broken:
+    """What is said of a record that names a cell twice."""
+    return Broken("repeated_key", value=LONG_NUMBER.sub("…", name[:100]))
+
+
+def too_long(number: int) -> UnreadableError:
+    """What to raise about a record that is longer than memory should hold."""
+    limit = str(RECORD_CHARACTERS)
+    return UnreadableError(Reason(code="long_record", value=str(number), expected=limit))
+
+
+def too_many_fields() -> UnreadableError:
+    """What to raise about records of more fields than any have."""
+    return UnreadableError(Reason(code="too_many_fields", expected=str(MAX_FIELDS)))
+
+
+def named(source: Source) -> Callable[[str], Column | None]:
+    """What tells the column of the contract's that a cell's name is a header of."""
+    columns = {fold_header(header): column for column in source.columns for header in column.header}
+
+    @lru_cache(maxsize=4 * MAX_FIELDS)
+    def column_of(name: str) -> Column | None:
+        return columns.get(fold_header(name))
+
+    return column_of
+
+
+def wanted(source: Source) -> Callable[[str], bool]:
+    """Whether a cell's name is a header of the contract's."""
+    column_of = named(source)
+    return lambda name: column_of(name) is not None
+
+
+class Beside:
+    """What a file says beside its records, as lines that may say a unit of all (`单位：万条`)."""
+
+    def __init__(self) -> None:
+        self.lines: dict[str, None] = {}
+
+    def add(self, name: str, value: object) -> None:
+        """Keep one of the first lines: a text, and what it is called."""
+        if isinstance(value, str) and value.strip() and len(value) <= LINE_CHARACTERS:
+            title = "单位" if fold_header(name[:MAX_NAME]) in UNIT_NAMES else name[:MAX_NAME]
+            if len(self.lines) < MAX_FIELDS:  # a table of another path may stand there
+                self.lines[f"{title}：{value}"] = None
+
+
+def reading(
+    source: Source, records: Callable[[], Records], beside: Beside | None = None
+) -> Reading:
+    """The delivery of what `records` yields each time it is called: (number, record).
+
+    What it notes `beside` them meanwhile says units as lines above a table do.
+    """
+    names: dict[str, None] = {}
+    has_sound = False
+    for _, record in records():
+        if isinstance(record, dict):
+            has_sound = True
+            if not record.keys() <= names.keys():
+                names.update(dict.fromkeys(record))
+            if len(names) > MAX_FIELDS:
+                raise too_many_fields()
+    if not has_sound:  # nothing is wrong with the columns of no rows, or of rows all broken
+        names = dict.fromkeys(column.header[0] for column in source.columns if column.header)
+    header = match(source, list(names))
+    if beside is not None:
+        header = with_unit_of_titles(source, header, [[line] for line in beside.lines])
+    return Reading(header, _batches(source, header, records))
+
+
+def _batches(
+    source: Source, header: Header, records: Callable[[], Records]
+) -> Iterator[pa.RecordBatch]:
+    """Cells of no column only count for blankness, and share one."""
+    kept = sorted({*header.positions.values(), 0} if header.cells else set())
+    names = [header.cells[position] for position in kept]
+    compact = replace(
+        header,
+        cells=(*names, "others"),
+        positions={name: kept.index(position) for name, position in header.positions.items()},
+    )
+    for block in _blocks(records()):
+        sound = [(number, row) for number, row in block if isinstance(row, dict)]
+        columns = [pa.array([row.get(name) for _, row in sound], pa.string()) for name in names]
+        rest = ["x" if _is_only_other(row, names) else "" for _, row in sound]
+        columns.append(pa.array(rest, pa.string()))
+        numbers = np.array([number for number, _ in sound], dtype=np.int64)
+        if sound:
+            yield from_columns(source, compact, columns, numbers)
+        broken: dict[tuple[str, str], list[Fault]] = defaultdict(list)
+        for number, row in block:
+            if isinstance(row, Broken):
+                value = str(number) if row.value is None else row.value
+                broken[row.code, row.expected].append(Fault(number, value))
+        for (code, expected), faults in broken.items():
+            yield faulty(source, code, expected, faults)
+
+
+def _is_only_other(row: dict[str, str | None], names: list[str]) -> bool:
+    """Whether a row has something in other cells only: it is not blank."""
+    for name in names:
+        if row.get(name):
+            return False
+    return any(cell and cell.strip() for cell in row.values())
+
+
+def _blocks(records: Records) -> Iterator[list[tuple[int, Record]]]:
+    """Records in lists that memory holds, however long each is."""
+    block: list[tuple[int, Record]] = []
+    characters = 0
+    for number, record in records:
+        block.append((number, record))
+        if isinstance(record, dict):
+            characters += sum(len(cell) for cell in record.values() if cell)
+        if len(block) >= BATCH_ROWS or characters >= BATCH_CHARACTERS:
+            yield block
+            block, characters = [], 0
+    if block:
+        yield block

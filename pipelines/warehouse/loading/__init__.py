@@ -1,0 +1,1 @@
+"""Load staged deliveries into the warehouse, a module a step."""
