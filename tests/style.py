@@ -19,9 +19,27 @@ EMPTY_NAMES = frozenset(
     {"one", "told", "found", "own", "there", "said", "kept", "here", "way", "seen", "thing"}
 )
 RIDDLES = frozenset({"What", "Whether", "Which", "Those", "How", "Who", "When", "Where", "Whose"})
-VERBS = frozenset(
-    ["Abort", "Accept", "Account", "Acknowledge", "Add", "Aggregate", "Allow", "Append", "Apply", "Apportion", "Archive", "Arrange", "Ask", "Assert", "Assign", "Attach", "Await", "Begin", "Bind", "Bring", "Build", "Cache", "Call", "Cancel", "Cast", "Catch", "Change", "Check", "Choose", "Clean", "Clear", "Close", "Collect", "Combine", "Compare", "Compile", "Complete", "Compress", "Compute", "Configure", "Confirm", "Connect", "Convert", "Copy", "Correct", "Count", "Create", "Cut", "Declare", "Decode", "Decompress", "Delete", "Deliver", "Derive", "Describe", "Detect", "Discard", "Discover", "Display", "Drain", "Draw", "Drop", "Edit", "Encode", "End", "Ensure", "Enter", "Escape", "Estimate", "Examine", "Exit", "Expand", "Export", "Extract", "Fail", "Feed", "Fetch", "Fill", "Filter", "Find", "Finish", "Fit", "Flag", "Flush", "Fold", "Follow", "Forget", "Format", "Generate", "Get", "Give", "Go", "Grade", "Group", "Guard", "Halve", "Handle", "Hash", "Hold", "Identify", "Ignore", "Import", "Infer", "Insert", "Inspect", "Interpret", "Invert", "Iterate", "Join", "Judge", "Keep", "Land", "Leave", "Let", "Limit", "List", "Load", "Locate", "Lock", "Log", "Look", "Make", "Map", "Mark", "Mask", "Match", "Measure", "Merge", "Migrate", "Move", "Name", "Normalise", "Note", "Number", "Observe", "Open", "Order", "Overlay", "Overrule", "Pack", "Parse", "Partition", "Pass", "Pick", "Pin", "Place", "Plan", "Point", "Prefix", "Prepare", "Print", "Probe", "Process", "Publish", "Pull", "Purge", "Push", "Put", "Quarantine", "Query", "Quote", "Raise", "Rank", "Read", "Rebuild", "Receive", "Recognise", "Recompute", "Record", "Recover", "Reduce", "Refuse", "Register", "Reject", "Release", "Reload", "Remove", "Rename", "Render", "Repair", "Repeat", "Replace", "Report", "Request", "Require", "Reset", "Resolve", "Restate", "Restore", "Retire", "Retry", "Return", "Rewrite", "Roll", "Round", "Run", "Save", "Scale", "Scan", "Search", "Seal", "Select", "Send", "Serve", "Set", "Settle", "Shift", "Shorten", "Show", "Sign", "Silence", "Skip", "Sniff", "Sort", "Spell", "Split", "Spread", "Stage", "Start", "State", "Stop", "Store", "Strip", "Submit", "Sum", "Summarise", "Switch", "Sync", "Take", "Tell", "Test", "Throw", "Track", "Transform", "Translate", "Trim", "Turn", "Type", "Undo", "Unpack", "Unpin", "Unwrap", "Update", "Upgrade", "Use", "Validate", "Verify", "Visit", "Wait", "Walk", "Warn", "Watch", "Weigh", "Withdraw", "Withhold", "Wrap", "Write", "Yield"]
-)
+IMPERATIVES = """
+Abort Accept Account Acknowledge Add Aggregate Allow Append Apply Apportion Archive Arrange Ask
+Assert Assign Attach Await Begin Bind Bring Build Cache Call Cancel Cast Catch Change Check
+Choose Clean Clear Close Collect Combine Compare Compile Complete Compress Compute Configure
+Confirm Connect Convert Copy Correct Count Create Cut Declare Decode Decompress Delete Deliver
+Derive Describe Detect Discard Discover Display Drain Draw Drop Edit Encode End Ensure Enter
+Escape Estimate Examine Exit Expand Export Extract Fail Feed Fetch Fill Filter Find Finish Fit
+Flag Flush Fold Follow Forget Format Generate Get Give Go Grade Group Guard Halve Handle Hash
+Hold Identify Ignore Import Infer Insert Inspect Interpret Invert Iterate Join Judge Keep Land
+Leave Let Limit List Load Locate Lock Log Look Make Map Mark Mask Match Measure Merge Migrate
+Move Name Normalise Note Number Observe Open Order Overlay Overrule Pack Parse Partition Pass
+Pick Pin Place Plan Point Prefix Prepare Print Probe Process Publish Pull Purge Push Put
+Quarantine Query Quote Raise Rank Read Rebuild Receive Recognise Recompute Record Recover Reduce
+Refuse Register Reject Release Reload Remove Rename Render Repair Repeat Replace Report Request
+Require Reset Resolve Restate Restore Retire Retry Return Rewrite Roll Round Run Save Scale Scan
+Seal Search Select Send Serve Set Settle Shift Shorten Show Sign Silence Skip Sniff Sort Spell
+Split Spread Stage Start State Stop Store Strip Submit Sum Summarise Switch Sync Take Tell Test
+Throw Track Transform Translate Trim Turn Type Undo Unpack Unpin Unwrap Update Upgrade Use
+Validate Verify Visit Wait Walk Warn Watch Weigh Withdraw Withhold Wrap Write Yield
+"""
+VERBS = frozenset(IMPERATIVES.split())
 LAZY = "## Imports inside functions"
 HEADERS = ("Grain", "Reads")
 WRITES = re.compile(r"^\s*(?:INSERT|UPDATE|DELETE|CREATE|COPY|ALTER|DROP)\b", re.M | re.I)
