@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
@@ -121,9 +121,17 @@ def run(connection: Connection, statements: str) -> None:
     duckdb_of(connection).execute(statements)
 
 
-def run_file(connection: Connection, name: str, **parts: str) -> None:
-    """Execute a .sql file of warehouse/."""
-    run(connection, sql(name, **parts))
+def run_file(
+    connection: Connection, name: str, values: Mapping[str, Any] | None = None, **parts: str
+) -> None:
+    """Execute the statements of a .sql file of warehouse/, each with the `$name`s it mentions.
+
+    DuckDB binds values to one statement at a time, so the file is split as DuckDB itself does it.
+    """
+    duckdb = duckdb_of(connection)
+    for statement in duckdb.extract_statements(sql(name, **parts)):
+        bound = {parameter: (values or {})[parameter] for parameter in statement.named_parameters}
+        duckdb.execute(statement, bound)
 
 
 def rows(connection: Connection, query: str, **values: Any) -> list[Any]:
