@@ -1,8 +1,8 @@
-"""What is wrong with a deployment, before the night finds out: it looks, and changes nothing.
+"""Examine a deployment before the night does: find what is wrong, change nothing.
 
-visit (what a check is given, and finds) · readings (what the stores say of themselves) · checks of
-the machine, of the stores and of the nights. It waits for nobody: a store that a run is at work on
-is not looked into, and what is known comes from the published copy.
+`visit` is what a check is given and what it returns; `readings` reads the state of the stores;
+`machine`, `stores` and `nights` are the checks. The doctor waits for nobody: while a run works on a
+store, the doctor reads the published copy instead.
 """
 
 from __future__ import annotations
@@ -33,9 +33,10 @@ CHECKS: dict[str, Callable[[Visit], Iterator[Finding]]] = {
 
 
 def examine(settings: Settings, today: date, now: datetime) -> Iterator[Finding]:
-    """Every check's findings, in order; `today` is Shanghai's day, `now` is UTC without a zone.
+    """Yield the findings of every check, in order.
 
-    A check that breaks is a failure of its own, and the others go on.
+    `today` is the day in Shanghai, `now` is UTC without a zone. A check that breaks yields a
+    failure of its own, and the others go on.
     """
     visit = Visit(settings, today, now)
     for name, check in CHECKS.items():
@@ -56,8 +57,8 @@ def examine(settings: Settings, today: date, now: datetime) -> Iterator[Finding]
 
 
 def verdict(findings: Iterable[Finding]) -> str:
-    """The findings in a word: `healthy`, or how many failures and warnings there are."""
+    """Return `healthy`, or the numbers of failures and warnings."""
     levels = [finding.level for finding in findings]
     counts = {level: levels.count(level) for level in (Level.FAILURE, Level.WARNING)}
-    told = [f"{n} {level}{'s' if n > 1 else ''}" for level, n in counts.items() if n]
-    return ", ".join(told) or "healthy"
+    phrases = [f"{n} {level}{'s' if n > 1 else ''}" for level, n in counts.items() if n]
+    return ", ".join(phrases) or "healthy"

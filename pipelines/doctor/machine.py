@@ -1,4 +1,4 @@
-"""Checks of the machine: what is installed, its disks, its clock, and whom it can tell."""
+"""Checks of the machine: installed packages, disks, clock, notification channels."""
 
 from __future__ import annotations
 
@@ -32,13 +32,15 @@ from pipelines.settings import Settings
 
 DISTRIBUTION = "citybrain-metrics"
 INSTALL = "pip install --require-hashes -r requirements.txt"
-SPARE = 1_000_000_000  # bytes that a run may need besides two copies of the warehouse
-BLOCK = 65_536  # bytes written to see whether a disk takes any
+# Bytes that a run may need besides two copies of the warehouse.
+SPARE = 1_000_000_000
+# Bytes written to find out whether a disk takes any.
+BLOCK = 65_536
 CLOCK_TOLERANCE = timedelta(hours=1)
 
 
 def versions(visit: Visit) -> Iterator[Finding]:
-    """Python and what this distribution requires, as installed, against its pins."""
+    """Compare Python and the installed packages with what this distribution requires."""
     try:
         ours = metadata.distribution(DISTRIBUTION)
     except metadata.PackageNotFoundError:
@@ -58,12 +60,12 @@ def versions(visit: Visit) -> Iterator[Finding]:
     pinned: list[str] = []
     for requirement in ours.requires or ():
         wanted, _, marker = requirement.partition(";")
-        if marker:  # of developers
+        if marker:  # an extra, for developers
             continue
         name, pin = re.findall(r"^([\w.-]+)(?:==([\w.]+))?", wanted.strip())[0]
-        there = _installed(name)
-        if there is None or (pin and there != pin):
-            mismatch = f"{name} is {there or 'missing'}" + (f", not {pin}" if pin else "")
+        installed = _installed(name)
+        if installed is None or (pin and installed != pin):
+            mismatch = f"{name} is {installed or 'missing'}" + (f", not {pin}" if pin else "")
             yield failure("versions", mismatch, INSTALL)
         elif pin:
             pinned.append(f"{name} {pin}")
@@ -78,23 +80,23 @@ def _installed(name: str) -> str | None:
 
 
 def _python_fits(wanted: str) -> bool:
-    """Whether this Python is within bounds such as `>=3.11,<3.12`."""
-    here = sys.version_info[:2]
+    """Return True if this Python is within bounds such as `>=3.11,<3.12`."""
+    running = sys.version_info[:2]
     for sign, major, minor in re.findall(r"(>=|<)(\d+)\.(\d+)", wanted):
         bound = (int(major), int(minor))
-        if here < bound if sign == ">=" else here >= bound:
+        if running < bound if sign == ">=" else running >= bound:
             return False
     return True
 
 
 def disk(visit: Visit) -> Iterator[Finding]:
-    """The data folder: its disks are there, take what is written, have room, and are private."""
+    """Check that the data folder's disks are mounted, writable, roomy and private."""
     settings = visit.settings
-    found = [*_vanished(settings), *_unwritable(settings), *_short_of_room(settings)]
-    found += _readable_archive(settings)
+    findings = [*_vanished(settings), *_unwritable(settings), *_short_of_room(settings)]
+    findings += _readable_archive(settings)
     can = "written" if settings.data_dir.exists() else "made"
     room = disks.free(settings.data_dir)
-    yield from found or [fine("disk", f"{settings.data_dir} can be {can}; {room}")]
+    yield from findings or [fine("disk", f"{settings.data_dir} can be {can}; {room}")]
 
 
 def _vanished(settings: Settings) -> Iterator[Finding]:
@@ -108,7 +110,7 @@ def _vanished(settings: Settings) -> Iterator[Finding]:
 
 
 def _unwritable(settings: Settings) -> Iterator[Finding]:
-    """Folders that cannot be written or made, one finding a reason."""
+    """Yield one finding per reason for which folders cannot be written or made."""
     refused: dict[str, list[Path]] = {}
     folders = (
         settings.data_dir,
@@ -128,21 +130,21 @@ def _unwritable(settings: Settings) -> Iterator[Finding]:
 
 
 def _write_into(folder: Path) -> None:
-    """Write a block and take it away again; for a folder to come, ask of the one it will be in."""
-    there = _nearest(folder)
-    if there == folder:
-        # a name that landing passes over, on systems where temporary files have one
+    """Write a block into `folder` and remove it; ask for permission where it does not exist yet."""
+    existing = _nearest(folder)
+    if existing == folder:
+        # The prefix is one that landing ignores, on systems where temporary files have names.
         with tempfile.TemporaryFile(dir=folder, prefix=".doctor-") as file:
             file.write(bytes(BLOCK))
             file.flush()
-    elif not there.is_dir():
-        raise NotADirectoryError(errno.ENOTDIR, "Not a directory", str(there))
-    elif not access(there, W_OK | X_OK):
-        raise PermissionError(errno.EACCES, "Permission denied", str(there))
+    elif not existing.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, "Not a directory", str(existing))
+    elif not access(existing, W_OK | X_OK):
+        raise PermissionError(errno.EACCES, "Permission denied", str(existing))
 
 
 def _nearest(path: Path) -> Path:
-    return next(one for one in (path, *path.absolute().parents) if one.exists())
+    return next(each for each in (path, *path.absolute().parents) if each.exists())
 
 
 def _mend(reason: str) -> str:
@@ -154,13 +156,13 @@ def _mend(reason: str) -> str:
 
 
 def _short_of_room(settings: Settings) -> Iterator[Finding]:
-    """Disks without room for a generation, which is a copy of the warehouse, and for staging."""
+    """Yield disks without room for staging and for a generation, a copy of the warehouse."""
     size = sum(
         path.stat().st_size
         for path in (settings.warehouse, settings.warehouse.with_suffix(".duckdb.wal"))
         if path.exists()
     )
-    seen: set[int] = set()
+    examined: set[int] = set()
     for folder, needs in (
         (settings.data_dir, size),
         (settings.published, size),
@@ -168,19 +170,19 @@ def _short_of_room(settings: Settings) -> Iterator[Finding]:
         (settings.archive, 0),
         (settings.landing, 0),
     ):
-        there = _nearest(folder)
-        if there.stat().st_dev in seen:
+        place = _nearest(folder)
+        if place.stat().st_dev in examined:
             continue
-        seen.add(there.stat().st_dev)
-        free = shutil.disk_usage(there).free
-        told = (
-            f"{there}: {megabytes(free)} free; a run needs {megabytes(2 * needs + SPARE)}",
+        examined.add(place.stat().st_dev)
+        free = shutil.disk_usage(place).free
+        message_and_mend = (
+            f"{place}: {megabytes(free)} free; a run needs {megabytes(2 * needs + SPARE)}",
             "free some space (`citybrain clean` removes what is not needed), or enlarge the disk",
         )
         if free < needs:
-            yield failure("disk", *told)
+            yield failure("disk", *message_and_mend)
         elif free < 2 * needs + SPARE:
-            yield warning("disk", *told)
+            yield warning("disk", *message_and_mend)
 
 
 def _readable_archive(settings: Settings) -> Iterator[Finding]:
@@ -196,7 +198,7 @@ def _readable_archive(settings: Settings) -> Iterator[Finding]:
 
 
 def notification(visit: Visit) -> Iterator[Finding]:
-    """Whether anybody is told, by URLs that make sense; they are secrets, and never shown."""
+    """Check that every notification URL makes sense, without showing it: URLs hold secrets."""
     urls = visit.settings.notify_urls.get_secret_value().split()
     if not urls:
         yield fine("notification", "nobody is told: CITYBRAIN_NOTIFY_URLS is empty")
@@ -216,7 +218,7 @@ def notification(visit: Visit) -> Iterator[Finding]:
 
 
 def clock(visit: Visit) -> Iterator[Finding]:
-    """Shanghai's time is known, and the clock has not gone back behind what was recorded by it."""
+    """Check that Shanghai's time zone is known and the clock is not behind the ledger."""
     try:
         offset = ZoneInfo("Asia/Shanghai").utcoffset(datetime(2021, 10, 31))
     except (ZoneInfoNotFoundError, OSError, ValueError) as error:

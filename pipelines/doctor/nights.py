@@ -1,4 +1,4 @@
-"""Checks of what nights go by and leave behind: configuration, calendar, runs, landing."""
+"""Checks of what a night needs and leaves behind: configuration, calendar, runs, landing."""
 
 from __future__ import annotations
 
@@ -10,18 +10,21 @@ from pipelines.doctor.visit import Finding, Visit, at, counted, failure, fine, w
 from pipelines.landing import files
 from pipelines.tracking.calendar import WorkCalendar
 
-NIGHT = timedelta(hours=26)  # from one night's run to the end of the next, with room
+# From one night's run to the end of the next, with some room.
+NIGHT = timedelta(hours=26)
 DAY = timedelta(days=1)
-HOLIDAYS_OUT = 11  # the month in which the State Council publishes the next year's
-NAMED = 3  # of a list of files
+# The month in which the State Council publishes the next year's holidays.
+HOLIDAYS_OUT = 11
+# Files of a list that are named; the others are counted.
+NAMED = 3
 
 
 def configuration(visit: Visit) -> Iterator[Finding]:
-    """Every mistake in the configuration; what there is, and whether it is in force."""
+    """Yield every mistake in the configuration, or what it declares and whether it is in force."""
     catalog, problems = visit.configuration
     for problem in problems:
-        said = f"{problem.file}: {problem.key}: {problem.message}"
-        yield failure("configuration", said, problem.mend)
+        message = f"{problem.file}: {problem.key}: {problem.message}"
+        yield failure("configuration", message, problem.mend)
     if problems:
         return
     counts = ", ".join(
@@ -34,13 +37,13 @@ def configuration(visit: Visit) -> Iterator[Finding]:
         )
     )
     yield fine("configuration", f"sound: {counts} (configuration {catalog.configuration_hash})")
-    there = visit.ledger.configuration if visit.ledger else None
-    if there is not None and there != catalog.configuration_hash:
-        yield fine("configuration", f"in force is still {there}; the next run goes by this one")
+    in_force = visit.ledger.configuration if visit.ledger else None
+    if in_force is not None and in_force != catalog.configuration_hash:
+        yield fine("configuration", f"in force is still {in_force}; the next run applies this one")
 
 
 def calendars(visit: Visit) -> Iterator[Finding]:
-    """Whether this year's holidays are known, and from November on the next year's."""
+    """Check that this year's holidays are known, and from November on the next year's."""
     calendar = WorkCalendar(visit.configuration[0].holidays)
     year = visit.today.year
     unknown = calendar.provisional(date(year, 1, 1), date(year + 1, 12, 31))
@@ -62,13 +65,13 @@ def calendars(visit: Visit) -> Iterator[Finding]:
 
 
 def last_run(visit: Visit) -> Iterator[Finding]:
-    """When a run was last finished, and which steps have failed since the night before."""
+    """Check when a run last finished, and which steps have failed since the night before."""
     last = visit.ledger
     if last is None and (visit.warehouse.is_hidden or visit.copy.is_hidden):
         yield warning(
             "last run",
             "not known: neither the warehouse nor the published copy can be read",
-            "see what is said of them",
+            "see their findings",
         )
     elif last is None or last.started_at is None:
         yield warning("last run", "no run has ever finished", "citybrain run")
@@ -84,61 +87,64 @@ def last_run(visit: Visit) -> Iterator[Finding]:
 
 
 def _failed_steps(visit: Visit) -> Iterator[Finding]:
-    """Steps that failed when they were last tried: of the newest run, and of a night's others."""
+    """Yield steps that failed when last tried, in the newest run or within the last night."""
     steps = visit.operations.steps
     newest = steps[-1].run_id if steps else None
-    recent = [one for one in steps if one.run_id == newest or visit.now - one.started_at <= NIGHT]
-    last_tried = {(one.name, one.source): one.run_id for one in recent}
+    recent = [
+        step for step in steps if step.run_id == newest or visit.now - step.started_at <= NIGHT
+    ]
+    last_tried = {(step.name, step.source): step.run_id for step in recent}
     failed = {
-        (one.name, one.source): one
-        for one in recent
-        if one.error and one.run_id == last_tried[one.name, one.source]
+        (step.name, step.source): step
+        for step in recent
+        if step.error and step.run_id == last_tried[step.name, step.source]
     }
-    for one in failed.values():
-        what = f"{one.name} {one.source}".strip()
+    for step in failed.values():
+        name = f"{step.name} {step.source}".strip()
         yield warning(
             "last run",
-            f"step {what} of run {one.run_id} failed: {one.error}",
+            f"step {name} of run {step.run_id} failed: {step.error}",
             "see the run's messages, in logs/ of the data folder or in Airflow; then run again",
         )
 
 
 def landing_folder(visit: Visit) -> Iterator[Finding]:
-    """What waits in landing, what of it is nobody's, and what killed runs have left in staging."""
+    """Check for files that wait, files that are nobody's, and leftovers of killed runs."""
     settings, (catalog, problems) = visit.settings, visit.configuration
-    seen = files.look(settings.landing, catalog, settings.settle_seconds)
-    found = [*_waiting(visit, seen.landed), *_left_in_staging(visit)]
-    if seen.problems:
-        names = ", ".join(one.path for one in seen.problems[:NAMED])
-        more = f" and {len(seen.problems) - NAMED:,} more" if len(seen.problems) > NAMED else ""
-        said = f"{counted(len(seen.problems), 'file')} that no contract knows: {names}{more}"
-        mend = f"{seen.problems[0].message}: {seen.problems[0].mend}"
+    look = files.look(settings.landing, catalog, settings.settle_seconds)
+    findings = [*_waiting(visit, look.landed), *_left_in_staging(visit)]
+    if look.problems:
+        names = ", ".join(problem.path for problem in look.problems[:NAMED])
+        more = f" and {len(look.problems) - NAMED:,} more" if len(look.problems) > NAMED else ""
+        message = f"{counted(len(look.problems), 'file')} that no contract knows: {names}{more}"
+        mend = f"{look.problems[0].message}: {look.problems[0].mend}"
         broken = "mend the configuration first: it may know them then"
-        found.append(warning("landing", said, broken if problems else mend))
-    if seen.waiting:
-        found.append(fine("landing", f"{counted(len(seen.waiting), 'file')} still being uploaded"))
-    yield from found or [fine("landing", "nothing waits")]
+        findings.append(warning("landing", message, broken if problems else mend))
+    if look.waiting:
+        uploading = f"{counted(len(look.waiting), 'file')} still being uploaded"
+        findings.append(fine("landing", uploading))
+    yield from findings or [fine("landing", "nothing waits")]
 
 
 def _waiting(visit: Visit, landed: list[files.Landed]) -> Iterator[Finding]:
-    # when the file came to lie there; its modification time may be the sender's
-    ages = [moment for one in landed if (moment := _changed(one.path)) is not None]
+    # The change time says when the file arrived; its modification time may be the sender's.
+    ages = [moment for file in landed if (moment := _changed(file.path)) is not None]
     if not ages:
         return
     oldest = min(ages)
-    said = f"{counted(len(ages), 'file')} waiting to be taken, the oldest since {at(oldest)}"
+    message = f"{counted(len(ages), 'file')} waiting to be taken, the oldest since {at(oldest)}"
     if visit.now - oldest > DAY:
-        yield warning("landing", said, "see why no run takes it, or citybrain run")
+        yield warning("landing", message, "see why no run takes it, or citybrain run")
     else:
-        yield fine("landing", said)
+        yield fine("landing", message)
 
 
 def _left_in_staging(visit: Visit) -> Iterator[Finding]:
-    """Folders that `citybrain clean` takes for left over: nothing in them changes any more."""
+    """Yield folders that `citybrain clean` would remove as leftovers: nothing in them changes."""
     folder, age = visit.settings.staging, timedelta(hours=visit.settings.leftover_hours)
     runs = list(folder.iterdir()) if folder.is_dir() else []
     changes = [
-        max((moment for one in (run, *run.rglob("*")) if (moment := _changed(one))), default=None)
+        max((moment for path in (run, *run.rglob("*")) if (moment := _changed(path))), default=None)
         for run in runs
     ]
     left = [moment for moment in changes if moment is not None and visit.now - moment > age]
@@ -152,7 +158,7 @@ def _left_in_staging(visit: Visit) -> Iterator[Finding]:
 
 
 def _changed(path: Path) -> datetime | None:
-    """When a file or folder last changed in any way, in UTC; None when it has just gone."""
+    """Return when a file or folder last changed in any way, in UTC; None if it has just gone."""
     try:
         moment = path.lstat().st_ctime
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""What the stores say of themselves, read without waiting, migrating or writing."""
+"""Read the state of the stores, without waiting, migrating or writing."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ NEWEST_ENTRY = (
     "UNION ALL SELECT max(effective_at) FROM configuration "
     "UNION ALL SELECT max(finished_at) FROM run)"
 )
-# how long a database may take to say that it is there; SQLite's is for a lock
+# Seconds that a database may take to answer; SQLite's are for a lock.
 TIMEOUTS: dict[str, dict[str, Any]] = {
     "sqlite": {"timeout": 1},
     "postgresql": {"connect_timeout": 3},
@@ -43,21 +43,21 @@ TIMEOUTS: dict[str, dict[str, Any]] = {
 
 @dataclass(frozen=True)
 class Ledger:
-    """What a ledger knows of itself; times are UTC."""
+    """State of a ledger; times are UTC, `started_at` is that of the last finished run."""
 
     position: int
     configuration: str | None
     run_id: str | None
-    started_at: datetime | None  # of the last run that finished
+    started_at: datetime | None
     newest: datetime | None
 
 
 @dataclass(frozen=True)
 class Reading:
-    """What could be seen of the warehouse, or of its published copy; nothing is there when empty.
+    """State of the warehouse or of its published copy; all fields are empty if it does not exist.
 
     `busy`: one of our writers is at work on it. `opened_by`: another program has the file open.
-    `trouble`: why it cannot be opened. `generation`: the copy's number.
+    `trouble`: why it cannot be opened. `generation`: the number of the copy.
     """
 
     schema: Schema | None = None
@@ -69,29 +69,32 @@ class Reading:
 
     @property
     def is_hidden(self) -> bool:
-        """Whether there is something that could not be looked into."""
+        """True if the store exists and its ledger could not be read."""
         return bool(self.busy or self.opened_by or self.trouble or self.schema) and not self.ledger
 
 
 @dataclass(frozen=True)
 class Operations:
-    """What could be seen of the operational database; `where` names it without its password."""
+    """State of the operational database.
+
+    `where` names it without its password; `steps` are the newest ones, in their order.
+    """
 
     where: str = ""
     schema: Schema | None = None
-    steps: tuple[sa.Row[Any], ...] = ()  # the newest ones, in their order
+    steps: tuple[sa.Row[Any], ...] = ()
     trouble: str | None = None
 
 
 @contextmanager
 def lock(path: Path) -> Iterator[bool]:
-    """Hold a lock file if nobody does; whether that is so. It waits for nobody, and writes nothing.
+    """Hold a lock file if it is free, and yield whether it was; never wait and never write.
 
-    Whoever starts meanwhile waits for us, so that no run finds the warehouse open.
+    A writer that starts meanwhile waits for us, so that no run finds the warehouse open.
     """
     try:
         file = path.open(encoding="utf-8")
-    except FileNotFoundError:  # nobody has ever written here
+    except FileNotFoundError:  # no writer has ever started
         yield True
         return
     with file:
@@ -105,33 +108,31 @@ def lock(path: Path) -> Iterator[bool]:
 
 
 def holder(path: Path) -> dict[str, Any]:
-    """Who wrote into a lock file: pid, purpose, since; empty when nobody has, or no sense can be
-    made of it.
-    """
+    """Return what a lock file says of its holder (pid, purpose, since); empty if unreadable."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"))
     except ValueError:
         return {}
-    return found if isinstance(found, dict) else {}
+    return content if isinstance(content, dict) else {}
 
 
 def read_warehouse(settings: Settings) -> Reading:
-    """The warehouse, unless one of our own writers is at work on it."""
+    """Read the state of the warehouse, unless one of our own writers is at work on it."""
     try:
         if not settings.warehouse.exists():
             return Reading()
         with lock(settings.data_dir / WAREHOUSE_LOCK) as free:
             if not free:
                 return Reading(busy=True)
-            elsewhere = _opened_by(settings.warehouse)
-            found = _read(open_duckdb(settings.warehouse, settings, read_only=True))
-            return replace(found, opened_by=found.opened_by or elsewhere)
+            other_program = _opened_by(settings.warehouse)
+            reading = _read(open_duckdb(settings.warehouse, settings, read_only=True))
+            return replace(reading, opened_by=reading.opened_by or other_program)
     except OSError as error:
         return Reading(trouble=f"{error.strerror}: {error.filename}")
 
 
 def read_copy(settings: Settings) -> Reading:
-    """The generation that readers have."""
+    """Read the state of the generation that readers have."""
     try:
         engine = published.engine(settings)
         return _read(engine, is_copy=True)
@@ -142,8 +143,8 @@ def read_copy(settings: Settings) -> Reading:
 
 
 def _opened_by(path: Path) -> str | None:
-    """The process that has a database file open, if only to read: no writer can open it then."""
-    if sys.platform != "linux":  # the order of the fields is each system's own
+    """Name the process that has a database file open, even to read: it keeps writers out."""
+    if sys.platform != "linux":  # each system orders the fields in its own manner
         return None
     layout = "hhlli"  # type, whence, start, length, pid
     asked = struct.pack(layout, fcntl.F_WRLCK, 0, 0, 0, 0)
@@ -159,12 +160,12 @@ def _process(pid: int) -> str:
 def _read(engine: sa.Engine, is_copy: bool = False) -> Reading:
     try:
         with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-            found = schema(connection, "warehouse")
-            if found.there is None or not found.known:
-                return Reading(found)
+            store_schema = schema(connection, "warehouse")
+            if store_schema.there is None or not store_schema.known:
+                return Reading(store_schema)
             query = "SELECT number FROM generation"
             number = rows(connection, query)[0][0] if is_copy else None
-            return Reading(found, _ledger(connection), generation=number)
+            return Reading(store_schema, _ledger(connection), generation=number)
     except Exception as error:  # whatever the file holds, and whoever has it open
         text = " ".join(str(getattr(error, "orig", None) or error).split())
         if LOCKED in text:
@@ -189,9 +190,9 @@ def _ledger(connection: sa.Connection) -> Ledger:
 
 
 def read_operations(settings: Settings, steps: int = 1000) -> Operations:
-    """The operational database: how far its schema is, and its newest steps.
+    """Read the operational database's schema revision and its newest `steps` steps.
 
-    What it says is cleared of its password.
+    The password is removed from what it says.
     """
     try:
         url = sa.make_url(settings.operations_url)
@@ -216,8 +217,8 @@ def read_operations(settings: Settings, steps: int = 1000) -> Operations:
 
 
 def _operations(connection: sa.Connection, where: str, steps: int) -> Operations:
-    found = schema(connection, "operations")
-    if found.there != found.newest:
-        return Operations(where, found)
+    store_schema = schema(connection, "operations")
+    if store_schema.there != store_schema.newest:
+        return Operations(where, store_schema)
     newest = sa.select(step_table).order_by(step_table.c.number.desc()).limit(steps)
-    return Operations(where, found, tuple(reversed(connection.execute(newest).all())))
+    return Operations(where, store_schema, tuple(reversed(connection.execute(newest).all())))

@@ -1,4 +1,4 @@
-"""Checks of what is kept: locks, the warehouse, the operational database, the published copy."""
+"""Checks of the stores: locks, the warehouse, the operational database, the published copy."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from pipelines.warehouse.publish import pinned_to
 
 
 def locks(visit: Visit) -> Iterator[Finding]:
-    """Who holds the lock files, and whether a program that knows nothing of them is in the way."""
-    elsewhere = visit.warehouse.opened_by
-    if elsewhere:
+    """Check who holds the lock files, and for programs that open the warehouse without them."""
+    other_program = visit.warehouse.opened_by
+    if other_program:
         yield failure(
             "locks",
-            f"{elsewhere} has {visit.settings.warehouse} open: no run can open it",
+            f"{other_program} has {visit.settings.warehouse} open: no run can open it",
             "close it there, and let it read the published copy",
         )
-    found = [finding for name in HELD for finding in _lock(visit, name)]
-    yield from found or ([] if elsewhere else [fine("locks", "all free")])
+    findings = [finding for name in HELD for finding in _lock(visit, name)]
+    yield from findings or ([] if other_program else [fine("locks", "all free")])
 
 
 def _lock(visit: Visit, name: str) -> Iterator[Finding]:
@@ -33,10 +33,10 @@ def _lock(visit: Visit, name: str) -> Iterator[Finding]:
     if not path.exists():
         return
     with lock(path) as free:
-        told = holder(path)
-    pid, purpose, since = (told.get(key, "?") for key in ("pid", "purpose", "since"))
+        signature = holder(path)
+    pid, purpose, since = (signature.get(key, "?") for key in ("pid", "purpose", "since"))
     if free:
-        if told:
+        if signature:
             yield fine(
                 "locks",
                 f"{name}: process {pid} ({purpose}) ended without giving it back; the "
@@ -61,28 +61,28 @@ def _age(now: datetime, since: object) -> timedelta:
 
 
 def warehouse(visit: Visit) -> Iterator[Finding]:
-    """Whether the warehouse opens, and how far its schema is."""
-    file, found = visit.settings.warehouse, visit.warehouse
-    if found.trouble:
+    """Check that the warehouse opens, and how far its schema is."""
+    file, reading = visit.settings.warehouse, visit.warehouse
+    if reading.trouble:
         yield failure(
             "warehouse",
-            f"it cannot be opened: {found.trouble}",
-            _mend(found.trouble, f"put a backup in the place of {file}"),
+            f"it cannot be opened: {reading.trouble}",
+            _mend(reading.trouble, f"put a backup in the place of {file}"),
         )
-    elif found.busy:
+    elif reading.busy:
         yield fine("warehouse", "not looked into: it is being written (see locks)")
-    elif found.schema is None and found.opened_by:
+    elif reading.schema is None and reading.opened_by:
         yield fine("warehouse", "not looked into: another program has it open (see locks)")
-    elif found.schema is None or found.schema.there is None:
+    elif reading.schema is None or reading.schema.there is None:
         yield fine("warehouse", f"there is none yet; the first run creates {file}")
     else:
         size = megabytes(file.stat().st_size)
-        position = f", ledger position {found.ledger.position}" if found.ledger else ""
-        yield _far("warehouse", "warehouse", found.schema, f"{size}{position}")
+        position = f", ledger position {reading.ledger.position}" if reading.ledger else ""
+        yield _far("warehouse", "warehouse", reading.schema, f"{size}{position}")
 
 
 def _mend(trouble: str, damage: str) -> str:
-    """What mends a DuckDB file that does not open; `damage` is what mends one that is damaged."""
+    """Return the mend of a DuckDB file that does not open; `damage` mends a damaged one."""
     if any(words in trouble for words in disks.DAMAGED):
         return damage
     if "memory" in trouble.lower():
@@ -91,10 +91,10 @@ def _mend(trouble: str, damage: str) -> str:
 
 
 def _far(check: str, store: str, schema: Schema, besides: str) -> Finding:
-    """How far a store's schema is."""
+    """Return a finding about the revision of a store's schema."""
     if not schema.known:
-        said, mend = schema.refusal()
-        return failure(check, f"the {store} {said}; no run can use it", mend)
+        refusal, mend = schema.refusal()
+        return failure(check, f"the {store} {refusal}; no run can use it", mend)
     if schema.there != schema.newest:
         return warning(
             check,
@@ -105,38 +105,38 @@ def _far(check: str, store: str, schema: Schema, besides: str) -> Finding:
 
 
 def operational(visit: Visit) -> Iterator[Finding]:
-    """Whether the operational database answers, and how far its schema is."""
-    found = visit.operations
-    if found.trouble:
+    """Check that the operational database answers, and how far its schema is."""
+    operations = visit.operations
+    if operations.trouble:
         yield failure(
             "operations",
-            f"{found.where} does not answer: {found.trouble}",
+            f"{operations.where} does not answer: {operations.trouble}",
             "start it, or correct CITYBRAIN_OPS_URL",
         )
-    elif found.schema is None or found.schema.there is None:
-        yield fine("operations", f"{found.where} has no tables yet; the first run makes them")
+    elif operations.schema is None or operations.schema.there is None:
+        yield fine("operations", f"{operations.where} has no tables yet; the first run makes them")
     else:
-        yield _far("operations", "operational database", found.schema, found.where)
+        yield _far("operations", "operational database", operations.schema, operations.where)
 
 
 def published_copy(visit: Visit) -> Iterator[Finding]:
-    """Whether readers have a copy, whether it opens, and whether it is as new as it can be."""
-    settings, found = visit.settings, visit.copy
-    if found.trouble:
+    """Check that readers have a copy, that it opens, and that it is as new as the warehouse."""
+    settings, copy = visit.settings, visit.copy
+    if copy.trouble:
         yield failure(
             "published",
-            f"{settings.published / READERS_FILE} cannot be opened: {found.trouble}",
+            f"{settings.published / READERS_FILE} cannot be opened: {copy.trouble}",
             _mend(
-                found.trouble,
+                copy.trouble,
                 "citybrain publish makes a new one, citybrain rollback gives "
                 "readers the one before",
             ),
         )
         return
-    if found.ledger is None:
+    if copy.ledger is None:
         yield _nothing_known(visit)
         return
-    pinned, position = pinned_to(settings), found.ledger.position
+    pinned, position = pinned_to(settings), copy.ledger.position
     if pinned is not None:
         yield warning(
             "published",
@@ -152,15 +152,16 @@ def published_copy(visit: Visit) -> Iterator[Finding]:
         )
     generations = list((settings.published / "generations").glob("[0-9]*.duckdb"))
     size = megabytes(sum(path.stat().st_size for path in generations))
-    kept = f"{counted(len(generations), 'generation')}, {size}"
-    yield fine("published", f"generation {found.generation} of ledger position {position}; {kept}")
+    count = counted(len(generations), "generation")
+    message = f"generation {copy.generation} of ledger position {position}; {count}, {size}"
+    yield fine("published", message)
 
 
 def _nothing_known(visit: Visit) -> Finding:
     if visit.copy.schema is not None:
-        said, mend = visit.copy.schema.refusal()
-        return warning("published", f"the copy {said}", mend)
-    there = visit.warehouse.ledger
-    if there is not None and there.position:
+        refusal, mend = visit.copy.schema.refusal()
+        return warning("published", f"the copy {refusal}", mend)
+    ledger = visit.warehouse.ledger
+    if ledger is not None and ledger.position:
         return warning("published", "nothing is published yet", "citybrain publish")
     return fine("published", "nothing yet; the first run publishes")

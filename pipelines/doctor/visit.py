@@ -1,4 +1,4 @@
-"""What a check is given, and what it finds."""
+"""The visit that a check is given, and the findings that it returns."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pipelines.settings import Settings
 
 
 class Level(StrEnum):
-    """How bad a finding is: nothing to do, look at it today, the next night fails of it."""
+    """Severity of a finding: fine, to be looked at today, or the next night will fail."""
 
     OK = "ok"
     WARNING = "warning"
@@ -23,7 +23,7 @@ class Level(StrEnum):
 
 @dataclass(frozen=True)
 class Finding:
-    """What one check found, and what mends it (empty when there is nothing to mend)."""
+    """Result of one check, with the mend (empty when there is nothing to mend)."""
 
     check: str
     level: Level
@@ -32,25 +32,25 @@ class Finding:
 
 
 def fine(check: str, message: str) -> Finding:
-    """A finding that asks for nothing."""
+    """Return a finding that asks for nothing."""
     return Finding(check, Level.OK, message)
 
 
 def warning(check: str, message: str, mend: str) -> Finding:
-    """A finding that somebody must look at, though the night goes on."""
+    """Return a finding that somebody must look at, although the night goes on."""
     return Finding(check, Level.WARNING, message, mend)
 
 
 def failure(check: str, message: str, mend: str) -> Finding:
-    """A finding that the night, or what it is for, fails of."""
+    """Return a finding that makes the night, or its purpose, fail."""
     return Finding(check, Level.FAILURE, message, mend)
 
 
 @dataclass
 class Visit:
-    """One look at a deployment; what several checks need is read once.
+    """One examination of a deployment; what several checks need is read once.
 
-    `today` is the day in Shanghai, `now` the time in UTC without a zone, as the ledger has it.
+    `today` is the day in Shanghai, `now` is UTC without a zone, as in the ledger.
     """
 
     settings: Settings
@@ -59,50 +59,50 @@ class Visit:
 
     @cached_property
     def configuration(self) -> tuple[Catalog, list[Problem]]:
-        """What of the configuration is sound, and every problem of the rest."""
+        """The sound part of the configuration, and every problem of the rest."""
         try:
             return read_catalog(self.settings.config_dir)
         except OSError as error:
-            said = error.strerror or type(error).__name__
-            problem = Problem(str(error.filename or "-"), "-", said, "let this user read it")
+            message = error.strerror or type(error).__name__
+            problem = Problem(str(error.filename or "-"), "-", message, "let this user read it")
             return Catalog({}, {}, {}, {}, {}), [problem]
 
     @cached_property
     def warehouse(self) -> readings.Reading:
-        """The warehouse, as far as it can be looked into now."""
+        """State of the warehouse, as far as it can be read now."""
         return readings.read_warehouse(self.settings)
 
     @cached_property
     def copy(self) -> readings.Reading:
-        """The published copy."""
+        """State of the published copy."""
         return readings.read_copy(self.settings)
 
     @cached_property
     def operations(self) -> readings.Operations:
-        """The operational database."""
+        """State of the operational database."""
         return readings.read_operations(self.settings)
 
     @property
     def ledger(self) -> readings.Ledger | None:
-        """The warehouse's ledger, or the published one where that cannot be had."""
+        """State of the warehouse's ledger, or of the published one if that is not readable."""
         return self.warehouse.ledger or self.copy.ledger
 
 
 def in_a_line(error: BaseException, length: int = 300) -> str:
-    """An error's text on one line, no longer than a person reads."""
+    """Shorten an error's text to one line of at most `length` characters."""
     return " ".join(str(error).split())[:length]
 
 
 def at(moment: datetime) -> str:
-    """A time of the ledger's, for people."""
+    """Format a UTC time for people."""
     return f"{moment:%Y-%m-%d %H:%M} UTC"
 
 
 def megabytes(size: float) -> str:
-    """A size on disk, for people."""
+    """Format a size in bytes for people."""
     return f"{size / 1e6:,.1f} MB" if size < 1e7 else f"{size / 1e6:,.0f} MB"
 
 
 def counted(number: int, noun: str) -> str:
-    """`1 file`, `2 files`."""
+    """Format a count with its noun: `1 file`, `2 files`."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
