@@ -10,6 +10,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from pipelines.contracts.models import (
+    SCALES,
     Column,
     ColumnType,
     Kind,
@@ -111,6 +112,7 @@ DATES = (ColumnType.DATE, ColumnType.TIMESTAMP)
 NUMBER_RULES = frozenset(
     f"expect_column_{name}_to_be_between" for name in ("sum", "min", "max", "mean")
 )
+FORMATS_WITHOUT_LINES = ("jsonl", "parquet")  # nothing stands beside their records
 FORMATS_WITHOUT_SHEETS = ("csv", "html", "json", "jsonl", "xml", "parquet")
 SEVERITIES = ("critical", "warning", "info")
 UNSEEN = (*range(0x200B, 0x2010), *range(0x202A, 0x202F), 0x2060, 0xFEFF)
@@ -202,6 +204,7 @@ def _check_source(source: Source, catalog: Catalog, file: str) -> Iterator[Probl
                 f"{name} is masked, and two persons may look the same",
                 "use a key that is not personal",
             )
+    yield from _check_unit_above(source, file)
     yield from _check_partition(source, file)
     yield from _check_totals(source, file)
     yield from _check_drift(source, file)
@@ -246,6 +249,36 @@ def _check_source(source: Source, catalog: Catalog, file: str) -> Iterator[Probl
                 "due.departments",
                 f"{code} ended on {last}, before it owes anything",
                 "name who took over",
+            )
+
+
+def _check_unit_above(source: Source, file: str) -> Iterator[Problem]:
+    """Check that a number column counts in `unit_above` and that every format can say it."""
+    if source.unit_above is None:
+        return
+    base = source.unit_above.lstrip(SCALES)
+    counted = {unit.lstrip(SCALES) for column in source.columns for unit in column.unit}
+    if base == source.unit_above:
+        yield Problem(
+            file,
+            "unit_above",
+            f"{base} has no scale ({SCALES})",
+            "leave the key out: a line with the unit that is stored need not be declared",
+        )
+    if not counted or (base and base not in counted):
+        yield Problem(
+            file,
+            "unit_above",
+            f"no column has the `unit` {base or 'that it scales'}",
+            "say the `unit` of the columns that are counted in it",
+        )
+    for name in FORMATS_WITHOUT_LINES:
+        if name in source.formats.declared:
+            yield Problem(
+                file,
+                "unit_above",
+                f"a {name} file has no line that could say it",
+                f"say the unit in the headers, or leave {name} out of `formats`",
             )
 
 

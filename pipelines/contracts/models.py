@@ -384,7 +384,10 @@ class Source(Declared):
     for one that is left out the file's own columns do.
     `footer` are regular expressions searched at the start of a row's first cell (合计, 注[:：]):
     such rows are ignored. A header may take `header_rows` rows, merged cells spanning what they
-    stand above; with `unit_row` the row below it says the columns' units.
+    stand above; with `unit_row` the row below it says the columns' units. `unit_above` is the
+    scaled unit (万条) that a line outside the table says of all its figures, such as `单位：万条`:
+    number columns that count in it and whose header says no unit are read in it. A file whose
+    lines do not say exactly that is held.
     """
 
     name: Name
@@ -402,6 +405,7 @@ class Source(Declared):
     file_patterns: tuple[str, ...] = ()
     header_rows: int = Field(1, ge=1, le=5)
     unit_row: bool = False
+    unit_above: str | None = None
     footer: tuple[str, ...] = ()
     partition: Partition = Partition()
     totals: tuple[Totals, ...] = ()

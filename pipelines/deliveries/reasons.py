@@ -235,6 +235,13 @@ TEMPLATES: dict[str, tuple[str, str]] = {
         "withdraw those, or send the day in one way only",
         "同一天既有分包文件又有整包文件，以先到者为准，本次报送暂不生效；请只报送其中一种",
     ),
+    "undeclared_unit": (
+        "text outside the table shows a unit that the contract does not declare ({value}), so it "
+        "is not read; declare it with `unit_above`, `unit` or `unit_row`, or load the figures as "
+        "the contract reads them with `citybrain accept`",
+        "表外文字中的单位未在约定中声明（{value}），系统不作推断，本次报送暂不入库；"
+        "请将单位写入表头后重新报送，或与我局约定单位的注明方式，或由我局核实后确认接收",
+    ),
     "part_conflict": (
         "{value} rows have a key that another part of the day has with other values",
         "有 {value} 行的主键与同一天其他分包重复而内容不同，请核对后重新报送",
@@ -509,6 +516,7 @@ FOUND_CHINESE = (
     (re.compile(r"UTF-16 stream does not start with BOM"), "缺少 UTF-16 字节序标记"),
     (re.compile(r"it reads as (.+)"), r"实际为 \1 编码"),
     (re.compile(r"\(no header row\)"), "（无表头）"),
+    (re.compile(r"no line says (.+)"), r"未见“\1”"),
     (re.compile(r"; closest: (.+)$"), r"，其中最接近的是“\1”"),
 )
 
@@ -544,7 +552,7 @@ class Reason(BaseModel):
             "expected": self._expected_chinese(titles),
             "column": titles.get(self.column, self.column),
         }
-        if self.code in ("encoding", "missing_column"):
+        if self.code in ("encoding", "missing_column", "undeclared_unit"):
             for phrase, chinese in FOUND_CHINESE:
                 fields["value"] = phrase.sub(chinese, fields["value"])
         text = TEMPLATES[self.code][1].format(**fields)

@@ -316,6 +316,23 @@ def test_all_problems_are_reported_at_once(config):
             "columns.amount.unit_from",
             ["no `unit`"],
         ),
+        (RECORDS, "owner:", "unit_above: 条\nowner:", RECORDS, "unit_above", ["has no scale"]),
+        (
+            RECORDS,
+            "owner:",
+            "unit_above: 万条\nowner:",
+            RECORDS,
+            "unit_above",
+            ["no column has the `unit` 条", "say the `unit` of the columns"],
+        ),
+        (
+            RECORDS,
+            "owner:",
+            "unit_above: 万条\nowner:",
+            RECORDS,
+            "unit_above",
+            ["a parquet file has no line", "leave parquet out"],
+        ),
         (
             RECORDS,
             "  - {name: phone",
