@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.pool import ConnectionPoolEntry, NullPool, StaticPool
 
 from pipelines.contracts.models import ColumnType
@@ -116,9 +116,12 @@ def transaction(connection: Connection) -> Iterator[None]:
     run(connection, "COMMIT")
 
 
-def run(connection: Connection, statements: str) -> None:
-    """Execute SQL text as it is, several statements included."""
-    duckdb_of(connection).execute(statements)
+def run(connection: Connection, statements: str, **values: Any) -> None:
+    """Execute SQL text; its `$name`s are bound to `values`.
+
+    Only the last of several statements may have values: DuckDB prepares no others.
+    """
+    duckdb_of(connection).execute(statements, values or None)
 
 
 def run_file(
@@ -135,16 +138,17 @@ def run_file(
 
 
 def rows(connection: Connection, query: str, **values: Any) -> list[Any]:
-    """All rows (named tuples) of a query with bound `:values`."""
-    return list(connection.execute(text(query), values))
+    """Return all rows (named tuples) of a query; its `$name`s are bound to `values`."""
+    return list(connection.exec_driver_sql(query, values))
 
 
 def keep(connection: Connection, name: str, table: pa.Table) -> None:
-    """A temporary table with the rows of `table`."""
+    """Copy `table` into a table: `schema.name` belongs to the database, `name` is temporary."""
     duckdb = duckdb_of(connection)
-    duckdb.register(f"{name}_given", table)
-    duckdb.execute(f"CREATE OR REPLACE TEMP TABLE {name} AS SELECT * FROM {name}_given")
-    duckdb.unregister(f"{name}_given")
+    temporary = "" if "." in name else "TEMP "
+    duckdb.register("_given_rows", table)
+    duckdb.execute(f"CREATE OR REPLACE {temporary}TABLE {name} AS SELECT * FROM _given_rows")
+    duckdb.unregister("_given_rows")
 
 
 def duckdb_of(connection: Connection) -> Any:

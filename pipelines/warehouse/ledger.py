@@ -81,7 +81,7 @@ def find_delivery(connection: sa.Connection, prefix: str) -> sa.Row[Any]:
     """The latest judgement of the delivery whose id starts with `prefix`; UsageError if not one."""
     found = rows(
         connection,
-        "SELECT * FROM delivery WHERE starts_with(delivery_id, :prefix) AND verdict <> 'unchanged' "
+        "SELECT * FROM delivery WHERE starts_with(delivery_id, $prefix) AND verdict <> 'unchanged' "
         "QUALIFY row_number() OVER (PARTITION BY delivery_id ORDER BY received_at DESC, "
         "position DESC) = 1",
         prefix=prefix,
@@ -126,7 +126,7 @@ def withdrawals(connection: sa.Connection, source: str) -> list[tuple[datetime, 
     found = rows(
         connection,
         "SELECT decided_at, delivery_id FROM decision "
-        "WHERE kind = 'withdraw' AND source = :source ORDER BY position",
+        "WHERE kind = 'withdraw' AND source = $source ORDER BY position",
         source=source,
     )
     return [(at, delivery_id) for at, delivery_id in found]
@@ -134,12 +134,12 @@ def withdrawals(connection: sa.Connection, source: str) -> list[tuple[datetime, 
 
 def forget_partitions(connection: sa.Connection, source: str, position: int) -> None:
     """Close every partition of a source: it is about to be rebuilt."""
-    connection.execute(
-        sa.text(
-            "UPDATE delivery_partition SET known_until = :position "
-            "WHERE source = :source AND known_until IS NULL"
-        ),
-        {"source": source, "position": position},
+    run(
+        connection,
+        "UPDATE delivery_partition SET known_until = $position "
+        "WHERE source = $source AND known_until IS NULL",
+        source=source,
+        position=position,
     )
 
 
@@ -147,24 +147,21 @@ def decide(
     connection: sa.Connection, kind: str, row: sa.Row[Any], reason: str, position: int
 ) -> None:
     """Record a person's decision on a delivery (`accept` or `withdraw`)."""
-    connection.execute(
-        sa.text(
-            "INSERT INTO decision (position, kind, delivery_id, source, department, "
-            "business_date, part, reason, decided_by, decided_at) VALUES (:position, :kind, "
-            ":delivery_id, :source, :department, :business_date, :part, :reason, :by, :at)"
-        ),
-        {
-            "position": position,
-            "kind": kind,
-            "delivery_id": row.delivery_id,
-            "source": row.source,
-            "department": row.department,
-            "business_date": row.business_date,
-            "part": row.part,
-            "reason": reason,
-            "by": getpass.getuser(),
-            "at": clock.now(),
-        },
+    run(
+        connection,
+        "INSERT INTO decision (position, kind, delivery_id, source, department, "
+        "business_date, part, reason, decided_by, decided_at) VALUES ($position, $kind, "
+        "$delivery_id, $source, $department, $business_date, $part, $reason, $by, $at)",
+        position=position,
+        kind=kind,
+        delivery_id=row.delivery_id,
+        source=row.source,
+        department=row.department,
+        business_date=row.business_date,
+        part=row.part,
+        reason=reason,
+        by=getpass.getuser(),
+        at=clock.now(),
     )
 
 
@@ -195,14 +192,13 @@ def record_configuration(connection: sa.Connection, catalog: Catalog, redefines:
         return
     position = next_position(connection) if redefines else last_position(connection)
     with transaction(connection):
-        connection.execute(
-            sa.text("INSERT INTO configuration VALUES (:hash, :position, :at, :content)"),
-            {
-                "hash": catalog.configuration_hash,
-                "position": position,
-                "at": clock.now(),
-                "content": json.dumps(catalog.configuration, ensure_ascii=False),
-            },
+        run(
+            connection,
+            "INSERT INTO configuration VALUES ($hash, $position, $at, $content)",
+            hash=catalog.configuration_hash,
+            position=position,
+            at=clock.now(),
+            content=json.dumps(catalog.configuration, ensure_ascii=False),
         )
         run(connection, "DELETE FROM department")
         keep(connection, "departments", _department_table(catalog))
@@ -234,17 +230,16 @@ def record_run(
     summary: dict[str, Any],
 ) -> None:
     """Note that a run has finished."""
-    connection.execute(
-        sa.text("INSERT INTO run VALUES (:run, :as_of, :start, :now, :position, :hash, :summary)"),
-        {
-            "run": run_id,
-            "as_of": as_of,
-            "start": started_at,
-            "now": clock.now(),
-            "position": last_position(connection),
-            "hash": configuration_hash,
-            "summary": json.dumps(summary, ensure_ascii=False),
-        },
+    run(
+        connection,
+        "INSERT INTO run VALUES ($run, $as_of, $start, $now, $position, $hash, $summary)",
+        run=run_id,
+        as_of=as_of,
+        start=started_at,
+        now=clock.now(),
+        position=last_position(connection),
+        hash=configuration_hash,
+        summary=json.dumps(summary, ensure_ascii=False),
     )
 
 
@@ -257,7 +252,7 @@ def in_force(connection: sa.Connection, source: str) -> dict[str, int]:
     """The deliveries that provide a source's rows now, and how many."""
     query = (
         "SELECT delivery_id, CAST(sum(rows) AS BIGINT) FROM partition_in_force "
-        "WHERE source = :source GROUP BY delivery_id"
+        "WHERE source = $source GROUP BY delivery_id"
     )
     return dict(map(tuple, rows(connection, query, source=source)))
 
@@ -270,7 +265,7 @@ def received_dates(
     for source, department, business_date in rows(
         connection,
         "SELECT DISTINCT source, department, business_date FROM partition_in_force "
-        "WHERE business_date >= :since",
+        "WHERE business_date >= $since",
         since=since,
     ):
         if source in found:

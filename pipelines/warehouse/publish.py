@@ -122,7 +122,7 @@ def verify(connection: sa.Connection, sources: Iterable[str]) -> int:
             connection,
             f"WITH counted AS (SELECT delivery_id, count(*) AS rows FROM {quoted(source)} "
             "GROUP BY delivery_id), told AS (SELECT delivery_id, sum(rows) AS rows "
-            "FROM partition_in_force WHERE source = :source GROUP BY delivery_id) "
+            "FROM partition_in_force WHERE source = $source GROUP BY delivery_id) "
             "SELECT delivery_id, coalesce(counted.rows, 0), coalesce(told.rows, 0) "
             "FROM counted FULL JOIN told USING (delivery_id) "
             "WHERE coalesce(counted.rows, 0) <> coalesce(told.rows, 0) ORDER BY delivery_id",
@@ -269,8 +269,11 @@ def _add_generation(connection: sa.Connection, number: int) -> int:
         "COMMENT ON COLUMN generation.published_at IS '发布时间（UTC）';"
         "COMMENT ON COLUMN generation.position IS '发布时的台账序号'",
     )
-    connection.execute(
-        sa.text("INSERT INTO generation VALUES (:number, :at, :position)"),
-        {"number": number, "at": clock.now(), "position": position},
+    run(
+        connection,
+        "INSERT INTO generation VALUES ($number, $at, $position)",
+        number=number,
+        at=clock.now(),
+        position=position,
     )
     return position

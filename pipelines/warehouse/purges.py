@@ -98,6 +98,6 @@ def provided(connection: sa.Connection, source: str) -> dict[str, int]:
     """Deliveries that provide partitions of a source, standby included, and how many rows."""
     query = (
         "SELECT delivery_id, CAST(sum(rows) AS BIGINT) FROM delivery_partition "
-        "WHERE known_until IS NULL AND source = :source GROUP BY delivery_id"
+        "WHERE known_until IS NULL AND source = $source GROUP BY delivery_id"
     )
     return dict(map(tuple, rows(connection, query, source=source)))

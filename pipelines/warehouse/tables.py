@@ -71,7 +71,7 @@ def _ensure(
         rows(
             connection,
             "SELECT column_name, data_type FROM duckdb_columns() "
-            "WHERE table_name = :name AND schema_name = :schema AND database_name = "
+            "WHERE table_name = $name AND schema_name = $schema AND database_name = "
             "current_database()",
             name=source.name,
             schema=schema,

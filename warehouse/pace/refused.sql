@@ -22,5 +22,5 @@ FROM judged
 INNER JOIN newest USING (delivery_id)
 WHERE
     judged.verdict IN ('rejected', 'held', 'unreadable')
-    AND newest.received_at >= :since
+    AND newest.received_at >= $since
 ORDER BY judged.position

@@ -7,7 +7,7 @@ SELECT
     max(business_date) AS last_observed
 FROM metric_daily
 WHERE
-    metric = :metric AND breakdown = ''
-    AND business_date BETWEEN :start AND :until
-    AND known_from <= :position AND (known_until IS NULL OR known_until > :position)
+    metric = $metric AND breakdown = ''
+    AND business_date BETWEEN $start AND $until
+    AND known_from <= $position AND (known_until IS NULL OR known_until > $position)
 GROUP BY department

@@ -142,7 +142,7 @@ def refusals(connection: sa.Connection, ids: Iterable[str]) -> dict[str, tuple[b
         connection,
         "SELECT delivery_id, bool_and(is_standby), count(*) FILTER (is_standby) "
         "FROM delivery_partition WHERE known_until IS NULL "
-        "AND delivery_id IN (SELECT unnest(CAST(:ids AS VARCHAR[]))) GROUP BY delivery_id",
+        "AND delivery_id IN (SELECT unnest(CAST($ids AS VARCHAR[]))) GROUP BY delivery_id",
         ids=list(ids),
     )
     return {delivery_id: (refused, days) for delivery_id, refused, days in found}

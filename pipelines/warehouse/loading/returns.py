@@ -28,8 +28,8 @@ def corrected(
     """
     found = rows(
         connection,
-        "SELECT * FROM delivery WHERE delivery_id = :id AND verdict <> 'unchanged' "
-        "ORDER BY received_at < :before DESC, received_at DESC, position DESC LIMIT 1",
+        "SELECT * FROM delivery WHERE delivery_id = $id AND verdict <> 'unchanged' "
+        "ORDER BY received_at < $before DESC, received_at DESC, position DESC LIMIT 1",
         id=told.delivery_id,
         before=before,
     )
@@ -112,7 +112,7 @@ def _same(connection: sa.Connection, own: Delivery, last: Delivery | None) -> De
     else:
         found = rows(
             connection,
-            "SELECT * FROM delivery WHERE delivery_id = :id AND received_at >= :received_at "
+            "SELECT * FROM delivery WHERE delivery_id = $id AND received_at >= $received_at "
             "ORDER BY received_at, position LIMIT 1",
             id=own.delivery_id,
             received_at=own.received_at,
@@ -149,7 +149,7 @@ def foundations(connection: sa.Connection, source: str) -> list[tuple[str, str]]
     found = rows(
         connection,
         "SELECT DISTINCT delivery_id, unnest(corrects).delivery_id AS upon FROM delivery "
-        "WHERE source = :source",
+        "WHERE source = $source",
         source=source,
     )
     return [(delivery_id, upon) for delivery_id, upon in found]
@@ -160,7 +160,7 @@ def without_refused(connection: sa.Connection, delivery: Delivery) -> Delivery:
     upon = [origin.delivery_id for origin in delivery.corrects[1:]]
     found = rows(
         connection,
-        "SELECT delivery_id FROM delivery WHERE verdict <> 'unchanged' AND list_contains(:upon, "
+        "SELECT delivery_id FROM delivery WHERE verdict <> 'unchanged' AND list_contains($upon, "
         "delivery_id) GROUP BY delivery_id "
         "HAVING arg_max(verdict, (received_at, position)) IN ('accepted', "
         "'accepted_with_quarantine')",
