@@ -1,4 +1,4 @@
-"""The made-up city: its days, who sends under which code, who is silent, and how fast each works.
+"""The made-up city: its days, the departments that send, the silent ones, the pace of each.
 
 The totals are published figures of one real quarter; everything below them is invented.
 """
@@ -29,12 +29,12 @@ CAMPAIGN_DAYS = 100
 CAMPAIGN = "hundred_day_collection"
 SOURCES = ("data_records", "video_channels", "app_visits", "indicator_reports")
 
-# published figures of the third quarter of 2021
+# Published figures of the third quarter of 2021.
 QUARTER_RECORDS = 265_000_000
 CATALOG_ITEMS = 5041
 VIDEO_CHANNELS = 6417
 
-# actual over plan during the campaign; who is not named lies between 0.95 and 1.12
+# Actual over plan during the campaign; other departments lie between 0.95 and 1.12.
 PACE: Mapping[str, float] = {
     "swju": 1.32,
     "zrzy": 1.35,
@@ -58,7 +58,7 @@ PACE: Mapping[str, float] = {
 
 @dataclass(frozen=True)
 class Silence:
-    """From `start` on the department sends nothing (of `source`, when one is named)."""
+    """A department that sends nothing (of `source`, if one is named) from `start` on."""
 
     department: str
     start: date
@@ -66,13 +66,14 @@ class Silence:
 
 
 SILENCES = (
-    Silence("rfb", HISTORY_START, "data_records"),  # answers surveys, never collected a record
+    # It answers surveys and has never collected a record.
+    Silence("rfb", HISTORY_START, "data_records"),
     Silence("hszh", date(2021, 10, 12)),
 )
 
 
 def is_silent(department: str, source: str, day: date) -> bool:
-    """Whether `department` sends nothing of `source` for business date `day`."""
+    """Return True if `department` sends nothing of `source` for business date `day`."""
     return any(
         silence.department == department and silence.source in ("", source) and silence.start <= day
         for silence in SILENCES
@@ -93,12 +94,13 @@ def require_fit(catalog: Catalog, until: date) -> None:
 
 
 def lines(catalog: Catalog) -> tuple[str, ...]:
-    """The departments of the campaign's first day; a later rename continues a line."""
-    return tuple(code for code, who in catalog.departments.items() if who.valid_on(CAMPAIGN_START))
+    """Return the departments of the campaign's first day; later renames continue their lines."""
+    departments = catalog.departments.items()
+    return tuple(code for code, department in departments if department.valid_on(CAMPAIGN_START))
 
 
 def sender(catalog: Catalog, line: str, day: date) -> Department:
-    """The department that sends on `day` for `line`: itself, or the successor then valid."""
+    """Return the department that sends for `line` on `day`: itself, or the successor then valid."""
     department = catalog.departments[line]
     while not department.valid_on(day) and department.successor is not None:
         department = catalog.departments[department.successor]
@@ -106,14 +108,15 @@ def sender(catalog: Catalog, line: str, day: date) -> Department:
 
 
 def span(first: date, last: date) -> Iterator[date]:
-    """Every day from `first` to `last`, both included."""
+    """Yield every day from `first` to `last`, both included."""
     for offset in range((last - first).days + 1):
         yield first + timedelta(days=offset)
 
 
 def due_days(source: Source, catalog: Catalog, until: date) -> tuple[date, ...]:
-    """The business dates on which `source` is sent: a weekly one on its weekday, or the next
-    working day where that is a holiday.
+    """Return the business dates on which `source` is sent.
+
+    A weekly source is sent on its weekday, or on the next working day if that is a holiday.
     """
     due = source.due
     assert due is not None, f"{source.name} is due on no day"
@@ -132,14 +135,14 @@ def _workday_from(day: date, holidays: Mapping[date, bool]) -> date:
 
 
 def receipt_time(name: str, day: date) -> datetime:
-    """When the file `name` of business date `day` arrives: 00:10 to 01:50 of the next day."""
+    """Return when the file `name` of `day` arrives: between 00:10 and 01:50 of the next day."""
     seconds = 600 + zlib.crc32(name.encode()) % 6000
     midnight = datetime.combine(day + timedelta(days=1), time(), SHANGHAI)
     return midnight + timedelta(seconds=seconds)
 
 
 def apportion(weights: Sequence[float], total: int, least: int) -> NDArray[np.int64]:
-    """Whole numbers of at least `least` that follow `weights` and sum to `total`."""
+    """Return whole numbers of at least `least` that follow `weights` and sum to `total`."""
     share = np.asarray(weights, dtype=float)
     exact = share / share.sum() * (total - least * len(share))
     counts: NDArray[np.int64] = np.floor(exact).astype(np.int64)
@@ -154,6 +157,6 @@ GIVEN = ("建国", "晓燕", "志强", "丽", "文斌", "海燕", "军", "敏", 
 
 
 def person(number: int) -> tuple[str, str]:
-    """An invented name and telephone number."""
+    """Return an invented name and telephone number."""
     name = SURNAMES[number % len(SURNAMES)] + GIVEN[number // 7 % len(GIVEN)]
     return name, f"1990000{number * 37 % 10000:04d}"

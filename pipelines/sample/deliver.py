@@ -1,4 +1,4 @@
-"""Lands the sample city: every export, with the irregularities in their places."""
+"""Land the sample city: every export, with the irregularities in their places."""
 
 from __future__ import annotations
 
@@ -36,17 +36,17 @@ from pipelines.sample.writers import Sent, encode, land
 
 HISTORY_RECEIVED = datetime(2021, 9, 23, 8, tzinfo=SHANGHAI)
 
-# source, department (`all`), business date (None: bulk), extension in small letters
+# Source, department (`all`), business date (None for bulk), extension in small letters.
 DeliveryKey = tuple[str, str, date | None, str]
 
 
 @dataclass(frozen=True)
 class SampleSummary:
-    """What was landed and what is true of it.
+    """The files that were landed, and the figures and verdicts that they must lead to.
 
-    `facts` are figures as of the last day. `expected` is what the irregular deliveries must be
-    judged, each with its number of files; every other delivery is to be accepted, and `verdicts`
-    counts all. `strays` are files that are no delivery and to be reported, `ignored` those to be
+    `facts` are figures as of the last day. `expected` maps each irregular delivery to the number of
+    its files by verdict; every other delivery must be accepted, and `verdicts` counts all.
+    `strays` are files that are no delivery and must be reported, `ignored` are files that must be
     passed over; both are paths below the landing folder.
     """
 
@@ -65,10 +65,10 @@ def write_sample(
     until: date = date(2021, 10, 31),
     progress: Callable[[int, int], None] | None = None,
 ) -> SampleSummary:
-    """Land the city's files of 2021-07-01 to `until` below `folder`; the same on every call.
+    """Land the city's files of 2021-07-01 to `until` below `folder`: the same files on every call.
 
-    `progress` hears of days done and days in all. Raises UsageError for a `catalog` or an `until`
-    that the city cannot be made for.
+    `progress` is called with the days done and all days. Raise UsageError for a `catalog` or an
+    `until` for which the city cannot be made.
     """
     require_fit(catalog, until)
     records = make_records(catalog, until)
@@ -93,7 +93,7 @@ def _exports(catalog: Catalog, records: Records, day: date, until: date) -> Iter
 
 @dataclass
 class _Landing:
-    """Lands exports one by one and keeps the books for the summary."""
+    """Lands exports one by one and counts for the summary."""
 
     folder: Path
     irregularities: Sequence[Irregularity]
@@ -109,29 +109,32 @@ class _Landing:
         self.verdicts["accepted"] += 1
 
     def land(self, export: Export) -> None:
-        here = [one for one in self.irregularities if _concerns(one, export)]
-        if not any(one.folder is None for one in here):
+        irregularities = [each for each in self.irregularities if _concerns(each, export)]
+        if not any(irregularity.folder is None for irregularity in irregularities):
             variant = export.variant
             assert export.day is not None
             name = export.name(variant.ext)
             self._put(Sent(name, encode(export, variant), receipt_time(name, export.day)))
             self.verdicts["accepted"] += 1
-        for one in here:
-            self._land_irregular(one, export)
+        for irregularity in irregularities:
+            self._land_irregular(irregularity, export)
 
-    def _land_irregular(self, one: Irregularity, export: Export) -> None:
-        for landed, content in zip(one.files, contents(one, export), strict=True):
-            name = f"{one.folder}/{landed.name}" if one.folder else export.name(landed.name)
-            received = receipt_time(name, one.day) + received_after(landed)
+    def _land_irregular(self, irregularity: Irregularity, export: Export) -> None:
+        for landed, content in zip(irregularity.files, contents(irregularity, export), strict=True):
+            folder = irregularity.folder
+            name = f"{folder}/{landed.name}" if folder else export.name(landed.name)
+            received = receipt_time(name, irregularity.day) + received_after(landed)
             self._put(Sent(name, content, received))
             if landed.outcome in VERDICTS:
-                key = (one.source, one.department, one.day, landed.name.lower())
+                place = (irregularity.source, irregularity.department, irregularity.day)
+                key = (*place, landed.name.lower())
                 self.expected.setdefault(key, Counter())[landed.outcome] += 1
                 self.verdicts[landed.outcome] += 1
             else:
                 self.beside[landed.outcome].append(name)
-        if one.source == "data_records":
-            self.lost[one.day] = self.lost.get(one.day, 0) + lost_records(one, export)
+        if irregularity.source == "data_records":
+            lost = self.lost.get(irregularity.day, 0) + lost_records(irregularity, export)
+            self.lost[irregularity.day] = lost
 
     def _put(self, sent: Sent) -> None:
         self.bytes += land(self.folder, sent)
@@ -149,15 +152,15 @@ class _Landing:
         )
 
 
-def _concerns(one: Irregularity, export: Export) -> bool:
+def _concerns(irregularity: Irregularity, export: Export) -> bool:
     place = (export.source.name, export.code, export.day)
-    return (one.source, one.department, one.day) == place
+    return (irregularity.source, irregularity.department, irregularity.day) == place
 
 
 def _facts(
     catalog: Catalog, records: Records, until: date, lost: Mapping[date, int]
 ) -> Mapping[str, float]:
-    """Figures as of `until`, of what the pipeline is to accept."""
+    """Return figures as of `until`, counting what the pipeline must accept."""
     quarter_end = min(until, QUARTER_END)
     lost_in_quarter = sum(count for day, count in lost.items() if day <= quarter_end)
     facts: dict[str, float] = {
@@ -179,7 +182,7 @@ def _facts(
 
 
 def _video_facts(catalog: Catalog, until: date) -> Mapping[str, float]:
-    """The latest word of every department, the silent ones' last included."""
+    """Return figures of each department's latest survey, also of departments now silent."""
     latest: dict[str, Export] = {}
     for day in due_days(catalog.sources[surveys.VIDEO], catalog, until):
         line_of = {sender(catalog, line, day).code: line for line in lines(catalog)}

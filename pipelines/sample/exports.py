@@ -1,7 +1,7 @@
-"""An export before it is written, and how each department writes: a table, not code.
+"""An export before it is written, and a table of how each department writes.
 
-A department keeps its habits over all its sources; a format that a source does not accept
-becomes CSV.
+A department keeps its habits over all its sources; where a source does not accept its format, it
+sends CSV.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Variant:
 PLAIN = Variant()
 WORKBOOK = Variant("xlsx", titles=1, total=True, note=True)
 
-# who is not named sends plain CSV
+# All other departments send plain CSV.
 VARIANTS: Mapping[str, Variant] = {
     "czj": Variant("xlsx", titles=2, total=True, note=True, numbers="grouped"),
     "sfj": Variant("xlsx", titles=1, dates="chinese"),
@@ -64,7 +64,7 @@ VARIANTS: Mapping[str, Variant] = {
     "ybj": Variant(headers="alternative"),
 }
 
-# indicators are filled in by hand: workbooks, but for two
+# Indicators are filled in by hand: in workbooks, except by two departments.
 INDICATOR_FORM = Variant("xlsx", titles=2, note=True, dates="chinese")
 INDICATOR_VARIANTS: Mapping[str, Variant] = {
     "ydgs": PLAIN,
@@ -73,7 +73,7 @@ INDICATOR_VARIANTS: Mapping[str, Variant] = {
     "dxgs": Variant("xlsx", headers="blanks", dates="digits"),
 }
 
-# a line below the table, where the contract declares such lines as noise
+# A line below the table, where the contract declares such lines as noise.
 NOTES: Mapping[str, str] = {
     "data_records": "注:数据由业务系统自动统计,累计数含历史存量。",
     "video_channels": "注：离线超过 24 小时记为离线。",
@@ -83,9 +83,9 @@ NOTES: Mapping[str, str] = {
 
 @dataclass(frozen=True)
 class Export:
-    """One file's content: typed cells in the order of `columns` (names of the contract).
+    """Content of one file: typed cells in the order of `columns` (names of the contract).
 
-    `headings` overrules the spelling of a column's header; `day` None is a file of many days
+    `headings` overrules the spelling of a column's header. `day` is None for a file of many days
     and departments.
     """
 
@@ -99,22 +99,22 @@ class Export:
 
     @property
     def code(self) -> str:
-        """The department's code, `all` for a file of many."""
+        """The department's code, or `all` for a file of many departments."""
         return self.department.code if self.department else "all"
 
     @property
     def folder(self) -> str:
-        """Its place below the landing folder."""
+        """The file's folder below landing."""
         return f"{self.day.isoformat() if self.day else 'bulk'}/{self.code}"
 
     def name(self, ext: str) -> str:
-        """Its path below the landing folder."""
+        """Return the file's path below landing."""
         part = f".{self.part}" if self.part else ""
         return f"{self.folder}/{self.source.name}{part}.{ext}"
 
     @property
     def variant(self) -> Variant:
-        """How its department writes this source."""
+        """The variant in which its department writes this source."""
         if self.source.name == "indicator_reports":
             return INDICATOR_VARIANTS.get(self.code, INDICATOR_FORM)
         variant = VARIANTS.get(self.code, PLAIN)
@@ -132,7 +132,7 @@ class Grid:
 
 
 def spell(export: Export, variant: Variant) -> Grid:
-    """`export` in the words of `variant`."""
+    """Spell `export` as `variant` says."""
     header = [_header(export, name, variant) for name in export.columns]
     rows: Sequence[Row] = [_spell_row(row, at, variant) for at, row in enumerate(export.rows)]
     if variant.extra:
@@ -188,9 +188,9 @@ DATES: Mapping[str, Callable[[date], Cell]] = {
 
 
 def _titles(export: Export, variant: Variant) -> Sequence[str]:
-    who = export.department.name if export.department else "全市"
+    sender = export.department.name if export.department else "全市"
     when = f"{export.day.year}年{export.day.month}月{export.day.day}日" if export.day else ""
-    return (f"{who}{export.source.title}", f"填报时间 {when}")[: variant.titles]
+    return (f"{sender}{export.source.title}", f"填报时间 {when}")[: variant.titles]
 
 
 def _below(export: Export, variant: Variant) -> Sequence[Row]:

@@ -1,4 +1,4 @@
-"""indicator_reports: figures that departments fill in by hand, as they write them."""
+"""The source indicator_reports: figures that departments fill in by hand."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pipelines.sample.exports import WIDE, Export, Row
 
 SOURCE = "indicator_reports"
 COLUMNS = ("indicator", "value", "unit", "reported_on", "reporter", "reporter_phone")
-# besides the weekly reports: the bureau itself closes the quarter
+# Besides the weekly reports the bureau itself closes the quarter.
 EXTRA_REPORTS = (("sjzy", QUARTER_END),)
 
 Wording = Literal["plain", "counted", "about", "grouped", "wide", "myriads"]
@@ -34,7 +34,7 @@ OCTOBER = date(2021, 10, 29)
 
 @dataclass(frozen=True)
 class Indicator:
-    """A figure of one department: it moves in a straight line through `points`."""
+    """A figure of one department that moves in a straight line through `points`."""
 
     department: str
     name: str
@@ -43,7 +43,7 @@ class Indicator:
     points: Mapping[date, float]
 
     def value(self, day: date) -> int:
-        """The figure on `day`, whole."""
+        """Return the figure on `day` as a whole number."""
         days = [point.toordinal() for point in self.points]
         return int(np.interp(day.toordinal(), days, list(self.points.values())))
 
@@ -100,26 +100,33 @@ INDICATORS = (
 
 
 def latest(name: str, until: date) -> int:
-    """The city's sum of the indicator `name`, as of `until`."""
-    return sum(one.value(until) for one in INDICATORS if one.name == name)
+    """Return the city's sum of the indicator `name` as of `until`."""
+    return sum(indicator.value(until) for indicator in INDICATORS if indicator.name == name)
 
 
 def report_days(catalog: Catalog, until: date) -> tuple[date, ...]:
-    """The business dates of the weekly reports."""
+    """Return the business dates of the weekly reports."""
     return due_days(catalog.sources[SOURCE], catalog, until)
 
 
 def indicator_exports(catalog: Catalog, day: date, until: date) -> Iterator[Export]:
-    """The reports of `day`, when there are any."""
+    """Yield the reports of `day`; none if no report is due."""
     weekly = day in report_days(catalog, until)
-    for line in dict.fromkeys(one.department for one in INDICATORS):
+    for line in dict.fromkeys(indicator.department for indicator in INDICATORS):
         if not weekly and (line, day) not in EXTRA_REPORTS:
             continue
         name, phone = person(sum(map(ord, line)))
         rows: list[Row] = [
-            (one.name, WORDINGS[one.wording](one.value(day), one.unit), one.unit, day, name, phone)
-            for one in INDICATORS
-            if one.department == line
+            (
+                indicator.name,
+                WORDINGS[indicator.wording](indicator.value(day), indicator.unit),
+                indicator.unit,
+                day,
+                name,
+                phone,
+            )
+            for indicator in INDICATORS
+            if indicator.department == line
         ]
         department = sender(catalog, line, day)
         yield Export(catalog.sources[SOURCE], department, day, COLUMNS, rows)

@@ -1,5 +1,6 @@
-"""What goes wrong in the sample city, on purpose: every fault, where it lies, and the verdict
-that the pipeline owes it. Whatever is not listed here is to be accepted.
+"""The faults of the sample city: each with its place and the verdict that it must get.
+
+Every delivery that is not listed here must be accepted.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from pipelines.sample.exports import WORKBOOK, Cell, Export, Row
 from pipelines.sample.records import COLUMNS
 from pipelines.sample.writers import encode
 
-# a verdict; or `stray`: not a delivery, and reported; or `ignored`: not even that
+# A verdict, or `stray` (no delivery, reported), or `ignored` (passed over).
 Outcome = Literal[
     "accepted",
     "accepted_with_quarantine",
@@ -222,7 +223,7 @@ IRREGULARITIES: tuple[Irregularity, ...] = (
     ),
 )
 
-# positions of the rows that a kind spoils and that its verdict quarantines
+# Positions of the rows that a kind spoils and that its verdict quarantines.
 SPOILT: Mapping[str, tuple[int, ...]] = {
     "some_text_in_numbers": (3, 17),
     "impossible_date": (5,),
@@ -235,28 +236,29 @@ OLE2 = bytes.fromhex("D0CF11E0A1B11AE1")
 
 
 def irregularities_until(last: date) -> Sequence[Irregularity]:
-    """The irregularities of business dates up to `last`."""
-    return [one for one in IRREGULARITIES if one.day <= last]
+    """Return the irregularities of business dates up to `last`."""
+    return [irregularity for irregularity in IRREGULARITIES if irregularity.day <= last]
 
 
 def received_after(landed: Landed) -> timedelta:
-    """How much later than usual a file arrives."""
+    """Return how much later than usual a file arrives."""
     return timedelta(days=landed.days_late)
 
 
-def contents(one: Irregularity, export: Export) -> Sequence[bytes]:
-    """The bytes of each file of `one`, made from the sound `export` that it spoils."""
-    files = FAULTS[one.kind](export)
-    assert len(files) == len(one.files), f"{one.kind} makes {len(files)} files"
+def contents(irregularity: Irregularity, export: Export) -> Sequence[bytes]:
+    """Return the bytes of each file of `irregularity`, made by spoiling the sound `export`."""
+    files = FAULTS[irregularity.kind](export)
+    assert len(files) == len(irregularity.files), f"{irregularity.kind} makes {len(files)} files"
     return files
 
 
-def lost_records(one: Irregularity, export: Export) -> int:
-    """The new records of `export` that do not reach the source table because of `one`."""
-    if one.folder or any(landed.outcome == "accepted" for landed in one.files):
+def lost_records(irregularity: Irregularity, export: Export) -> int:
+    """Return how many new records of `export` the irregularity keeps out of the source table."""
+    outcomes = {landed.outcome for landed in irregularity.files}
+    if irregularity.folder or "accepted" in outcomes:
         return 0
-    quarantined = any(landed.outcome == "accepted_with_quarantine" for landed in one.files)
-    rows = [export.rows[at] for at in SPOILT[one.kind]] if quarantined else export.rows
+    quarantined = "accepted_with_quarantine" in outcomes
+    rows = [export.rows[at] for at in SPOILT[irregularity.kind]] if quarantined else export.rows
     at = export.columns.index("new_records")
     return sum(cell for row in rows if isinstance(cell := row[at], int))
 
@@ -266,7 +268,7 @@ def _sound(export: Export) -> bytes:
 
 
 def _with(export: Export, column: str, change: Callable[[Row], Cell], rows: set[int]) -> Export:
-    """`export` with other cells of `column` in some rows."""
+    """Return `export` with the cells of `column` changed in some rows."""
     at = export.columns.index(column)
     changed = [
         (*row[:at], change(row), *row[at + 1 :]) if number in rows else row
@@ -329,7 +331,7 @@ def _truncated(export: Export) -> list[bytes]:
 
 
 def _password(export: Export) -> list[bytes]:
-    """Enough of the container that Excel makes: its magic, and the names of its streams."""
+    """Return enough of an encrypted workbook: the container's magic and its streams' names."""
     names = "".join(f"{name}\0" for name in ("EncryptionInfo", "EncryptedPackage"))
     return [OLE2 + bytes(504) + names.encode("utf-16-le") + bytes(7168)]
 

@@ -1,4 +1,4 @@
-"""data_records: the catalogue, and how many records each item gained each day."""
+"""The source data_records: the catalogue, and the records that each item gained each day."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ COLUMNS = (
     "cumulative_records",
 )
 
-# shares of 政务, 经济, 社会 in a department's catalogue, by its group
+# Shares of 政务, 经济, 社会 in a department's catalogue, by its group.
 DOMAINS = ("政务", "经济", "社会")
 DOMAIN_SHARES: Mapping[str, tuple[float, float, float]] = {
     "党群": (0.7, 0.05, 0.25),
@@ -105,7 +105,7 @@ class Item:
 
 @dataclass(frozen=True)
 class Records:
-    """What was collected: `new` and `cumulative` are items × days, new is 0 without an update.
+    """Collected records: `new` and `cumulative` are items × days; new is 0 without an update.
 
     The items of `lines[i]` are those from `bounds[i]` to `bounds[i + 1]`.
     """
@@ -118,14 +118,14 @@ class Records:
     cumulative: NDArray[np.int64]
 
     def total(self, first: date, last: date) -> int:
-        """New records of the whole city from `first` to `last`."""
+        """Return the new records of the whole city from `first` to `last`."""
         return int(self.new[:, self.days.index(first) : self.days.index(last) + 1].sum())
 
 
 def make_records(catalog: Catalog, until: date) -> Records:
-    """All that is collected from 2021-07-01 to `until` (and to the quarter's end at least).
+    """Make all records from 2021-07-01 to `until`, at least to the quarter's end.
 
-    A shorter `until` gives the same days: each has its own random numbers.
+    A shorter `until` gives the same days: each day has random numbers of its own.
     """
     days = tuple(span(HISTORY_START, max(until, QUARTER_END)))
     senders = tuple(code for code in lines(catalog) if not is_silent(code, SOURCE, HISTORY_START))
@@ -166,7 +166,7 @@ def _items(catalog: Catalog, senders: Sequence[str], counts: NDArray[np.int64]) 
 
 
 def _update_weights(days: Sequence[date], bounds: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Items × days: 0 without an update; every line updates something every day."""
+    """Draw weights, items × days: 0 without an update; every line updates something daily."""
     rng = np.random.default_rng((SEED, 3))
     size = rng.lognormal(0.0, 0.9, CATALOG_ITEMS)
     chance = rng.uniform(0.28, 0.42, CATALOG_ITEMS)
@@ -183,7 +183,7 @@ def _update_weights(days: Sequence[date], bounds: NDArray[np.int64]) -> NDArray[
 def _daily_volumes(
     days: Sequence[date], senders: Sequence[str], goals: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Lines × days: the campaign's daily plan times pace; before it the plan without pace."""
+    """Draw volumes, lines × days: the daily plan, times the pace once the campaign has begun."""
     pace = np.random.default_rng((SEED, 5)).uniform(0.95, 1.12, len(senders))
     pace = np.array([PACE.get(code, usual) for code, usual in zip(senders, pace, strict=True)])
     volumes = np.empty((len(senders), len(days)))
@@ -197,7 +197,7 @@ def _daily_volumes(
 
 
 def _balanced(exact: NDArray[np.float64], days: Sequence[date]) -> NDArray[np.int64]:
-    """Whole numbers, with the history scaled so that the third quarter has its published total."""
+    """Round to whole numbers and scale the history to the third quarter's published total."""
     history, quarter = days.index(CAMPAIGN_START), days.index(QUARTER_END) + 1
     campaign = _whole(exact[:, history:])
     wanted = QUARTER_RECORDS - int(campaign[:, : quarter - history].sum())
@@ -212,7 +212,7 @@ def _whole(exact: NDArray[np.float64]) -> NDArray[np.int64]:
 
 
 def history_exports(catalog: Catalog, records: Records) -> Iterator[Export]:
-    """The bulk files of the days before the campaign, a part for each month."""
+    """Yield the bulk files of the days before the campaign, a part for each month."""
     before = (day for day in records.days if day < CAMPAIGN_START)
     for month, days in groupby(before, key=lambda day: day.month):
         rows: list[Row] = []
@@ -224,7 +224,7 @@ def history_exports(catalog: Catalog, records: Records) -> Iterator[Export]:
 
 
 def record_exports(catalog: Catalog, records: Records, day: date) -> Iterator[Export]:
-    """The deliveries of the campaign's day `day`."""
+    """Yield the deliveries of the campaign's day `day`."""
     for position, line in enumerate(records.lines):
         department = sender(catalog, line, day)
         if not is_silent(department.code, SOURCE, day):

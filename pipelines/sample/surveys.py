@@ -1,4 +1,4 @@
-"""video_channels and app_visits: the weekly survey of cameras, the daily use of the scenarios."""
+"""The sources video_channels (weekly survey of cameras) and app_visits (daily use of scenarios)."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ VIDEO_COLUMNS = (
     "contact_name",
     "contact_phone",
 )
-# relative numbers of cameras; who is not named counts 1
+# Relative numbers of cameras; other departments count 1.
 CAMERAS: Mapping[str, float] = {
     "gaj": 160,
     "jtys": 32,
@@ -108,7 +108,8 @@ SCENARIOS = (
 class Cameras:
     """The cameras of one line: per camera its id, site, contact and two ranks.
 
-    A camera is integrated, or online, when its rank is below the department's number of such.
+    A camera is integrated when its rank is below the number of integrated cameras, and online
+    likewise.
     """
 
     fixed: tuple[tuple[str, str, str, str], ...]
@@ -117,13 +118,13 @@ class Cameras:
     online_at_first: float
 
     def integrated(self, day: date) -> int:
-        """How many are integrated on `day`."""
+        """Return how many cameras are integrated on `day`."""
         days = (day - FIRST_SURVEY).days
         share = min(INTEGRATED_FIRST + INTEGRATED_PER_DAY * days, INTEGRATED_MOST)
         return round(share * len(self.fixed))
 
     def online(self, day: date) -> int:
-        """How many are online on `day`."""
+        """Return how many cameras are online on `day`."""
         days = (day - FIRST_SURVEY).days
         share = min(self.online_at_first + ONLINE_PER_DAY * days, ONLINE_MOST)
         return round(share * len(self.fixed))
@@ -131,7 +132,7 @@ class Cameras:
 
 @lru_cache(maxsize=1)
 def make_cameras(senders: tuple[str, ...]) -> Mapping[str, Cameras]:
-    """The cameras of every line."""
+    """Make the cameras of every line."""
     weights = [CAMERAS.get(code, 1.0) for code in senders]
     counts = apportion(weights, VIDEO_CHANNELS, LEAST_CAMERAS)
     return {
@@ -158,7 +159,7 @@ def _cameras(position: int, count: int) -> Cameras:
 
 
 def video_exports(catalog: Catalog, day: date, until: date) -> Iterator[Export]:
-    """The surveys of `day`, when it is a day of surveys."""
+    """Yield the surveys of `day`; none if it is no survey day."""
     source = catalog.sources[VIDEO]
     if day not in due_days(source, catalog, until):
         return
@@ -181,7 +182,7 @@ def _video_rows(cameras: Cameras, day: date) -> list[Row]:
 
 
 def app_exports(catalog: Catalog, day: date) -> Iterator[Export]:
-    """The visits of `day`: a file for each owner of scenarios."""
+    """Yield the visits of `day`, a file for each owner of scenarios."""
     rng = np.random.default_rng((SEED, 8, day.toordinal()))
     noise = rng.uniform(0.8, 1.2, (len(SCENARIOS), len(CHANNELS)))
     returning = rng.uniform(0.35, 0.9, (len(SCENARIOS), len(CHANNELS)))
@@ -197,6 +198,6 @@ def app_exports(catalog: Catalog, day: date) -> Iterator[Export]:
         rows: list[Row] = []
         for at in positions:
             scenario = SCENARIOS[at]
-            for channel, seen, people in zip(CHANNELS, visits[at], visitors[at], strict=True):
-                rows.append((day, scenario.name, scenario.field, channel, int(seen), int(people)))
+            for channel, count, people in zip(CHANNELS, visits[at], visitors[at], strict=True):
+                rows.append((day, scenario.name, scenario.field, channel, int(count), int(people)))
         yield Export(catalog.sources[APPS], department, day, APP_COLUMNS, rows)

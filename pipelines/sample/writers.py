@@ -1,4 +1,4 @@
-"""Exports as bytes, the same bytes every time, and their atomic landing."""
+"""Encode exports, to the same bytes every time, and land them in one step."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 from pipelines.contracts.models import CsvDialect
 from pipelines.sample.exports import Cell, Export, Grid, Variant, spell
 
-# Excel keeps a workbook's time of creation, and zip a time per member: both are fixed
+# A workbook holds its time of creation, and a zip the time of each member: both are fixed.
 WORKBOOK_CREATED = datetime(2021, 9, 23, 8, 0, 0)
 
 
@@ -27,7 +27,7 @@ class Sent:
 
 
 def encode(export: Export, variant: Variant, dialect: CsvDialect | None = None) -> bytes:
-    """`export` as a file of `variant`; `dialect` overrules the CSV dialect of the contract."""
+    """Encode `export` as `variant` says; `dialect` overrules the contract's CSV dialect."""
     grid = spell(export, variant)
     if variant.ext == "xlsx":
         return _xlsx(grid)
@@ -103,7 +103,7 @@ def _write_cell(sheet: object, row: int, column: int, cell: Cell, date_format: o
 
 
 def land(folder: Path, sent: Sent) -> int:
-    """Put `sent` below `folder` whole and with its time of receipt at once; its size."""
+    """Put `sent` below `folder` in one step, with its time of receipt; return its size."""
     path = folder / sent.name
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f"{path.name}.tmp")
