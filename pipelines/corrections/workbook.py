@@ -113,13 +113,13 @@ def _read_sheet(sheet: Reading, width: int, book: Workbook, seen: set[Row]) -> N
     """
     for batch in sheet.batches:
         for row in batch.to_pylist():
-            if row["noise"]:
+            if row["_noise"]:
                 continue
-            if row["fault"] is None:
+            if row["_fault"] is None:
                 _read_row(row, width, book, seen)
                 continue
-            told = {"value": row["fault_value"] or "", "expected": row["fault_expected"] or ""}
-            book.faults.append(Reason(code=row["fault"], count=1, row=row["row_number"], **told))
+            told = {"value": row["_fault_value"] or "", "expected": row["_fault_expected"] or ""}
+            book.faults.append(Reason(code=row["_fault"], count=1, row=row["row_number"], **told))
 
 
 def _read_row(row: Mapping[str, str | None], width: int, book: Workbook, seen: set[Row]) -> None:

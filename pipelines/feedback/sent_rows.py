@@ -115,7 +115,7 @@ def _rounded(
     """The row with its computed figures (1/3) as they were judged: the others would be refused."""
     cells = list(row.cells)
     for name, position in positions.items():
-        if contract.column(name).type is not ColumnType.DECIMAL or judged["fault"] is not None:
+        if contract.column(name).type is not ColumnType.DECIMAL or judged["_fault"] is not None:
             continue
         text = (judged[name] or "").removesuffix(suffixes.get(name, ""))
         try:
@@ -144,7 +144,7 @@ def _check_faithful(
     otherwise: list[Row] = []
     for one in rows:
         row = one["sheet"], one["row_number"]
-        if one["fault"] is None:
+        if one["_fault"] is None:
             was[row] = [one[name] or "" for name in names]
         elif _is_filled(raw[row]) and not _says_the_same(judged, row[0]):
             otherwise.append(row)
@@ -179,9 +179,9 @@ def _as_sent(row: Mapping[str, Any], headers: Sequence[str], above: Sequence[str
 
     Of a row that did not fit them it is known what stood where, not what it was meant for.
     """
-    if row["torn"] is None:
+    if row["_torn"] is None:
         return AsSent(tuple(row[f"c{number}"] or "" for number in range(len(headers))), ())
-    torn = json.loads(row["torn"])
+    torn = json.loads(row["_torn"])
     by_header = dict(zip(above, torn, strict=False))
     cells = tuple(by_header.get(header, "") for header in headers)
     return AsSent(cells, tuple(torn[len(above) :]))

@@ -1,11 +1,11 @@
 """The one layout in which every reader yields a file's rows.
 
-The contract's columns (text, null where the file lacks one), `first` (the row's first filled cell,
-no further than the contract's first column), `noise` (declared noise: blank, hidden by contract, or
-the header again), `sheet`, `row_number` (in the file as a person counts, from 1), and `fault`,
-`fault_value`, `fault_expected`: a Reason's code and fields when the row cannot be mapped to
-columns; its cells are then in `torn` only, as a JSON list, which feedback reads from the archive
-and staging never stores.
+The contract's columns (text, null where the file lacks one), `sheet`, `row_number` (in the file as
+a person counts, from 1), and what starts with `_`, as no declared column does: `_first` (the row's
+first filled cell, no further than the contract's first column), `_noise` (declared noise: blank,
+hidden by contract, or the header again), and `_fault`, `_fault_value`, `_fault_expected`: a
+Reason's code and fields when the row cannot be mapped to columns; its cells are then in `_torn`
+only, as a JSON list, which feedback reads from the archive and staging never stores.
 """
 
 from __future__ import annotations
@@ -76,14 +76,14 @@ class Reading:
 def layout(source: Source) -> pa.Schema:
     """The columns that every reader yields for `source`."""
     lineage = [
-        ("first", pa.string()),
-        ("noise", pa.bool_()),
+        ("_first", pa.string()),
+        ("_noise", pa.bool_()),
         ("sheet", pa.string()),
         ("row_number", pa.int64()),
-        ("fault", pa.string()),
-        ("fault_value", pa.string()),
-        ("fault_expected", pa.string()),
-        ("torn", pa.string()),
+        ("_fault", pa.string()),
+        ("_fault_value", pa.string()),
+        ("_fault_expected", pa.string()),
+        ("_torn", pa.string()),
     ]
     return pa.schema([(name, pa.string()) for name in source.column_names] + lineage)
 
@@ -307,10 +307,10 @@ def unmapped(
 ) -> pa.RecordBatch:
     """The batch with the rows that `rows` flags as faults; `values` and `torn` are theirs alone."""
     told = {
-        "fault": pa.scalar(code),
-        "fault_value": pa.array(values, pa.string()),
-        "fault_expected": pa.scalar(expected),
-        "torn": pa.array([_written(cells) for cells in torn], pa.string()),
+        "_fault": pa.scalar(code),
+        "_fault_value": pa.array(values, pa.string()),
+        "_fault_expected": pa.scalar(expected),
+        "_torn": pa.array([_written(cells) for cells in torn], pa.string()),
     } | dict.fromkeys(source.column_names, pa.scalar(None, pa.string()))
     return pa.record_batch(
         [
@@ -342,7 +342,7 @@ class Fault:
 def faulty(
     source: Source, code: str, expected: str, rows: Sequence[Fault], sheet: str = ""
 ) -> pa.RecordBatch:
-    """Rows that cannot be mapped, as our layout: coordinates, and the raw cells in `torn`."""
+    """Rows that cannot be mapped, as our layout: coordinates, and the raw cells in `_torn`."""
     count = len(rows)
     return pa.record_batch(
         [

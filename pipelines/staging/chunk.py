@@ -175,7 +175,7 @@ class Chunk:
         for name in sorted({one.unit_from for one in self.source.columns if one.unit_from}):
             parts = {"column": literal(name), "unit": quoted(name), "ignored": noise}
             self._run(sql("staging/unit_above.sql", **parts))
-        told = unstrayed("fault_value", self.source)
+        told = unstrayed("_fault_value", self.source)
         self._run(sql("staging/faulted_rows.sql", ignored=noise, fault_value=told))
         for number, rows in self._all(
             f"SELECT _delivery, count(*) FROM raw WHERE {noise} GROUP BY _delivery"

@@ -66,12 +66,12 @@ def ignored(source: Source) -> str:
     Blanks before or in the cell do not matter: 合　计.
     """
     if not source.footer:
-        return "noise"
+        return "_noise"
     footer, blank = literal(footers(source)), literal(BLANK)
-    unspaced = f"regexp_replace(first, {blank}, '', 'g')"
+    unspaced = f"regexp_replace(_first, {blank}, '', 'g')"
     return (
-        f"(noise OR regexp_matches(first, {footer})"
-        f" OR (regexp_matches(first, {blank}) AND regexp_matches({unspaced}, {footer})))"
+        f"(_noise OR regexp_matches(_first, {footer})"
+        f" OR (regexp_matches(_first, {blank}) AND regexp_matches({unspaced}, {footer})))"
     )
 
 

@@ -4,7 +4,7 @@ WITH texts AS (
         _id, _delivery, sheet AS _sheet, row_number AS _row,
         ${texts}
     FROM raw
-    WHERE fault IS NULL AND NOT ${ignored}
+    WHERE _fault IS NULL AND NOT ${ignored}
 ),
 
 typed AS (

@@ -2,5 +2,5 @@
 INSERT OR REPLACE INTO unit_above
 SELECT _delivery, sheet, ${column}, arg_max(normalise_text(${unit}), row_number)
 FROM raw
-WHERE fault IS NULL AND NOT ${ignored} AND normalise_text(${unit}) IS NOT NULL
+WHERE _fault IS NULL AND NOT ${ignored} AND normalise_text(${unit}) IS NOT NULL
 GROUP BY _delivery, sheet

@@ -114,7 +114,7 @@ def _of_member(
     inside = pc.binary_join_element_wise(member, sheet, "/")
     columns = dict(zip(batch.schema.names, batch.columns, strict=True))
     columns["sheet"] = pc.if_else(has_none, pa.scalar(member), inside)
-    mapped = pc.is_null(batch.column("fault"))
+    mapped = pc.is_null(batch.column("_fault"))
     for column in source.columns:
         if column.from_sheet and title is not None:
             columns[column.name] = pc.if_else(mapped, pa.scalar(title), columns[column.name])

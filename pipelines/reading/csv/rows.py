@@ -130,8 +130,8 @@ def rows_of_one_width(
     swallowed = pa.nulls(len(numbers), pa.int32())
     if table.seen.quotes and table.header.width > 1:
         swallowed = _swallowed_lines(table, columns)
-        first = pc.if_else(pc.is_valid(swallowed), "", batch["first"])  # it is nobody's footer
-        batch = batch.set_column(batch.schema.get_field_index("first"), "first", first)
+        first = pc.if_else(pc.is_valid(swallowed), "", batch["_first"])  # it is nobody's footer
+        batch = batch.set_column(batch.schema.get_field_index("_first"), "_first", first)
     if lacking > 0:
         batch = _without_short(table, batch, columns, table.header.width - lacking)
         if table.dialect.short_rows == "quarantine":
@@ -229,8 +229,8 @@ def _faulted(
 
     What only looks like a note (as far as its cells go) is told by what is wrong with its line.
     """
-    is_fault = pc.not_equal(pc.fill_null(batch["fault"], NOTE), NOTE)
-    rows = pc.and_not(pc.is_valid(values), pc.or_(is_fault, batch["noise"]))
+    is_fault = pc.not_equal(pc.fill_null(batch["_fault"], NOTE), NOTE)
+    rows = pc.and_not(pc.is_valid(values), pc.or_(is_fault, batch["_noise"]))
     if not rows.true_count:
         return batch
     told = [str(value) for value in values.filter(rows).to_pylist()]

@@ -87,12 +87,12 @@ def data_of(rows):
     return [
         (row["number"], row["office"], row["amount"])
         for row in rows
-        if not row["noise"] and row["fault"] is None
+        if not row["_noise"] and row["_fault"] is None
     ]
 
 
 def fates(rows):
-    return ["noise" if row["noise"] else row["fault"] or "data" for row in rows]
+    return ["noise" if row["_noise"] else row["_fault"] or "data" for row in rows]
 
 
 def refused(opened, data, source=PLAIN):
@@ -112,7 +112,7 @@ def test_an_export_of_pages_glued_together_with_titles_notes_and_blank_lines(rea
     assert [row["row_number"] for row in rows] == list(range(5, 12))
     assert fates(rows) == ["data", "noise", "noise", "data", "noise", "noise", "note"]
     assert data_of(rows) == [("1", "公安局", "5"), ("2", "卫健委", "6")]
-    assert rows[-1]["first"].startswith("注：")  # the contract's footer, if it has one
+    assert rows[-1]["_first"].startswith("注：")  # the contract's footer, if it has one
 
 
 @pytest.mark.parametrize(
@@ -132,8 +132,8 @@ def test_an_export_of_pages_glued_together_with_titles_notes_and_blank_lines(rea
 def test_a_row_with_nothing_but_a_note_is_no_row(read, note):
     rows = read(f"{HEADER}\n1,a,5\n{note},,\n")
     assert fates(rows) == ["data", "note"]
-    assert (rows[1]["fault_value"], rows[1]["first"]) == ("", note)
-    assert json.loads(rows[1]["torn"]) == [note]
+    assert (rows[1]["_fault_value"], rows[1]["_first"]) == ("", note)
+    assert json.loads(rows[1]["_torn"]) == [note]
     rows = read(f"序号,{HEADER}\n1,1,a,5\n,{note},,\n")
     assert fates(rows) == ["data", "note"]
 
@@ -196,8 +196,8 @@ def test_a_formula_wrapped_across_two_blocks_is_noticed(read):
 def test_rows_with_nul_bytes_are_told_by_cell_and_the_others_taken(read):
     rows = read(f"{HEADER}\n1,a,2\n2,{SECRET},5\0\n\0,,\n3,b,4\n")
     assert fates(rows) == ["data", "nul", "nul", "data"]
-    assert [row["fault_value"] for row in rows] == [None, "3", "1", None]
-    assert json.loads(rows[1]["torn"]) == ["2", SECRET, "5\0"]
+    assert [row["_fault_value"] for row in rows] == [None, "3", "1", None]
+    assert json.loads(rows[1]["_torn"]) == ["2", SECRET, "5\0"]
     assert rows[1]["office"] is None
 
 
@@ -262,10 +262,10 @@ def test_cells_beyond_the_header_keep_the_row_out_with_its_raw_cells(read, usual
     line = f"1,a,2{usual}\n"
     rows = read(f"{HEADER}\n{line * 3}2,{SECRET},3,,x,\n{line}")
     assert fates(rows) == ["data"] * 3 + ["cells", "data"]
-    assert (rows[3]["fault_value"], rows[3]["fault_expected"]) == ("5", "3")
-    assert json.loads(rows[3]["torn"]) == ["2", SECRET, "3", "", "x"]
+    assert (rows[3]["_fault_value"], rows[3]["_fault_expected"]) == ("5", "3")
+    assert json.loads(rows[3]["_torn"]) == ["2", SECRET, "3", "", "x"]
     assert rows[3]["number"] is None
-    assert {row["torn"] for row in rows if row["fault"] is None} == {None}
+    assert {row["_torn"] for row in rows if row["_fault"] is None} == {None}
 
 
 @pytest.mark.parametrize("usual", [0, 100])
@@ -274,13 +274,13 @@ def test_short_rows_are_kept_out_or_padded_as_the_contract_says(read, usual):
     text = f"{HEADER}\n" + "0,z,0\n" * usual + "1,a\n,\n2\n3,c,5\n" + "4,d\n" * 60
     rows = read(text)[usual:]
     assert fates(rows) == ["cells", "noise", "cells", "data"] + ["cells"] * 60
-    assert [row["fault_value"] for row in rows[:5]] == ["2", None, "1", None, "2"]
-    assert json.loads(rows[0]["torn"]) == ["1", "a"]
+    assert [row["_fault_value"] for row in rows[:5]] == ["2", None, "1", None, "2"]
+    assert json.loads(rows[0]["_torn"]) == ["1", "a"]
     rows = read(text, contract(csv={"short_rows": "pad"}))[usual:]
     assert fates(rows) == ["data", "noise", "cells", "data"] + ["data"] * 60
     assert [row["amount"] or None for row in rows[:5]] == [None, None, None, "5", None]
-    assert (rows[2]["fault_value"], rows[2]["fault_expected"]) == ("1", "3")
-    assert json.loads(rows[2]["torn"]) == ["2"]
+    assert (rows[2]["_fault_value"], rows[2]["_fault_expected"]) == ("1", "3")
+    assert json.loads(rows[2]["_torn"]) == ["2"]
 
 
 @pytest.mark.parametrize(
@@ -293,7 +293,7 @@ def test_a_note_below_the_table_is_not_padded_to_a_row(read, usual, note):
     assert fates(rows) == ["data"] * 5 + ["cells"]
     assert rows[5]["number"] is None
     assert rows[5]["row_number"] == 7
-    assert rows[5]["first"] is not None  # by which a footer would know it
+    assert rows[5]["_first"] is not None  # by which a footer would know it
 
 
 @pytest.mark.parametrize(
@@ -309,15 +309,15 @@ def test_a_note_below_the_table_is_not_padded_to_a_row(read, usual, note):
 def test_a_pair_of_stray_quotes_does_not_make_one_row_of_several(read, swallowing, lines):
     rows = read(f"{HEADER}\n0,z,1\n{swallowing}\n9,x,2\n")
     assert fates(rows) == ["data", "swallowed", "data"]
-    assert rows[1]["fault_value"] == str(lines)
-    assert rows[1]["first"] == ""  # were it 合计, the rows would go with the footer
+    assert rows[1]["_fault_value"] == str(lines)
+    assert rows[1]["_first"] == ""  # were it 合计, the rows would go with the footer
     assert [row["row_number"] for row in rows] == [2, 3, 4]
 
 
 def test_a_row_of_one_swallowing_cell_is_no_footer(read):
     rows = read(f'{HEADER}\n"合计,,\n2,b,3"\n')
     assert fates(rows) == ["cells"]
-    assert rows[0]["first"] == ""
+    assert rows[0]["_first"] == ""
 
 
 def test_a_cell_of_several_lines_is_a_cell(read):
@@ -386,7 +386,7 @@ def test_a_row_of_a_million_cells_keeps_its_place_only(read):
         f"{HEADER}\n" + "1,a,2\n" * 60 + "x," * 1_000_000 + "\n" + "," * 999_999 + "\n2,b,3"
     )
     assert fates(rows) == ["data"] * 60 + ["cells", "noise", "data"]
-    assert rows[60]["fault_value"] == "1000001"
+    assert rows[60]["_fault_value"] == "1000001"
 
 
 def test_blank_lines_below_a_wide_header_do_not_fill_the_memory(opened):
@@ -498,8 +498,8 @@ def test_every_record_is_accounted_for_once_under_its_number(
             assert data_of([row]) == [wanted]
         else:
             assert fates([row])[0] in wanted
-        if row["fault"] is not None and not row["noise"]:
-            torn = json.loads(row["torn"])
+        if row["_fault"] is not None and not row["_noise"]:
+            torn = json.loads(row["_torn"])
             assert len(torn) <= len(sent)
             assert [unwrapped(cell) for cell in sent[: len(torn)]] == torn
 
@@ -592,7 +592,7 @@ def test_a_csv_of_two_header_rows_and_units_read_again_on_each_page(read):
     rows = read(f"表一\n{page}1,a,2,3,\n{page}2,b,4,5,x\n,,网上,9,\n", source)
     assert fates(rows) == ["data", "noise", "noise", "noise", "data", "data"]
     assert [row["row_number"] for row in rows] == list(range(5, 11))
-    assert [(row["online"], row["counter"]) for row in rows if not row["noise"]] == [
+    assert [(row["online"], row["counter"]) for row in rows if not row["_noise"]] == [
         ("2", "3千件"),
         ("4", "5千件"),
         ("网上", "9千件"),

@@ -71,7 +71,7 @@ def rows_of(path, format_name="csv", source=PLAIN, department=None, limit=LIMIT)
         opened = open_delivery(path, format_name, source, department, limit, Path(scratch))
         for batch in opened.batches:
             assert batch.schema == layout(source)
-            rows += batch.drop_columns(["torn"]).to_pylist()  # raw by intent, and never staged
+            rows += batch.drop_columns(["_torn"]).to_pylist()  # raw by intent, and never staged
     return sorted(rows, key=lambda row: row["row_number"])
 
 
@@ -92,7 +92,7 @@ def refused(read, *args, **options):
 
 
 def assert_unmapped(row, code, value):
-    assert (row["fault"], row["fault_value"]) == (code, value)
+    assert (row["_fault"], row["_fault_value"]) == (code, value)
     assert cells([row]) == [(None, None, None)]
 
 
@@ -196,7 +196,7 @@ def test_a_department_may_write_another_dialect(read):
     data = "编号\t名称\t电话\n1\t'a\tb'\t2\n'合\t计'\t2\n"
     rows = read(data, source=source, department="wjw")
     assert cells(rows)[0] == ("1", "a\tb", "2")
-    assert rows[1]["first"] == "合\t计"
+    assert rows[1]["_first"] == "合\t计"
     assert refused(read, data, source=source, department="gaj").code == "encoding"
 
 
@@ -253,12 +253,12 @@ def test_line_ends_of_every_system(read, newline, last):
     rows = read(newline.join(lines) + (newline if last else ""))
     assert numbers(rows) == [2, 3, 4, 5]
     assert_unmapped(rows[1], "cells", "2")
-    assert [row["noise"] for row in rows] == [False, False, True, False]
+    assert [row["_noise"] for row in rows] == [False, False, True, False]
 
 
 def test_blank_rows_of_any_width_are_blank(read):
     rows = read(f"{HEADER}\n\n,,\n  ,　,\n,\n   \n,,,,\n1,a,b\n")
-    assert [row["noise"] for row in rows] == [True] * 6 + [False]
+    assert [row["_noise"] for row in rows] == [True] * 6 + [False]
     assert numbers(rows) == list(range(2, 9))
 
 
@@ -267,7 +267,7 @@ def test_rows_of_another_width_keep_their_place_only(read):
     assert numbers(rows) == [2, 3, 4, 5, 6]
     assert_unmapped(rows[1], "cells", "2")
     assert_unmapped(rows[3], "cells", "4")
-    assert rows[4]["first"] == "合计"  # a footer is known by it
+    assert rows[4]["_first"] == "合计"  # a footer is known by it
     assert SECRET not in str(rows)
 
 
@@ -284,13 +284,13 @@ def test_titles_above_count_as_rows(read, titles):
 def test_a_header_with_a_line_break_is_one_row(read):
     rows = read('"编\n号","名\r\n称",电话\n1,a,b\n2\n"3\n3",c,d\n4\n')
     assert numbers(rows) == [2, 3, 4, 5]
-    assert [row["fault"] for row in rows] == [None, "cells", None, "cells"]
+    assert [row["_fault"] for row in rows] == [None, "cells", None, "cells"]
 
 
 def test_columns_in_another_order_and_missing_ones(read):
     rows = read("备注,电话,编号\nx,2,1\n")
     assert cells(rows) == [("1", None, "2")]
-    assert rows[0]["first"] == "x"
+    assert rows[0]["_first"] == "x"
 
 
 def test_a_cell_beyond_the_last_header_makes_the_row_unmappable(read):
@@ -298,7 +298,7 @@ def test_a_cell_beyond_the_last_header_makes_the_row_unmappable(read):
     assert cells(rows)[0] == ("1", "a", "b")
     assert_unmapped(rows[1], "cells", "4")
     assert SECRET not in str(rows)
-    assert rows[2]["noise"]
+    assert rows[2]["_noise"]
 
 
 @pytest.mark.parametrize("text", [HEADER, HEADER + "\n", HEADER + "\r\n", "标题\n" + HEADER])
@@ -405,18 +405,18 @@ def test_every_row_is_numbered_and_accounted_for(
         blank = not "".join(sent).strip()
         beyond = "".join(sent[3:]).strip()
         swallows = any(cell.count(",") > 1 and set(cell) & set("\r\n") for cell in sent)
-        assert row["noise"] == blank
+        assert row["_noise"] == blank
         if not blank:
-            assert row["first"].strip() == ("" if swallows else sent[0].strip())
+            assert row["_first"].strip() == ("" if swallows else sent[0].strip())
         if beyond:
             last = max(place for place, cell in enumerate(sent, 1) if cell.strip())
             assert_unmapped(row, "cells", str(last))
         elif len(sent) < 3 and not blank:
             assert_unmapped(row, "cells", str(len(sent)))
         elif swallows and not blank:
-            assert row["fault"] == "swallowed"
+            assert row["_fault"] == "swallowed"
         else:
-            assert row["fault"] is None
+            assert row["_fault"] is None
             if not blank:
                 assert cells([row]) == [tuple(sent[:3])]
 
@@ -426,8 +426,8 @@ def test_numbers_go_on_over_batches(read, monkeypatch):
     sent = [f"{n},a,b" if n % 7 else f"{n},a" for n in range(5_000)]
     rows = read(HEADER + "\n" + "\n".join(sent) + "\n")
     assert numbers(rows) == list(range(2, 5_002))
-    assert [row["row_number"] for row in rows if row["fault"]] == list(range(2, 5_002, 7))
-    assert all(row["number"] == str(row["row_number"] - 2) for row in rows if not row["fault"])
+    assert [row["row_number"] for row in rows if row["_fault"]] == list(range(2, 5_002, 7))
+    assert all(row["number"] == str(row["row_number"] - 2) for row in rows if not row["_fault"])
 
 
 # --- workbooks ----------------------------------------------------------------------------------
@@ -471,9 +471,9 @@ def test_a_workbook_below_merged_titles_as_a_clerk_makes_it(read):
         ("44447", "2021-09-08", "2021-09-08 03:04:05"),
         ("1234567.25", "true", "false"),
     ]
-    assert [row["noise"] for row in rows] == [False, False, True, False, False]
+    assert [row["_noise"] for row in rows] == [False, False, True, False, False]
     assert_unmapped(rows[3], "error_cell", "#DIV/0!")
-    assert rows[4]["first"] == "合计"
+    assert rows[4]["_first"] == "合计"
     assert {row["sheet"] for row in rows} == {"Sheet1"}
 
 
@@ -485,7 +485,7 @@ def test_row_numbers_are_excels_whatever_is_empty_above_or_left(read, at, column
         "xlsx",
     )
     assert numbers(rows) == [at + 2, at + 3, at + 4, at + 5]
-    assert [row["number"] for row in rows if not row["noise"]] == ["1", "2"]
+    assert [row["number"] for row in rows if not row["_noise"]] == ["1", "2"]
 
 
 def test_a_note_beside_the_table_makes_its_row_unmappable(read):
@@ -650,7 +650,7 @@ def test_keys_may_be_missing_or_others_and_lines_blank(read):
         (None, None, None),
         ("3", None, None),
     ]
-    assert [row["noise"] for row in rows] == [False, True, False, True, False]
+    assert [row["_noise"] for row in rows] == [False, True, False, True, False]
     assert numbers(rows) == [1, 2, 3, 4, 5]
 
 
@@ -681,7 +681,7 @@ def test_a_line_that_is_no_object_keeps_its_place_only(read, broken):
 
 def test_lines_that_are_all_broken_are_told_one_by_one(read):
     rows = read(lines(f'{{"{SECRET}"', f'"{SECRET}"'), "jsonl")
-    assert [row["fault"] for row in rows] == ["malformed"] * 2
+    assert [row["_fault"] for row in rows] == ["malformed"] * 2
     assert SECRET not in str(rows)
 
 
@@ -724,8 +724,8 @@ def test_every_line_is_numbered_and_accounted_for(sent):
         rows = rows_of(path, "jsonl")
     assert numbers(rows) == list(range(1, len(sent) + 1))
     for row, line in zip(rows, sent, strict=True):
-        assert row["noise"] == (line == "")
-        assert (row["fault"] == "malformed") == (line in ("[1]", "{"))
+        assert row["_noise"] == (line == "")
+        assert (row["_fault"] == "malformed") == (line in ("[1]", "{"))
 
 
 # --- Parquet ------------------------------------------------------------------------------------
@@ -776,7 +776,7 @@ def test_a_parquet_column_as_text(read, values, texts):
 
 def test_bytes_that_are_no_text_do_not_break_the_file(read):
     rows = read(parquet({"编号": ["1", "2"], "名称": [b"\xff\x00", b"x"]}), "parquet")
-    assert [(row["number"], row["fault"]) for row in rows] == [(None, "no_text"), ("2", None)]
+    assert [(row["number"], row["_fault"]) for row in rows] == [(None, "no_text"), ("2", None)]
 
 
 def test_numbers_go_on_over_row_groups(read, monkeypatch):

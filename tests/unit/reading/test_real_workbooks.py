@@ -120,11 +120,11 @@ def test_a_sample_reads_as_another_library_reads_it(
     }
     assert [row["row_number"] for row in rows] == list(expected)
     for row in rows:
-        if row["fault"] is None:
+        if row["_fault"] is None:
             assert texts([row], source) == [expected[row["row_number"]]]
         else:
-            assert row["fault"] == "cells"  # a note beside the table
-    assert sum(row["fault"] is not None for row in rows) <= 2
+            assert row["_fault"] == "cells"  # a note beside the table
+    assert sum(row["_fault"] is not None for row in rows) <= 2
 
 
 BAD_DIMENSIONS = [  # whose <dimension> openpyxl believes
@@ -139,9 +139,9 @@ def test_errors_that_excel_saved_are_told(tmp_path):
     path = sample("tablib", "tablib-3.10.0/tests/files/errors.xls")
     source = contract(["div by 0", "name unknown", "not available (formula)"])
     (row,) = read(path, source, tmp_path)
-    assert (row["fault"], row["fault_value"]) == ("error_cell", "#DIV/0!")
-    assert "#NAME?" in row["torn"]
-    assert "#N/A" in row["torn"]
+    assert (row["_fault"], row["_fault_value"]) == ("error_cell", "#DIV/0!")
+    assert "#NAME?" in row["_torn"]
+    assert "#N/A" in row["_torn"]
 
 
 def test_spreadsheets_of_libreoffice_and_others(tmp_path):
@@ -236,16 +236,16 @@ def converted(tmp_path_factory):
 def test_libreoffice_writes_the_same_rows_in_every_format(converted, tmp_path, kind, stem):
     source = contract(HEADER, TYPES, hidden_rows="ignore")
     rows = read(converted / kind / f"{stem}.{kind}", source, tmp_path)
-    sound = [row for row in rows if row["fault"] is None]
+    sound = [row for row in rows if row["_fault"] is None]
     found = [(row["row_number"], *texts([row], source)[0]) for row in sound]
     if kind == "ods" and stem == "since1904":  # it has one epoch, and keeps the bare number
         found[1] = (*found[1][:4], str(int(found[1][4]) + 1462), found[1][5])
     assert found == EXPECTED
-    assert [row["noise"] for row in sound] == [False, False, True, True]
+    assert [row["_noise"] for row in sound] == [False, False, True, True]
     faults = [
-        (row["row_number"], row["fault_value"], row["fault_expected"])
+        (row["row_number"], row["_fault_value"], row["_fault_expected"])
         for row in rows
-        if row["fault"]
+        if row["_fault"]
     ]
     assert faults == [(6, "#DIV/0!", "编号"), (7, "#N/A", "数量"), (10, "", "")]  # 合计 alone
 
@@ -256,7 +256,7 @@ def test_libreoffice_writes_pages_that_are_read(converted, tmp_path):
     assert texts(rows[:1], source) == [
         ("00123", "5", "97%", "2021-09-08", "富文本，换行\n与“引号”")
     ]  # as displayed: a page has no other value
-    assert [row["fault_value"] for row in rows if row["fault"]] == ["#DIV/0!", "#N/A", ""]
+    assert [row["_fault_value"] for row in rows if row["_fault"]] == ["#DIV/0!", "#N/A", ""]
 
 
 @pytest.mark.parametrize("kind", ["xlsx", "xls", "ods"])

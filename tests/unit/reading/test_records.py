@@ -152,7 +152,7 @@ def test_a_key_that_is_there_twice_keeps_the_row_out(format_name, record, name):
     good = '{"编号": "9"}'
     data = f"[{good}, {record}]" if format_name == "json" else f"{good}\n{record}"
     rows = read(data, format_name)
-    assert (rows[1]["fault"], rows[1]["fault_value"]) == ("repeated_key", name)
+    assert (rows[1]["_fault"], rows[1]["_fault_value"]) == ("repeated_key", name)
     assert (rows[0]["number"], rows[1]["number"]) == ("9", None)
     assert SECRET not in str(rows)
 
@@ -174,7 +174,7 @@ def test_an_element_that_is_no_sound_object_keeps_its_place_only(format_name, re
     parts = ['{"编号": "1"}', record, '{"编号": "2"}']
     data = f"[{','.join(parts)}]" if format_name == "json" else "\n".join(parts)
     rows = read(data, format_name)
-    assert [(row["number"], row["fault"], row["fault_value"]) for row in rows] == [
+    assert [(row["number"], row["_fault"], row["_fault_value"]) for row in rows] == [
         ("1", None, None),
         (None, "malformed", "2"),
         ("2", None, None),
@@ -305,7 +305,7 @@ def test_a_repeated_child_keeps_the_row_out_when_it_is_a_column():
         ),
         "xml",
     )
-    assert [(row["number"], row["fault"], row["fault_value"]) for row in rows] == [
+    assert [(row["number"], row["_fault"], row["_fault_value"]) for row in rows] == [
         ("1", None, None),
         (None, "repeated_key", "编号"),
         (None, "repeated_key", "contact/phone"),
@@ -424,17 +424,17 @@ def test_a_figure_beside_other_elements_or_in_another_unit_keeps_its_row_out(amo
         }
     )
     rows = read(xml(f"<record>{amount}</record>", "<record><数量>9</数量></record>"), "xml", source)
-    assert [row["fault"] or row["c1"] for row in rows] == [text, "9"]
-    if rows[0]["fault"]:
+    assert [row["_fault"] or row["c1"] for row in rows] == [text, "9"]
+    if rows[0]["_fault"]:
         shown = f"数量/@{'unit' if 'unit' in amount else 'k' if 'k=' in amount else '单位'}"
         told = shown if text == "attribute_unit" else ""
-        assert (rows[0]["fault_value"], rows[0]["fault_expected"]) == (told, "数量")
+        assert (rows[0]["_fault_value"], rows[0]["_fault_expected"]) == (told, "数量")
 
 
 @pytest.mark.parametrize("data", [xml("<record><编号>1<b/>2</编号></record>"), None])
 def test_a_file_of_broken_rows_only_is_not_told_as_one_without_a_header(data):
     rows = read(data, "xml") if data else read('[{"编号": 1, "编号": 2}]', "json")
-    assert [row["fault"] for row in rows] == ["mixed_text" if data else "repeated_key"]
+    assert [row["_fault"] for row in rows] == ["mixed_text" if data else "repeated_key"]
 
 
 @pytest.mark.parametrize(
@@ -550,7 +550,7 @@ def test_a_record_made_to_hurt_is_refused_in_bounded_memory(name):
 def test_a_name_longer_than_any_header_keeps_the_row_out():
     deep = '{"' + "k" * 400 + '":' + '{"' + "k" * 400 + '": 1}}'
     rows = read(f'[{{"编号": 1}}, {deep}]', "json")
-    assert [row["fault"] for row in rows] == [None, "malformed"]
+    assert [row["_fault"] for row in rows] == [None, "malformed"]
 
 
 def test_long_rows_come_in_batches_that_memory_holds(monkeypatch):
@@ -608,14 +608,14 @@ def test_bytes_that_are_no_text_keep_their_row_out_and_no_other(kind, is_encoded
     others = pa.array([b"\xff\xfe"] * 4, kind)
     data = parquet({"编号": keys, "电话": phones, "图": others}, use_dictionary=is_encoded)
     rows = read(data, "parquet")
-    assert [(row["fault"], row["fault_expected"], row["phone"]) for row in rows] == [
+    assert [(row["_fault"], row["_fault_expected"], row["phone"]) for row in rows] == [
         ("no_text", "编号", None),
         ("no_text", "电话", None),
         (None, None, None),
         (None, None, "34"),
     ]
     assert [row["number"] for row in rows] == [None, None, "cd", "ef"]
-    assert json.loads(rows[1]["torn"])[0] == "ab"
+    assert json.loads(rows[1]["_torn"])[0] == "ab"
 
 
 @pytest.mark.parametrize("kind", [pa.float16(), pa.float32(), pa.float64()])

@@ -391,9 +391,9 @@ def filtered(sheet, book):
     ],
 )
 def test_hidden_rows_are_taken_unless_the_contract_ignores_them(read, format_name, data):
-    noise = [row["noise"] for row in read(data, format_name)]
+    noise = [row["_noise"] for row in read(data, format_name)]
     assert noise == [False, False, False]
-    noise = [row["noise"] for row in read(data, format_name, hidden_rows="ignore")]
+    noise = [row["_noise"] for row in read(data, format_name, hidden_rows="ignore")]
     assert noise == [False, True, False]
 
 
@@ -411,13 +411,13 @@ def test_an_error_cell_keeps_its_row_out_whatever_the_columns_type(read):
         sheet.write_formula("F5", "=NA()", value="#N/A")  # no column of ours
 
     rows = read(workbook(("S", fill)))
-    assert told(rows, "fault", "fault_value", "fault_expected") == [
+    assert told(rows, "_fault", "_fault_value", "_fault_expected") == [
         (None, None, None),
         ("error_cell", "#REF!", "编号"),
         ("error_cell", "#DIV/0!", "数量"),
         (None, None, None),
     ]
-    assert rows[2]["torn"].startswith('["3", "#DIV/0!"')
+    assert rows[2]["_torn"].startswith('["3", "#DIV/0!"')
     assert rows[1]["code"] is None
 
 
@@ -430,7 +430,7 @@ def test_errors_left_of_and_below_all_values_are_found(read):
         '</row><row r="4"><c r="B4" t="e"><v>#REF!</v></c></row>'
     )
     found = read(package(sheet + rows))
-    assert told(found, "row_number", "code", "fault") == [
+    assert told(found, "row_number", "code", "_fault") == [
         (2, "1", None),
         (3, "", None),
         (4, None, "error_cell"),
@@ -441,7 +441,7 @@ def test_errors_left_of_and_below_all_values_are_found(read):
 def test_errors_of_newer_programs_are_told(read, error):
     rows = f'<row r="2"><c r="A2" t="e"><v>{error}</v></c><c r="B2"><v>5</v></c></row>'
     (row,) = read(package(HEAD + rows))
-    assert told([row], "fault", "fault_value") == [("error_cell", error)]
+    assert told([row], "_fault", "_fault_value") == [("error_cell", error)]
 
 
 def test_what_is_no_error_is_refused_without_repeating_it(refused):
@@ -453,7 +453,7 @@ def test_what_is_no_error_is_refused_without_repeating_it(refused):
 def test_errors_of_binary_workbooks_are_told(read):
     data = xlsb({0: HEADER, 1: ["1", b"\x07"], 2: [b"\x2a", 5.0], 3: ["3", 6.0]})
     rows = read(data, "xlsb")
-    assert told(rows, "fault", "fault_value") == [
+    assert told(rows, "_fault", "_fault_value") == [
         ("error_cell", "#DIV/0!"),
         ("error_cell", "#N/A"),
         (None, None),
@@ -486,14 +486,14 @@ def test_a_formula_counts_by_its_last_result(read, cell, fault, amount):
             f'<c r="B2">{cell}</c></row>'
         )
     )
-    assert (row["fault"], row["amount"]) == (fault, amount)
+    assert (row["_fault"], row["amount"]) == (fault, amount)
 
 
 def test_a_formula_whose_result_is_an_empty_text_is_an_empty_cell(read):
     cell = '<c r="B2" t="str"><f>IF(A2=1,2,"")</f><v></v></c>'
     rows = f'<row r="2"><c r="A2" t="inlineStr"><is><t>1</t></is></c>{cell}</row>'
     (row,) = read(package(HEAD + rows))
-    assert (row["fault"], row["amount"]) == (None, "")
+    assert (row["_fault"], row["amount"]) == (None, "")
 
 
 RECALCULATED = (
@@ -521,7 +521,7 @@ def test_results_of_a_program_that_asks_for_calculation_are_none(read, said, cel
         + f'<row r="2"><c r="A2" t="inlineStr"><is><t>1</t></is></c><c r="B2">{cell}</c></row>',
         {"xl/workbook.xml": RECALCULATED.format(said)},
     )
-    assert told(read(sent), "fault", "amount") == [(fault, None if fault else "2")]
+    assert told(read(sent), "_fault", "amount") == [(fault, None if fault else "2")]
 
 
 def test_what_a_program_writes_for_formulas_is_no_result(read, refused):
@@ -532,7 +532,7 @@ def test_what_a_program_writes_for_formulas_is_no_result(read, refused):
         sheet.write_formula("B4", "=B3+7")
 
     rows = read(workbook(("S", fill)))
-    assert told(rows, "row_number", "fault", "amount", "fault_expected") == [
+    assert told(rows, "row_number", "_fault", "amount", "_fault_expected") == [
         (2, "uncalculated", None, "编号"),
         (3, None, "5", None),
         (4, "uncalculated", None, "数量"),
@@ -609,8 +609,8 @@ def test_a_number_that_lost_digits_is_no_text(read, cell, code):
 
     (row,) = read(workbook(("S", fill)))
     assert row["code"] == code
-    assert row["fault"] == (None if code else "lost_digits")
-    assert not row["fault_value"]  # it may be a person's number
+    assert row["_fault"] == (None if code else "lost_digits")
+    assert not row["_fault_value"]  # it may be a person's number
 
 
 # --- merged cells -------------------------------------------------------------------------------
@@ -686,7 +686,7 @@ def test_rows_and_cells_that_do_not_say_where_they_stand(read):
         .replace('<c x="B2">', '<c t="e">')
     )
     rows = read(package(mended), hidden_rows="ignore")
-    assert told(rows, "row_number", "fault") == [(2, "error_cell"), (3, "uncalculated")]
+    assert told(rows, "row_number", "_fault") == [(2, "error_cell"), (3, "uncalculated")]
 
 
 @pytest.mark.parametrize(
@@ -697,7 +697,7 @@ def test_the_relations_say_which_part_is_a_sheet(read, target):
     decoy = {"xl/worksheets/sheet1.xml": "<worksheet/>"}
     rows = HEAD + SHEET_ROWS.replace("<v>6</v>", "<v>#REF!</v>").replace('"B3"', '"B3" t="e"')
     found = read(package(rows, decoy, target=target))
-    assert told(found, "amount", "fault") == [("5", None), (None, "error_cell")]
+    assert told(found, "amount", "_fault") == [("5", None), (None, "error_cell")]
 
 
 STRINGS = (
@@ -727,7 +727,7 @@ def test_prefixes_and_strict_names_are_read_like_others(read):
         "</x:v></x:c></x:row></x:sheetData></x:worksheet>"
     )
     (row,) = read(package(parts={"xl/worksheets/sheet1.xml": sheet}), hidden_rows="ignore")
-    assert (row["fault"], row["noise"]) == ("error_cell", True)
+    assert (row["_fault"], row["_noise"]) == ("error_cell", True)
 
 
 # --- hostile packages ---------------------------------------------------------------------------
@@ -901,7 +901,7 @@ def test_opendocument_rows_repeated_hidden_and_flawed(read):
         )
     )
     rows = read(data, "ods", hidden_rows="ignore")
-    assert told(rows, "row_number", "code", "amount", "fault_value", "noise") == [
+    assert told(rows, "row_number", "code", "amount", "_fault_value", "_noise") == [
         (2, "1", "5", None, False),
         (3, "1", "5", None, False),
         (4, None, None, "#DIV/0!", False),
@@ -909,8 +909,8 @@ def test_opendocument_rows_repeated_hidden_and_flawed(read):
         (6, None, None, "", False),
         (7, "5", "5", None, True),
     ]
-    assert rows[4]["fault"] == "uncalculated"
-    assert not any(one["noise"] for one in read(data, "ods"))
+    assert rows[4]["_fault"] == "uncalculated"
+    assert not any(one["_noise"] for one in read(data, "ods"))
 
 
 @pytest.mark.parametrize(
@@ -927,7 +927,10 @@ def test_an_opendocument_formula_with_an_empty_paragraph_is_an_empty_cell(read, 
     cell = f'<table:table-cell table:formula="of:=IF(1;&quot;&quot;)">{inside}</table:table-cell>'
     data = ods(("S", ODS_HEADER + row(text_cell("1"), cell) + row(text_cell("2"), OPEN)))
     rows = read(data, "ods")
-    assert told(rows, "fault", "amount") == [(fault, None if fault else ""), ("uncalculated", None)]
+    assert told(rows, "_fault", "amount") == [
+        (fault, None if fault else ""),
+        ("uncalculated", None),
+    ]
 
 
 def test_opendocument_headers_of_two_rows(read):
@@ -1210,10 +1213,10 @@ def test_a_second_table_is_found_beyond_a_long_script(refused):
 def test_a_table_in_a_cell_is_the_cells_if_one_cell_of_it_is_filled(read, cell, amount):
     sent = page(TABLE_HEADER, table_row("a", cell, "", ""), table_row("b", "6", "", ""))
     rows = read(sent.encode(), "html")
-    assert [one["fault"] or one["amount"] for one in rows] == [amount, "6"]
-    assert not any(one["fault_value"] for one in rows)
+    assert [one["_fault"] or one["amount"] for one in rows] == [amount, "6"]
+    assert not any(one["_fault_value"] for one in rows)
     if amount == "nested_cells":
-        assert " ".join(json.loads(rows[0]["torn"])[1].split()) in ("1 2", "2 1")
+        assert " ".join(json.loads(rows[0]["_torn"])[1].split()) in ("1 2", "2 1")
 
 
 def test_a_hidden_element_left_open_in_a_cell_ends_with_it(read):
@@ -1253,7 +1256,7 @@ def test_the_number_that_a_page_holds_beside_its_text_counts(read, beside, shown
     cells[at] = f"<td {beside}>{shown}"
     header = TABLE_HEADER.replace("<th>", '<th x:num="5">')  # of headers what they show
     (one,) = read(page(header, "<tr>", *cells).encode(), "html")
-    assert (one["fault"] or one[column]) == expected
+    assert (one["_fault"] or one[column]) == expected
 
 
 @pytest.mark.parametrize("declared", ["utf-8", "gb18030", "utf-16"])
@@ -1294,7 +1297,7 @@ def test_a_page_of_another_encoding_is_told_by_what_it_says(refused, sent, decla
 def test_a_cell_with_struck_raised_or_hidden_text_keeps_its_row_out(read, cell):
     sent = page(TABLE_HEADER, table_row("a", cell, "", ""), table_row("b", "6", "", ""))
     rows = read(sent.encode(), "html")
-    assert told(rows, "row_number", "fault", "fault_value", "fault_expected") == [
+    assert told(rows, "row_number", "_fault", "_fault_value", "_fault_expected") == [
         (2, "marked_cell", "", "数量"),
         (3, None, None, None),
     ]
@@ -1331,7 +1334,7 @@ def test_rich_text_in_part_struck_or_raised_keeps_its_row_out(read, kind, text, 
     )
     rows = read(sent)
     expected = ("marked_cell", "", "数量", None) if is_marked else (None, None, None, "51")
-    assert told(rows, "fault", "fault_value", "fault_expected", "amount") == [expected]
+    assert told(rows, "_fault", "_fault_value", "_fault_expected", "amount") == [expected]
 
 
 @pytest.mark.parametrize(
@@ -1354,14 +1357,14 @@ def test_spans_of_an_ods_in_part_struck_or_raised_keep_their_row_out(read, look,
     sent = ods(("S", ODS_HEADER + row(text_cell("a"), text_cell(marked))), styles=styles)
     rows = read(sent, "ods")
     expected = ("marked_cell", "", "数量", None) if is_marked else (None, None, None, "51")
-    assert told(rows, "fault", "fault_value", "fault_expected", "amount") == [expected]
+    assert told(rows, "_fault", "_fault_value", "_fault_expected", "amount") == [expected]
 
 
 def test_text_all_of_one_kind_is_a_value_and_marks_of_a_header_are_its_text(read):
     header = table_row("编<sup>号</sup>", "数量", "占比", "日期", "备注", tag="th")
     cells = ("<s>a</s>", "<sup>5</sup>", "<b>9</b><s> </s>", "", "x<sup>2</sup>")
     rows = read(page(header, table_row(*cells)).encode(), "html")
-    assert told(rows, "fault", "code", "amount", "share") == [(None, "a", "5", "9")]
+    assert told(rows, "_fault", "code", "amount", "share") == [(None, "a", "5", "9")]
 
 
 def test_rows_that_a_page_hides_are_noise(read):
@@ -1380,7 +1383,7 @@ def test_rows_that_a_page_hides_are_noise(read):
         table="<table><tbody hidden></table><table>",
     )
     rows = read(sent.encode(), "html")
-    assert told(rows, "row_number", "code", "noise") == [
+    assert told(rows, "row_number", "code", "_noise") == [
         (2, "1", True),
         (3, "2", True),
         (4, "3", False),
@@ -1399,7 +1402,7 @@ def test_cells_that_a_page_hides_have_no_place(read):
         "<tr><td hidden>79</tr>",
     )
     rows = read(sent.encode(), "html")
-    assert told(rows, "row_number", "code", "amount", "share", "noise") == [
+    assert told(rows, "row_number", "code", "amount", "share", "_noise") == [
         (2, "1", "5", "50%", False),
         (3, "2", "6", "60%", False),
         (4, "", "", "", True),
@@ -1423,7 +1426,7 @@ def test_a_field_of_a_form_is_no_value(read, cell, amount):
     header = table_row("<input type=checkbox>编号", "数量", tag="th")
     rows = read(page(header, table_row("a", cell), table_row("b", "6")).encode(), "html")
     fault = None if amount else "marked_cell"
-    assert told(rows, "row_number", "fault", "amount") == [(2, fault, amount), (3, None, "6")]
+    assert told(rows, "row_number", "_fault", "amount") == [(2, fault, amount), (3, None, "6")]
 
 
 def test_a_cell_spans_rows_to_the_end_of_its_group_at_most(read):
@@ -1605,7 +1608,7 @@ def test_text_above_a_table_is_not_kept_without_end(tmp_path):
 
 def test_errors_on_pages_are_errors(read):
     rows = read(page(TABLE_HEADER, table_row("1", "#DIV/0!", "", "")).encode(), "html")
-    assert told(rows, "fault", "fault_value") == [("error_cell", "#DIV/0!")]
+    assert told(rows, "_fault", "_fault_value") == [("error_cell", "#DIV/0!")]
 
 
 @pytest.mark.parametrize(
