@@ -8,7 +8,7 @@ AIRFLOW_PORT ?= 8080
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-stack explore chaos soak hostile fuzz unit check format lock airflow benchmark clean
+.PHONY: help run test test-stack explore chaos soak hostile fuzz unit check docs format lock airflow benchmark clean
 
 help: ## list these targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -97,6 +97,9 @@ check: $(VENV)/dev ## format, lint, types, import rules
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+docs: $(VENV)/runtime ## write the files that are derived from the code
+	$(BIN)/python docs/generate.py
 
 format: $(VENV)/dev ## rewrite the code in the one format
 	$(BIN)/ruff format .
