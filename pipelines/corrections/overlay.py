@@ -196,7 +196,11 @@ def corrected_rows(
 
     Their cells leave away the units that the original's first header says, as its own do.
     """
-    header = replace(match(source, headers), suffixes=original.header.suffixes)
+    header = replace(
+        match(source, headers),
+        suffixes=original.header.suffixes,
+        unit_words=original.header.unit_words,
+    )
     nothing = ("",) * len(headers)
     for sheet, group in groupby(sorted(taken), key=itemgetter(0)):
         rows = list(group)

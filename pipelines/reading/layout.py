@@ -26,7 +26,7 @@ from pipelines.contracts.models import SCALES, Column, Source
 from pipelines.deliveries.reasons import Reason, UnreadableError
 from pipelines.machine.disks import is_machines
 from pipelines.reading.headers.matching import Header, suffix_of
-from pipelines.reading.pages import again, pages_of
+from pipelines.reading.pages import pages_of, without_pages
 
 BATCH_ROWS = 50_000
 RUST_PANIC = "PanicException"  # how a panic in calamine arrives: an exception that is no Exception
@@ -42,6 +42,7 @@ LABEL = r"^[^:：]*\p{Han}[^:：]*[:：]|^第.{1,8}页|^[合总小]计$"  # of a
 DAY = "^(?:[0-9]{4}[-/.][0-9]{1,2}[-/.][0-9]{1,2}|.{4}年.{1,3}月.{1,3}[日号])$"
 NOTE = "note"  # the fault of a row that says nothing else
 POWERS = dict(zip(SCALES, (1, 2, 3, 4, 8), strict=True))
+SHOWN_WORDS = 5  # of those that show an undeclared unit
 TABLE_COLUMNS = 3  # of one narrower, a row may well have one cell
 
 
@@ -67,6 +68,16 @@ class Reading:
     batches: Iterator[pa.RecordBatch]
     warnings: tuple[Reason, ...] = ()
     sections: Mapping[str, Section] = field(default_factory=dict)
+
+    @property
+    def holds(self) -> tuple[Reason, ...]:
+        """Return why a person must look at the delivery, once all its batches have been read."""
+        headers = [self.header, *(section.header for section in self.sections.values())]
+        words = dict.fromkeys(word for header in headers for word in header.unit_words)
+        if not words:
+            return ()
+        shown = "、".join([*words][:SHOWN_WORDS]) + ("、…" if len(words) > SHOWN_WORDS else "")
+        return (Reason(code="undeclared_unit", value=shown),)
 
     def section(self, sheet: str) -> Section:
         """What the rows of `sheet`, once read, stand in; the whole file where it is but one."""
@@ -111,7 +122,7 @@ def from_columns(
     noise = _noise(header, filled)
     pages = pages_of(source, header)
     if pages is not None and count:
-        noise = again(pages, filled, numbers, noise, sheet)
+        noise = without_pages(pages, filled, numbers, noise, sheet)
     if hidden is not None:
         noise = pc.or_(noise, pa.array(hidden))
     batch = pa.record_batch(

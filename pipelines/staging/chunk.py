@@ -142,6 +142,7 @@ class Chunk:
             for batch in reading.batches:
                 outcome.rows_read += batch.num_rows
                 yield self._numbered(number, batch)
+            outcome.holds.extend(reading.holds)
         except UnreadableError as error:
             outcome.unreadable = error.reason
         except RejectedError as error:

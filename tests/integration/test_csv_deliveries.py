@@ -67,6 +67,47 @@ def test_pages_in_different_units_are_never_loaded_as_one(city: City) -> None:
     assert [reason.code for reason in judgement.reasons] == ["page_header"]
 
 
+@pytest.mark.parametrize(
+    ("sent", "words"),
+    [
+        ("单位：万条\n事项,数量,领域\na,1,\n", "万条"),
+        ("事项,数量,领域\na,1,\n注：以上数据均以万条计,,\n", "万条"),
+        ("事项,数量,领域\n,万条,\na,1,\n", "万条"),
+        ("填报单位：万州区,,\n事项,数量,领域\na,1,\n", "单位:万州…"),
+    ],
+)
+def test_an_undeclared_unit_waits_for_a_person_and_then_loads_without_its_scale(
+    city: City, sent: str, words: str
+) -> None:
+    city.source(COUNTED, footer=["注[:：]"], max_quarantine=0.5)
+    judgement = city.send(sent, header=())
+    assert judgement.verdict is Verdict.HELD
+    (reason,) = [reason for reason in judgement.reasons if reason.count is None]
+    assert (reason.code, reason.value) == ("undeclared_unit", words)
+    assert city.rows("SELECT * FROM records") == []
+    accepted = night.accept(
+        city.settings,
+        city.catalog,
+        judgement.delivery.delivery_id,
+        "the office says: 条",
+        city.clock.now(),
+    )
+    assert accepted.verdict.loads
+    assert "undeclared_unit" in [warning.code for warning in accepted.warnings]
+    assert city.rows("SELECT item, amount FROM records") == [("a", 1)]
+
+
+def test_a_declared_unit_above_the_table_is_read_and_another_is_held(city: City) -> None:
+    city.source(COUNTED, unit_above="万条")
+    said = city.send("单位：万条\n事项,数量,领域\na,1,\n", header=())
+    assert said.verdict is Verdict.ACCEPTED
+    assert city.rows("SELECT item, amount FROM records") == [("a", 10_000)]
+    for title, words in (("单位：亿条", "亿条"), ("统计表", "no line says 万条")):
+        held = city.send(f"{title}\n事项,数量,领域\na,2,\n", header=())
+        assert (held.verdict, held.reasons[0].value) == (Verdict.HELD, words)
+    assert city.rows("SELECT item, amount FROM records") == [("a", 10_000)]
+
+
 def test_a_footer_is_known_with_blanks_in_it_and_before_it(city: City) -> None:
     city.source(COUNTED, footer=["合计", "制表"])
     totals = ",合计,5,\n 合 计,,5,\n合\u3000计,,5,\n\u00a0合计,,5,\n,制表人：张三,,\n,合计,5\n"

@@ -33,6 +33,8 @@ class Header:
     `cells` are the headers, paths (`办件量|网上`) where they take several rows; `rows` are those
     rows as a grid has them. `unsound` says what makes it unfit. `suffixes` are the units that
     headers say and cells leave away (万条), by column name; '' where it is the contract's own.
+    `unit_words` are the words outside the table that show a unit which nobody declared; more of
+    them may be noted while the rows below the header are read.
     """
 
     cells: tuple[str, ...]
@@ -41,6 +43,7 @@ class Header:
     unsound: tuple[Reason, ...]
     suffixes: Mapping[str, str] = field(default_factory=dict)
     rows: tuple[tuple[str, ...], ...] = ()
+    unit_words: dict[str, None] = field(default_factory=dict)
 
     @property
     def width(self) -> int:

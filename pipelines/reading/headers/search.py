@@ -16,9 +16,8 @@ from pipelines.reading.headers.matching import (
     match,
     printed,
     required_of,
-    unit_reason,
 )
-from pipelines.reading.headers.units import is_unit_row, with_unit_of_titles, with_unit_row
+from pipelines.reading.headers.units import is_unit_row, with_unit_above, with_unit_row
 
 
 def locate(
@@ -59,13 +58,9 @@ def locate(
     best = _with_sound_depth(source, best, _moved(merged, best_index))
     titles = [*([line] for line in above), *rows[:best_index]]
     end = best_index + len(best.rows)
-    if end < len(rows) and is_unit_row(source, best, rows[end]):
-        counted = with_unit_row(source, best, rows[end])
-        if source.unit_row:
-            best, end = counted, end + 1
-        else:
-            best = replace(best, unsound=(*best.unsound, *_unit_row_reasons(source, best, counted)))
-    return end - 1, with_unit_of_titles(source, best, titles)
+    if source.unit_row and end < len(rows) and is_unit_row(source, best, rows[end]):
+        best, end = with_unit_row(source, best, rows[end]), end + 1
+    return end - 1, with_unit_above(source, best, titles)
 
 
 def is_agreed(source: Source, header: Header) -> bool:
@@ -86,16 +81,6 @@ def _known(header: Header) -> set[str]:
 
 def _is_wide(row: Sequence[str]) -> bool:
     return sum(1 for cell in row if cell.strip()) > 1
-
-
-def _unit_row_reasons(source: Source, header: Header, counted: Header) -> list[Reason]:
-    """What is said of a row of units that nobody agreed on, unless they are the contract's own."""
-    reasons = list(counted.unsound[len(header.unsound) :])
-    for name, suffix in counted.suffixes.items():
-        if suffix != header.suffixes.get(name, ""):
-            title = printed(header.cells[header.positions[name]])
-            reasons.append(unit_reason(source.column(name), f"{title} ({suffix})"))
-    return reasons
 
 
 def _depth_reason(source: Source, column: str, header: str) -> Reason:

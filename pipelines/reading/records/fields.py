@@ -18,7 +18,7 @@ from pipelines.contracts.consistency import fold_header
 from pipelines.contracts.models import Column, Source
 from pipelines.deliveries.reasons import Reason, UnreadableError
 from pipelines.reading.headers.matching import LONG_NUMBER, Header, match
-from pipelines.reading.headers.units import with_unit_of_titles
+from pipelines.reading.headers.units import with_unit_above
 from pipelines.reading.layout import BATCH_ROWS, Fault, Reading, faulty, from_columns
 
 RECORD_CHARACTERS = 8 << 20  # of one record; a CSV cell may have as many
@@ -83,7 +83,7 @@ def wanted(source: Source) -> Callable[[str], bool]:
 
 
 class Beside:
-    """What a file says beside its records, as lines that may say a unit of all (`单位：万条`)."""
+    """The texts beside a file's records, as lines that may show a unit (`单位：万条`)."""
 
     def __init__(self) -> None:
         self.lines: dict[str, None] = {}
@@ -101,7 +101,7 @@ def reading(
 ) -> Reading:
     """The delivery of what `records` yields each time it is called: (number, record).
 
-    What it notes `beside` them meanwhile says units as lines above a table do.
+    What it notes `beside` them meanwhile is looked at as lines above a table are.
     """
     names: dict[str, None] = {}
     has_sound = False
@@ -114,9 +114,8 @@ def reading(
                 raise too_many_fields()
     if not has_sound:  # nothing is wrong with the columns of no rows, or of rows all broken
         names = dict.fromkeys(column.header[0] for column in source.columns if column.header)
-    header = match(source, list(names))
-    if beside is not None:
-        header = with_unit_of_titles(source, header, [[line] for line in beside.lines])
+    lines = beside.lines if beside is not None else {}
+    header = with_unit_above(source, match(source, list(names)), [[line] for line in lines])
     return Reading(header, _batches(source, header, records))
 
 

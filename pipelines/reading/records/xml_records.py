@@ -112,9 +112,6 @@ class _Elements:
         self._steps = steps
         self._beside = beside
         self._text: list[str] = []  # of an element beside the records
-        self._parents: list[tuple[int, set[str]]] = []  # open: records before them, units they say
-        self._agreed: dict[int, set[str]] = {}  # by depth: the units of the first with records
-        self._counted = [one for one in source.columns if one.type in NUMBERS and one.unit]
         self._column = named(source)
         self._unit_fault = lru_cache(maxsize=MAX_FIELDS)(self._other_unit)
         self._titles = source.titles
@@ -172,10 +169,8 @@ class _Elements:
             self._end_text("".join(self._texts.pop()))
             if not self._texts:
                 self._ready.append((self.number, self._broken or self._cells))
-        elif self._is_on_the_way(self._open):
-            self._end_parent()
         elif self._is_on_the_way(self._open[:-1]):
-            self._hear(self._open[-1], "".join(self._text).strip())
+            self._beside.add(self._open[-1], "".join(self._text).strip())
         self._open.pop()
         if not self._texts:
             self._text.clear()
@@ -184,32 +179,8 @@ class _Elements:
         """Hear the attributes of an element that records are in."""
         self._text.clear()
         if self._is_on_the_way(self._open):
-            self._parents.append((self.number, set()))
             for name, value in attributes.items():
-                self._hear(_local(name), value)
-
-    def _hear(self, name: str, value: str) -> None:
-        """Keep what is said beside the records, and which of their parents says a scaled unit.
-
-        单位 may be an office, and each parent's another.
-        """
-        self._beside.add(name, value)
-        if fold_header(name) in UNIT_NAMES and len(value) <= UNIT_LENGTH:
-            unit = fold_header(value)
-            if any(suffix_of(column, unit) for column in self._counted):
-                self._parents[-1][1].add(unit)
-
-    def _end_parent(self) -> None:
-        """Raise where records of one parent would be read in the unit of another."""
-        before, units = self._parents.pop()
-        if self.number == before:
-            return
-        agreed = self._agreed.setdefault(len(self._open), units)
-        if units != agreed:
-            told = "单位：" + "、".join(sorted(units ^ agreed))
-            raise UnreadableError(
-                Reason(code="page_header", value=str(before + 1), expected=told[:200])
-            )
+                self._beside.add(_local(name), value)
 
     def _is_on_the_way(self, opened: list[str]) -> bool:
         return opened == self._steps[: len(opened)]

@@ -18,6 +18,7 @@ from pipelines.contracts.models import Column, ColumnType, Source, WorkbookForma
 from pipelines.deliveries.reasons import Reason, RejectedError, UnreadableError
 from pipelines.reading.headers.matching import SEARCHED_ROWS, Header, Merged, match, printed
 from pipelines.reading.headers.search import locate
+from pipelines.reading.headers.units import note_units
 from pipelines.reading.layout import (
     BATCH_ROWS,
     Fault,
@@ -30,7 +31,6 @@ from pipelines.reading.layout import (
     from_columns,
     suffix_in,
 )
-from pipelines.reading.pages import check_lines
 from pipelines.reading.workbooks.cells import Figure, Flaw, check_text
 
 Read = Callable[[object], str | Flaw]
@@ -272,7 +272,7 @@ def _batches(
         numbers = np.arange(start + 1, start + 1 + len(block))
         yield from _batch(source, header, ways, table.name, block, numbers, hidden)
         start += len(block)
-    check_lines(source, header, table.below, start + 1, table.name)
+    note_units(source, header, [[line] for line in table.below])
 
 
 def _blocks(rows: Iterator[list[object]], meter: _Meter) -> Iterator[list[list[object]]]:

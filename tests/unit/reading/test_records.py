@@ -318,43 +318,54 @@ def counted(path="", element="d/b/r"):
     return Source.model_validate(contract(path, element).model_dump() | {"columns": columns})
 
 
-IN_JSON = [
-    '{"单位": "万条", "b": {"r": [{"数量": 5}]}}',
-    '{"b": {"unit": "万条", "r": [{"数量": 5}]}}',
-    '{"b": {"r": [{"数量": 5}], "说明": "单位：万条"}}',
-    '{"b": {"r": [{"数量": 5}]}, "计量单位": "万"}',
+BESIDE = [
+    ('{"单位": "万条", "b": {"r": [{"数量": 5}]}}', "万条"),
+    ('{"b": {"unit": "万条", "r": [{"数量": 5}]}}', "万条"),
+    ('{"b": {"r": [{"数量": 5}], "说明": "单位：万条"}}', "万条"),
+    ('{"b": {"r": [{"数量": 5}]}, "计量单位": "万"}', "单位:万"),
+    ('<d 单位="万条"><b><r><数量>5</数量></r></b></d>', "万条"),
+    ('<d><b unit="万条"><r><数量>5</数量></r></b></d>', "万条"),
+    ("<d><单位>万条</单位><b><r><数量>5</数量></r></b></d>", "万条"),
+    ("<d><b><r><数量>5</数量></r></b><n>单位：万<![CDATA[条]]></n></d>", "万条"),
+    ('{"t": "统计（万条）", "b": {"r": [{"数量": 5}]}}', "万条"),
+    ('{"b": {"r": [{"数量": 5}]}, "unit": "万人"}', "单位:万人"),
+    ('{"b": {"r": [{"数量": 5}], "单位": "万州区局"}}', "单位:万州…"),
 ]
-IN_XML = [
-    '<d 单位="万条"><b><r><数量>5</数量></r></b></d>',
-    '<d><b unit="万条"><r><数量>5</数量></r></b></d>',
-    "<d><单位>万条</单位><b><r><数量>5</数量></r></b></d>",
-    "<d><b><r><数量>5</数量></r></b><n>单位：万<![CDATA[条]]></n></d>",
-]
-ODD = [
-    '{"t": "统计（万条）", "b": {"r": [{"数量": 5}]}}',
-    '{"b": {"r": [{"数量": 5}]}, "unit": "万人"}',
-]
-NONE = [
-    '{"unit": "条", "b": {"r": [{"数量": 5}], "单位": "万州区局", "n": 5, "t": "共3.5万条"}}',
+NOT_BESIDE = [
+    '{"unit": "条", "b": {"r": [{"数量": 5}], "n": 5, "t": "共3.5万条"}}',
     '{"x": {"单位": "千条"}, "b": {"r": [{"数量": 5, "unit": "千条"}]}}',
     "<d><x><单位>千条</单位></x><b><r><数量>5</数量></r><t>共3.5万条</t></b></d>",
     '<d><b><r 单位="x"><数量>5</数量></r></b></d>',
 ]
 
 
-@pytest.mark.parametrize(
-    ("sent", "text"), [(one, "5万") for one in IN_JSON + IN_XML] + [(one, "5") for one in NONE]
-)
-def test_the_unit_that_stands_beside_the_records_is_theirs(sent, text):
-    rows = read(sent, "xml" if sent.startswith("<") else "json", counted("b.r"))
-    assert [row["amount"].removesuffix("条") for row in rows] == [text]
+def held(sent, source):
+    """Return the amounts of a file, and what the reason to hold it quotes."""
+    with TemporaryDirectory() as folder:
+        path = Path(folder, "export")
+        path.write_text(sent, encoding="utf-8")
+        format_name = "xml" if sent.startswith("<") else "json"
+        reading = open_delivery(path, format_name, source, None, LIMIT, Path(folder))
+        amounts = [row["amount"] for batch in reading.batches for row in batch.to_pylist()]
+    assert {reason.code for reason in reading.holds} <= {"undeclared_unit"}
+    return amounts, "".join(reason.value for reason in reading.holds)
 
 
-@pytest.mark.parametrize("sent", ODD)
-def test_a_scale_beside_the_records_that_fits_nothing_is_refused(sent):
-    with pytest.raises(RejectedError) as caught:
-        read(sent, "json", counted("b.r"))
-    assert caught.value.reasons[0].code == "header_unit"
+@pytest.mark.parametrize(("sent", "words"), [*BESIDE, *((sent, "") for sent in NOT_BESIDE)])
+def test_a_scaled_unit_beside_the_records_is_held_and_not_read(sent, words):
+    assert held(sent, counted("b.r")) == (["5"], words)
+
+
+@pytest.mark.parametrize(("sent", "words"), BESIDE)
+def test_a_declared_unit_beside_the_records_is_theirs(sent, words):
+    source = counted("b.r").model_copy(update={"unit_above": "万条"})
+    assert held(sent, source) == (["5万条"], "" if words == "万条" else words)
+
+
+@pytest.mark.parametrize("sent", NOT_BESIDE)
+def test_a_declared_unit_that_stands_nowhere_beside_the_records_is_held(sent):
+    source = counted("b.r").model_copy(update={"unit_above": "万条"})
+    assert held(sent, source) == (["5万条"], "no line says 万条")
 
 
 @pytest.mark.parametrize(
@@ -366,29 +377,22 @@ def test_a_scale_beside_the_records_that_fits_nothing_is_refused(sent):
         "<b>{}<单位>万条</单位></b><b><单位>条</单位>{}</b>",
     ],
 )
-def test_the_unit_of_one_parent_is_not_that_of_another(parents):
+def test_the_unit_of_one_parent_holds_the_records_of_all(parents):
     row = "<r><数量>5</数量></r>"
-    with pytest.raises(UnreadableError) as caught:
-        read(f"<d>{parents.format(row, row)}</d>", "xml", counted())
-    assert caught.value.reason.code == "page_header"
-    assert "万条" in caught.value.reason.expected
-    same = (
-        parents.format(row, row).replace("<b>", '<b 单位="万条">').replace("<单位>条", "<单位>万条")
-    )
-    assert len(read(f"<d>{same}</d>", "xml", counted())) == 2
+    assert held(f"<d>{parents.format(row, row)}</d>", counted()) == (["5", "5"], "万条")
 
 
 @pytest.mark.parametrize(("first", "second"), [("东区局", "西区局"), ("条", "东区局")])
-def test_parents_of_several_offices_are_of_one_unit(first, second):
+def test_offices_in_the_unit_of_parents_hold_nothing(first, second):
     sent = f'<b 单位="{first}">{{0}}</b><b 单位="{second}">{{0}}</b><b>{{0}}</b>'
-    rows = read(f"<d>{sent.format('<r><数量>5</数量></r>')}</d>", "xml", counted())
-    assert [row["amount"] for row in rows] == ["5"] * 3
+    sent = f"<d>{sent.format('<r><数量>5</数量></r>')}</d>"
+    assert held(sent, counted()) == (["5"] * 3, "")
 
 
 def test_what_stands_beside_the_records_is_not_kept_without_end():
     others = "<o>x</o>" * 3_000 + f"<o>{'万' * 100_000}</o>"
     sent = f"<d><b><单位>万条</单位>{others}<r><数量>5</数量></r></b></d>"
-    assert [row["amount"] for row in read(sent, "xml", counted())] == ["5万条"]
+    assert held(sent, counted()) == (["5"], "万条")
 
 
 @pytest.mark.parametrize(
