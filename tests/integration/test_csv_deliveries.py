@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
 from integration.conftest import RECORDS, City, with_columns
 
 from pipelines.deliveries.delivery import Verdict
+from pipelines.jobs import repairs
 
 COUNTED = with_columns(
     {**RECORDS, "columns": RECORDS["columns"][:1]},
@@ -85,13 +87,8 @@ def test_an_undeclared_unit_waits_for_a_person_and_then_loads_without_its_scale(
     (reason,) = [reason for reason in judgement.reasons if reason.count is None]
     assert (reason.code, reason.value) == ("undeclared_unit", words)
     assert city.rows("SELECT * FROM records") == []
-    accepted = night.accept(
-        city.settings,
-        city.catalog,
-        judgement.delivery.delivery_id,
-        "the office says: 条",
-        city.clock.now(),
-    )
+    decided = judgement.delivery.delivery_id
+    accepted = repairs.accept(city.settings, city.catalog, decided, "已核实，单位为条")
     assert accepted.verdict.loads
     assert "undeclared_unit" in [warning.code for warning in accepted.warnings]
     assert city.rows("SELECT item, amount FROM records") == [("a", 1)]

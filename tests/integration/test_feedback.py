@@ -1375,10 +1375,7 @@ def test_personal_numbers_in_names_are_masked_and_rows_found_again(city: City, s
 
 @pytest.mark.parametrize(
     "second",
-    [
-        [("编号", "预算(万元)", "支出"), ("#REF!", "6", "20")],
-        [("编号", "支出"), ("#REF!", "20")],
-    ],
+    [[("编号", "预算(万元)", "支出"), ("#REF!", "6", "20")], [("编号", "支出"), ("#REF!", "20")]],
 )
 def test_a_torn_row_of_other_headers_is_not_shown(
     city: City, second: list[tuple[str, ...]]

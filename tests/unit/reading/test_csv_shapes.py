@@ -1164,7 +1164,7 @@ def test_a_page_may_repeat_the_unit_of_a_declared_line_in_its_header(read):
     first, page = "单位：万条\n编号,单位,数量", "编号,单位,数量（万条）"
     rows = read(f"{first}\n1,a,2\n{page}\n3,b,4\n", ABOVE)
     assert fates(rows) == ["data", "noise", "data"]
-    assert [row["amount"] for row in rows if not row["noise"]] == ["2万条", "4万条"]
+    assert [row["amount"] for row in rows if not row["_noise"]] == ["2万条", "4万条"]
 
 
 @pytest.mark.parametrize("page", ["数量,编号", "编号,数量（万条）"])
