@@ -13,7 +13,9 @@ from pathlib import Path
 from pipelines.contracts.catalog import Catalog, read_catalog
 from pipelines.contracts.consistency import files_of
 from pipelines.contracts.models import Source
+from pipelines.deployment import Deployment
 from pipelines.errors import ConfigurationError, Problem
+from pipelines.settings import Settings
 
 SHARED = ("departments.csv", "holidays.csv")  # who owes what and when: no figure is right without
 
@@ -22,6 +24,12 @@ def sound_sources(config_dir: Path | None) -> tuple[Source, ...]:
     """The contracts with no problem of their own."""
     catalog, problems = read_catalog(config_dir)
     return tuple(_sound(catalog.sources.values(), problems))
+
+
+def sound_deployment(source: str | None = None) -> Deployment:
+    """Return this process's deployment without the broken parts of its configuration."""
+    settings = Settings()
+    return Deployment(settings, sound_catalog(settings.config_dir, source))
 
 
 def sound_catalog(config_dir: Path | None, source: str | None = None) -> Catalog:

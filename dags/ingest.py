@@ -21,7 +21,7 @@ from airflow.sdk import (
 )
 from airflow.sdk.exceptions import AirflowSkipException
 
-from dags.configuration import sound_catalog, sound_sources
+from dags.configuration import sound_deployment, sound_sources
 from dags.conventions import (
     TIMEZONE,
     WAREHOUSE,
@@ -86,22 +86,20 @@ def ingest(source: Source) -> DAG:
 
             with mistakes_fail_at_once():
                 dates = dates_of_run()
-                settings = Settings()
-                catalog = sound_catalog(settings.config_dir, source.name)
+                deployment = sound_deployment(source.name)
                 found = intake.discover(
-                    settings,
-                    catalog,
+                    deployment,
                     run_name(),
                     dates,
                     source.name,
-                    settle_seconds=settings.settle_seconds,
+                    settle_seconds=deployment.settings.settle_seconds,
                 )
                 for error in found.errors:
                     log.error("discover %s: %s", source.name, error)
                 # what could be received goes on; the rest waits in landing, and fails the next run
                 if found.errors and not found.pending:
                     raise StorageError("; ".join(found.errors))
-            chunks = list(intake.chunks(settings, found.pending))
+            chunks = list(intake.chunks(deployment.settings, found.pending))
             log.info(
                 "discover %s%s: %s pending in %s chunks, %s unchanged, %s still being uploaded, "
                 "%s in landing are nobody's",
@@ -126,10 +124,8 @@ def ingest(source: Source) -> DAG:
             from pipelines.jobs import intake
 
             with mistakes_fail_at_once():
-                settings = Settings()
                 staged = intake.stage(
-                    settings,
-                    sound_catalog(settings.config_dir, source.name),
+                    sound_deployment(source.name),
                     [Delivery.model_validate(one) for one in deliveries],
                     run_name(),
                     get_current_context()["ti"].map_index,
@@ -146,9 +142,8 @@ def ingest(source: Source) -> DAG:
             places = [Path(folder) for folder in folders[:]]  # a slice is one request
             staged = [StagedChunk.read(place) for place in places if place.exists()]
             with mistakes_fail_at_once():
-                settings = Settings()
-                catalog = sound_catalog(settings.config_dir, source.name)
-                judgements = intake.load_staged(settings, catalog, staged, run_name())
+                deployment = sound_deployment(source.name)
+                judgements = intake.load_staged(deployment, staged, run_name())
             log.info("load %s: %s", source.name, verdicts(judgements))
             # An attempt that was killed after its commit has left nothing to load, and told nobody.
             may_have_loaded_before = get_current_context()["ti"].try_number > 1

@@ -23,7 +23,7 @@ from airflow.sdk import (
 from airflow.sdk.exceptions import AirflowSkipException
 
 from dags import parameters
-from dags.configuration import sound_catalog, sound_sources
+from dags.configuration import sound_deployment, sound_sources
 from dags.conventions import (
     TIMEZONE,
     WAREHOUSE,
@@ -102,8 +102,7 @@ def nightly() -> DAG:
                 )
                 # pace rows are appended: another attempt is another run
                 run_id = run_name(get_current_context()["ti"].try_number)
-                settings = Settings()
-                paces = night.track(settings, sound_catalog(settings.config_dir), as_of, run_id)
+                paces = night.track(sound_deployment(), as_of, run_id)
             log.info("pace: %s targets as of %s, run %s", f"{len(paces):,}", as_of, run_id)
             return {
                 "run_id": run_id,
@@ -119,10 +118,9 @@ def nightly() -> DAG:
             run_id, as_of = run["run_id"], date.fromisoformat(run["as_of"])
             started_at = datetime.fromisoformat(run["started_at"])
             with mistakes_fail_at_once():
-                settings = Settings()
-                catalog = sound_catalog(settings.config_dir)
-                raised = night.raise_alerts(settings, catalog, as_of, run_id)
-                night.close_run(settings, catalog, as_of, run_id, started_at)
+                deployment = sound_deployment()
+                raised = night.raise_alerts(deployment, as_of, run_id)
+                night.close_run(deployment, as_of, run_id, started_at)
             log.info("alerts: %s as of %s, run %s", f"{len(raised):,}", as_of, run_id)
 
         @task
@@ -131,9 +129,8 @@ def nightly() -> DAG:
             from pipelines.jobs import night
 
             with mistakes_fail_at_once():
-                settings = Settings()
-                catalog = sound_catalog(settings.config_dir)
-                placed = night.publish(settings, catalog, run["run_id"])
+                deployment = sound_deployment()
+                placed = night.publish(deployment, run["run_id"])
             where = "in place" if placed.in_place else "built; readers are pinned to an older one"
             log.info("publish: generation %s %s: %s", placed.number, where, placed.path)
 
@@ -145,10 +142,9 @@ def nightly() -> DAG:
             if backfilled_day() is not None:
                 raise AirflowSkipException("notify: nobody is told of a backfill")
             with mistakes_fail_at_once():
-                settings = Settings()
-                catalog = sound_catalog(settings.config_dir)
+                deployment = sound_deployment()
                 as_of = date.fromisoformat(run["as_of"])
-                log.info("notify: %s", night.notify(settings, catalog, as_of, run["run_id"]))
+                log.info("notify: %s", night.notify(deployment, as_of, run["run_id"]))
 
         @task
         def housekeeping() -> None:

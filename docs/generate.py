@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pipelines import published
-from pipelines.contracts.catalog import load_catalog
+from pipelines.deployment import Deployment
 from pipelines.jobs import night
 from pipelines.settings import PROJECT, Settings
 
@@ -54,7 +54,7 @@ def published_catalogue() -> tuple[list[str], list[Column]]:
     """
     with tempfile.TemporaryDirectory() as folder:
         settings = Settings(data_dir=Path(folder), ops_url=None, config_dir=None)
-        night.publish(settings, load_catalog(None))
+        night.publish(Deployment.load(settings))
         with published.connect(settings) as connection:
             schemas = [name for (name,) in connection.execute(SCHEMAS).fetchall()]
             return schemas, [Column(*row) for row in connection.execute(COLUMNS).fetchall()]

@@ -17,7 +17,6 @@ from pipelines.cli.terminal import (
     DepartmentCode,
     Json,
     SourceName,
-    catalog_of,
     command,
     console,
     keep_log,
@@ -25,6 +24,7 @@ from pipelines.cli.terminal import (
     past_day,
 )
 from pipelines.cli.views import of_this_version
+from pipelines.deployment import Deployment
 from pipelines.errors import UsageError
 from pipelines.settings import Settings
 
@@ -67,8 +67,8 @@ def feedback(
     from pipelines.cli import rendering
     from pipelines.feedback import batch as writing
 
-    settings = Settings()
-    catalog = catalog_of(settings)
+    deployment = Deployment.load(Settings())
+    settings, catalog = deployment.settings, deployment.catalog
     for name, known, what in (
         (source, catalog.sources, "source"),
         (department, {*catalog.departments, "all"}, "department"),
@@ -79,7 +79,7 @@ def feedback(
     keep_log(settings)
     with of_this_version():
         written = writing.write(
-            settings, catalog, department, source, parse_day(day) if day else None, delivery, out
+            deployment, department, source, parse_day(day) if day else None, delivery, out
         )
     if as_json:
         typer.echo(rendering.as_json([asdict(one) for one in written]))

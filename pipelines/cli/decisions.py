@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from pipelines.cli.terminal import catalog_of, command, console, keep_log, watched
+from pipelines.cli.terminal import command, console, keep_log, watched
+from pipelines.deployment import Deployment
 from pipelines.settings import Settings
 
 
@@ -25,11 +26,10 @@ def rebuild(
 
     from pipelines.jobs import repairs
 
-    settings = Settings()
-    catalog = catalog_of(settings)
-    keep_log(settings)
+    deployment = Deployment.load(Settings())
+    keep_log(deployment.settings)
     with watched() as progress:
-        judgements = repairs.rebuild(settings, catalog, source, progress, force)
+        judgements = repairs.rebuild(deployment, source, progress, force)
     counts = Counter(judgement.verdict.value for judgement in judgements)
     told = ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
     console.print(f"rebuilt {source} from {len(judgements)} deliveries: {told or 'none'}")
@@ -47,10 +47,9 @@ def accept(
     """
     from pipelines.jobs import repairs
 
-    settings = Settings()
-    catalog = catalog_of(settings)
-    keep_log(settings)
-    judgement = repairs.accept(settings, catalog, delivery, reason)
+    deployment = Deployment.load(Settings())
+    keep_log(deployment.settings)
+    judgement = repairs.accept(deployment, delivery, reason)
     counts = judgement.accounting
     accepted = counts.accepted if counts else 0
     console.print(f"{judgement.delivery}: {judgement.verdict.value}, {accepted} rows accepted")
@@ -68,10 +67,9 @@ def withdraw(
     """
     from pipelines.jobs import repairs
 
-    settings = Settings()
-    catalog = catalog_of(settings)
-    keep_log(settings)
-    gone = repairs.withdraw(settings, catalog, delivery, reason)
+    deployment = Deployment.load(Settings())
+    keep_log(deployment.settings)
+    gone = repairs.withdraw(deployment, delivery, reason)
     console.print(
         f"withdrew {gone} rows: its days now have no data of {delivery}; to undo, submit it again"
     )
@@ -91,12 +89,11 @@ def publish(
     from pipelines.jobs import night
     from pipelines.warehouse.publish import unpin as end_rollback
 
-    settings = Settings()
-    catalog = catalog_of(settings)
-    keep_log(settings)
+    deployment = Deployment.load(Settings())
+    keep_log(deployment.settings)
     if unpin:
-        end_rollback(settings)
-    generation = night.publish(settings, catalog)
+        end_rollback(deployment.settings)
+    generation = night.publish(deployment)
     where = "in place" if generation.in_place else "built; readers stay pinned, see --unpin"
     console.print(f"generation {generation.number} {where}: {generation.path}", soft_wrap=True)
 

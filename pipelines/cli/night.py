@@ -23,6 +23,7 @@ from pipelines.cli.terminal import (
     watched,
     yesterday,
 )
+from pipelines.deployment import Deployment
 from pipelines.errors import UsageError
 from pipelines.settings import Settings
 
@@ -52,19 +53,18 @@ def run(
     from pipelines.cli import rendering
     from pipelines.jobs import night
 
-    settings = Settings()
-    catalog = catalog_of(settings)
+    deployment = Deployment.load(Settings())
     day = past_day(parse_day(as_of)) if as_of else yesterday()
     days = parse_range(dates)
     if days is not None:
         past_day(days[1])
-    keep_log(settings)
+    keep_log(deployment.settings)
     with watched() as progress:
-        report = night.run(settings, catalog, day, days, progress, settle)
+        report = night.run(deployment, day, days, progress, settle)
     if as_json:
         typer.echo(rendering.as_json(rendering.report_record(report)))
     else:
-        rendering.show_report(console, report, catalog)
+        rendering.show_report(console, report, deployment.catalog)
     exit_for(fail_on, report.has_rejections, report.is_behind, failed=bool(report.errors))
 
 

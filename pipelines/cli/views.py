@@ -25,6 +25,7 @@ from pipelines.cli.terminal import (
 )
 from pipelines.contracts.catalog import read_catalog
 from pipelines.deliveries.delivery import Verdict
+from pipelines.deployment import Deployment
 from pipelines.errors import NotPublishedError, UsageError
 from pipelines.settings import Settings
 
@@ -57,19 +58,19 @@ def status(
     from pipelines.cli import rendering
     from pipelines.jobs import night
 
-    settings = Settings()
-    catalog = catalog_of(settings)
+    deployment = Deployment.load(Settings())
+    catalog = deployment.catalog
     if target is not None and target not in catalog.targets:
         raise UsageError(f"no target is called {target}; there are {', '.join(catalog.targets)}")
     with of_this_version():
-        paces = night.status(settings, catalog, parse_day(as_of) if as_of else None, known_at)
+        paces = night.status(deployment, parse_day(as_of) if as_of else None, known_at)
     paces = [pace for pace in paces if target in (None, pace.target)]
     if as_json:
         typer.echo(rendering.as_json(rendering.pace_records(paces)))
     else:
         shown = [pace for pace in paces if departments or pace.department is None]
         console.print(rendering.pace_table(shown, catalog))
-        _show_attention(settings, paces)
+        _show_attention(deployment.settings, paces)
     behind = any(pace.status in ("behind", "missed") for pace in paces)
     exit_for(fail_on, bool(_rejected_corrections()), behind)
 

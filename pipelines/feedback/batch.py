@@ -26,6 +26,7 @@ from pipelines.contracts.models import Source
 from pipelines.deliveries import feedback_form
 from pipelines.deliveries.delivery import Delivery, slot_day
 from pipelines.deliveries.reasons import Reason
+from pipelines.deployment import Deployment
 from pipelines.engine import sql
 from pipelines.errors import CitybrainError
 from pipelines.machine import disks, logs
@@ -79,8 +80,7 @@ class _Quarantined(NamedTuple):
 
 
 def write(
-    settings: Settings,
-    catalog: Catalog,
+    deployment: Deployment,
     department: str | None = None,
     source: str | None = None,
     day: date | None = None,
@@ -92,6 +92,7 @@ def write(
     Those of the data folder that nobody needs any more are removed. What cannot be read from the
     archive is told of with its error, and keeps no other from being written.
     """
+    settings, catalog = deployment.settings, deployment.catalog
     folder = out or settings.feedback
     done: list[Written] = []
     needed: set[Path] = set()

@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING, Any
 
 from pipelines.contracts.catalog import Catalog
 from pipelines.deliveries.delivery import Delivery, Judgement, StagedChunk
+from pipelines.deployment import Deployment
 from pipelines.errors import IncompatibleTableError, StorageError, UsageError
 from pipelines.machine import disks, logs
 from pipelines.operations.steps import Progress, silent, step
 from pipelines.settings import Settings
-from pipelines.tracking.calendar import WorkCalendar
 from pipelines.warehouse import ledger
 from pipelines.warehouse.connection import open_warehouse
 from pipelines.warehouse.loading import load, returns
@@ -50,8 +50,7 @@ class Discovery:
 
 
 def discover(
-    settings: Settings,
-    catalog: Catalog,
+    deployment: Deployment,
     run_id: str,
     dates: tuple[date, date] | None = None,
     source: str | None = None,
@@ -64,6 +63,7 @@ def discover(
     """
     from pipelines.landing import files, receipts
 
+    settings, catalog = deployment.settings, deployment.catalog
     problems: list[LandingProblem] = []
     waiting: list[files.Landed] = []
     with step(settings, run_id, "discover", source or "") as told:
@@ -172,8 +172,7 @@ def chunks(settings: Settings, pending: Iterable[Delivery]) -> Iterator[list[Del
 
 
 def stage(
-    settings: Settings,
-    catalog: Catalog,
+    deployment: Deployment,
     deliveries: Sequence[Delivery],
     run_id: str,
     number: int,
@@ -182,6 +181,7 @@ def stage(
     """Judge deliveries of one source; needs no warehouse and may run anywhere, in parallel."""
     from pipelines.staging import stage
 
+    settings, catalog = deployment.settings, deployment.catalog
     name = deliveries[0].source
     count = iter(range(1, len(deliveries) + 1))
     with step(settings, run_id, "stage", name) as told:
@@ -215,8 +215,7 @@ def _clear(settings: Settings, taken: Iterable[Delivery]) -> list[str]:
 
 
 def load_staged(
-    settings: Settings,
-    catalog: Catalog,
+    deployment: Deployment,
     staged: Sequence[StagedChunk],
     run_id: str,
     errors: list[str] | None = None,
@@ -226,16 +225,18 @@ def load_staged(
     What keeps files in landing is appended to `errors`; without it StorageError is raised, when
     everything is loaded.
     """
+    settings, catalog = deployment.settings, deployment.catalog
     final: list[Judgement] = []
     name = ", ".join(sorted({chunk.source for chunk in staged}))
     with step(settings, run_id, "load", name) as told:
         with open_warehouse(settings, f"run {run_id}, load {name}") as connection:
             apply_configuration(connection, catalog)
-            calendar = WorkCalendar(catalog.holidays)
             for chunk in staged:
                 source = catalog.sources[chunk.source]
                 metrics = catalog.metrics_of(source.name)
-                final += load.load_chunk(connection, chunk, source, metrics, calendar, run_id)
+                final += load.load_chunk(
+                    connection, chunk, source, metrics, deployment.calendar, run_id
+                )
         kept = _clear(settings, (one.delivery for chunk in staged for one in chunk.judgements))
         for chunk in staged:
             discard(chunk.folder)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from pipelines import clock, published
 from pipelines.contracts.catalog import Catalog
 from pipelines.deliveries.delivery import Judgement, Verdict
+from pipelines.deployment import Deployment
 from pipelines.errors import CitybrainError
 from pipelines.jobs.intake import (
     Discovery,
@@ -27,7 +28,6 @@ from pipelines.jobs.intake import (
 from pipelines.machine import disks, logs
 from pipelines.operations import database
 from pipelines.operations.steps import Progress, counting, new_run_id, silent, step
-from pipelines.settings import Settings
 from pipelines.tracking.alerts import (
     Alert,
     delivery_alerts,
@@ -81,8 +81,7 @@ class RunReport:
 
 
 def run(
-    settings: Settings,
-    catalog: Catalog,
+    deployment: Deployment,
     as_of: date,
     dates: tuple[date, date] | None = None,
     progress: Progress = silent,
@@ -99,12 +98,7 @@ def run(
     started_at = clock.now()
     try:
         found = discover(
-            settings,
-            catalog,
-            report.run_id,
-            dates,
-            progress=progress,
-            settle_seconds=settle_seconds,
+            deployment, report.run_id, dates, progress=progress, settle_seconds=settle_seconds
         )
     except CitybrainError as error:  # what is loaded already is tracked and published all the same
         found = Discovery((), (), (), errors=(str(error),))
@@ -112,13 +106,13 @@ def run(
     report.waiting, report.errors = list(found.waiting), list(found.errors)
     judged: dict[tuple[str, datetime], Judgement] = {}
     done = 0
-    for number, chunk in enumerate(chunks(settings, found.pending)):
+    for number, chunk in enumerate(chunks(deployment.settings, found.pending)):
         name = chunk[0].source
         try:
             watch = counting(progress, done, len(found.pending))
-            staged = stage(settings, catalog, chunk, report.run_id, number, watch)
+            staged = stage(deployment, chunk, report.run_id, number, watch)
             progress(f"loading {name}", done + len(chunk), len(found.pending))
-            loaded = load_staged(settings, catalog, [staged], report.run_id, report.errors)
+            loaded = load_staged(deployment, [staged], report.run_id, report.errors)
             judged |= {judgement.delivery.receipt: judgement for judgement in loaded}
         except CitybrainError as error:
             report.errors.append(str(error))
@@ -128,42 +122,43 @@ def run(
             report.errors.append(f"{name}: {type(error).__name__}; this is a defect, see the log")
         done += len(chunk)
     report.judgements = list(judged.values())
-    shutil.rmtree(settings.staging / report.run_id, ignore_errors=True)
+    shutil.rmtree(deployment.settings.staging / report.run_id, ignore_errors=True)
     progress("tracking", done, len(found.pending))
-    finish(settings, catalog, report, started_at)
+    finish(deployment, report, started_at)
     return report
 
 
-def finish(settings: Settings, catalog: Catalog, report: RunReport, started_at: datetime) -> None:
+def finish(deployment: Deployment, report: RunReport, started_at: datetime) -> None:
     """What follows the loads of a run: pace, alerts, publication, one digest."""
     run_id = report.run_id
     stored = True
     try:
-        report.paces = track(settings, catalog, report.as_of, run_id)
+        report.paces = track(deployment, report.as_of, run_id)
         try:
-            report.alerts = raise_alerts(settings, catalog, report.as_of, run_id)
+            report.alerts = raise_alerts(deployment, report.as_of, run_id)
         except CitybrainError as error:  # figures are published without them
             report.errors.append(str(error))
             stored = False
-        close_run(settings, catalog, report.as_of, run_id, started_at)
+        close_run(deployment, report.as_of, run_id, started_at)
     except CitybrainError as error:
         report.errors.append(str(error))
         return  # nobody is told of figures that were not computed
     try:
-        report.generation = publish(settings, catalog, run_id)
+        report.generation = publish(deployment, run_id)
     except CitybrainError as error:  # readers keep the last sound one, and people are told
         report.errors.append(str(error))
     if not stored:
         report.notified = "digest not sent: its alerts could not be stored"
         return
     try:
-        report.notified = notify(settings, catalog, report.as_of, run_id)
+        report.notified = notify(deployment, report.as_of, run_id)
     except CitybrainError as error:
         report.errors.append(str(error))
 
 
-def track(settings: Settings, catalog: Catalog, as_of: date, run_id: str) -> list[Pace]:
+def track(deployment: Deployment, as_of: date, run_id: str) -> list[Pace]:
     """Compute and store the pace of every target as of a day."""
+    settings, catalog = deployment.settings, deployment.catalog
     with (
         step(settings, run_id, "track") as told,
         open_warehouse(settings, f"run {run_id}, track") as connection,
@@ -182,10 +177,11 @@ def _store_pace(
     return paces
 
 
-def raise_alerts(settings: Settings, catalog: Catalog, as_of: date, run_id: str) -> list[Alert]:
+def raise_alerts(deployment: Deployment, as_of: date, run_id: str) -> list[Alert]:
     """Store an alert for each target at risk or behind, delivery not taken and feed overdue."""
     from pipelines.landing import files
 
+    settings, catalog = deployment.settings, deployment.catalog
     with step(settings, run_id, "alerts") as told:
         with open_warehouse(settings, f"run {run_id}, alerts") as connection:
             refused = pace_store.refused_deliveries(connection, as_of)
@@ -209,10 +205,9 @@ def raise_alerts(settings: Settings, catalog: Catalog, as_of: date, run_id: str)
     return alerts
 
 
-def close_run(
-    settings: Settings, catalog: Catalog, as_of: date, run_id: str, started_at: datetime
-) -> None:
+def close_run(deployment: Deployment, as_of: date, run_id: str, started_at: datetime) -> None:
     """Note in the ledger that the run is done, and what was judged since the one before it."""
+    settings, catalog = deployment.settings, deployment.catalog
     with (
         disks.disk(settings, "close run"),
         open_warehouse(settings, f"run {run_id}, close") as connection,
@@ -224,13 +219,12 @@ def close_run(
         )
 
 
-def publish(
-    settings: Settings, catalog: Catalog, run_id: str | None = None
-) -> publishing.Generation:
+def publish(deployment: Deployment, run_id: str | None = None) -> publishing.Generation:
     """Build, verify and put in place a read-only generation.
 
     What people decided since the last run is in its pace, too.
     """
+    settings, catalog = deployment.settings, deployment.catalog
     run_id = run_id or new_run_id()
     with step(settings, run_id, "publish") as told:
         with open_warehouse(settings, f"run {run_id}, publish") as connection:
@@ -255,10 +249,11 @@ def publish(
     return placed
 
 
-def notify(settings: Settings, catalog: Catalog, as_of: date, run_id: str) -> str:
+def notify(deployment: Deployment, as_of: date, run_id: str) -> str:
     """Send the run's one digest; says in a line what became of it."""
     from pipelines.outputs.notifications import send
 
+    settings, catalog = deployment.settings, deployment.catalog
     with step(settings, run_id, "notify") as told:
         with open_warehouse(settings, f"run {run_id}, notify") as connection:
             paces = pace_store.pace_of_run(connection, run_id)
@@ -277,18 +272,18 @@ def notify(settings: Settings, catalog: Catalog, as_of: date, run_id: str) -> st
 
 
 def status(
-    settings: Settings, catalog: Catalog, as_of: date | None = None, known_at: int | None = None
+    deployment: Deployment, as_of: date | None = None, known_at: int | None = None
 ) -> list[Pace]:
     """The pace of targets from the published generation: as the last run found it, or as of a day.
 
     `known_at` is a ledger position: what was known then.
     """
-    engine = published.engine(settings)
+    engine = published.engine(deployment.settings)
     try:
         with engine.connect() as connection:
             if as_of is None and known_at is None:
                 return pace_store.stored_pace(connection)
             day = as_of or pace_store.stored_as_of(connection)
-            return pace_store.compute_pace(connection, catalog, day, known_at)
+            return pace_store.compute_pace(connection, deployment.catalog, day, known_at)
     finally:
         engine.dispose()

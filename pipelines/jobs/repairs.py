@@ -8,13 +8,12 @@ from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from pipelines.contracts.catalog import Catalog
 from pipelines.deliveries.delivery import Judgement, StagedChunk, Verdict
+from pipelines.deployment import Deployment
 from pipelines.errors import UsageError, WorseError
 from pipelines.jobs import intake
 from pipelines.operations import steps
 from pipelines.settings import Settings
-from pipelines.tracking.calendar import WorkCalendar
 from pipelines.warehouse import ledger, purges
 from pipelines.warehouse.connection import open_warehouse
 from pipelines.warehouse.loading import load, returns
@@ -24,11 +23,7 @@ if TYPE_CHECKING:
 
 
 def rebuild(
-    settings: Settings,
-    catalog: Catalog,
-    name: str,
-    progress: steps.Progress = steps.silent,
-    force: bool = False,
+    deployment: Deployment, name: str, progress: steps.Progress = steps.silent, force: bool = False
 ) -> list[Judgement]:
     """Judge a source's whole archive by its contract of today and replace its table.
 
@@ -37,11 +32,11 @@ def rebuild(
     or cannot be, since their bytes were purged; `force` takes them away. Purged deliveries that
     provide nothing any more are left out.
     """
+    settings, catalog = deployment.settings, deployment.catalog
     if name not in catalog.sources:
         raise UsageError(f"no source is called {name}; there are {', '.join(catalog.sources)}")
     run_id = steps.new_run_id()
     source, metrics = catalog.sources[name], catalog.metrics_of(name)
-    calendar = WorkCalendar(catalog.holidays)
     staged: list[StagedChunk] = []
     try:
         with steps.step(settings, run_id, "rebuild", name) as told:
@@ -64,7 +59,7 @@ def rebuild(
                             staged,
                             source,
                             metrics,
-                            calendar,
+                            deployment.calendar,
                             run_id,
                             ledger.withdrawals(connection, name),
                             _accepted(receipts.values()),
@@ -74,7 +69,7 @@ def rebuild(
                         told.deliveries = len(judgements)
                         return judgements
                 came = [row for receipt, row in receipts.items() if receipt not in known]
-                staged += _stage_anew(settings, catalog, came, run_id, len(staged), progress)
+                staged += _stage_anew(deployment, came, run_id, len(staged), progress)
                 known |= receipts.keys()
     finally:
         shutil.rmtree(settings.staging / run_id, ignore_errors=True)
@@ -119,8 +114,7 @@ def _refuse_without_bytes(provided: Mapping[str, int], purged: Mapping[str, sa.R
 
 
 def _stage_anew(
-    settings: Settings,
-    catalog: Catalog,
+    deployment: Deployment,
     receipts: Sequence[sa.Row[Any]],
     run_id: str,
     first_number: int,
@@ -128,13 +122,15 @@ def _stage_anew(
 ) -> Iterator[StagedChunk]:
     """Judge receipts of the ledger by the contract of today, from the archive."""
     deliveries = [
-        ledger.delivery_of(row, catalog.contract_hash(row.source), row.overruled)
+        ledger.delivery_of(row, deployment.catalog.contract_hash(row.source), row.overruled)
         for row in receipts
     ]
     done = 0
-    for number, chunk in enumerate(intake.chunks(settings, deliveries), start=first_number):
+    for number, chunk in enumerate(
+        intake.chunks(deployment.settings, deliveries), start=first_number
+    ):
         watch = steps.counting(progress, done, len(deliveries))
-        yield intake.stage(settings, catalog, chunk, run_id, number, watch)
+        yield intake.stage(deployment, chunk, run_id, number, watch)
         done += len(chunk)
 
 
@@ -161,8 +157,9 @@ def _refuse_held(in_force: Mapping[str, int], final: Iterable[Judgement]) -> Non
     _refuse_losses(in_force, (one for one in latest.values() if one.verdict is Verdict.HELD))
 
 
-def accept(settings: Settings, catalog: Catalog, prefix: str, reason: str) -> Judgement:
+def accept(deployment: Deployment, prefix: str, reason: str) -> Judgement:
     """Overrule a held or rejected delivery: its good rows load. Recorded; rebuilds honour it."""
+    settings, catalog = deployment.settings, deployment.catalog
     run_id = steps.new_run_id()
     with open_warehouse(settings, "accept") as connection:
         row = ledger.find_delivery(connection, prefix)
@@ -176,21 +173,22 @@ def accept(settings: Settings, catalog: Catalog, prefix: str, reason: str) -> Ju
             )
         delivery = ledger.delivery_of(row, catalog.contract_hash(row.source), reason)
         delivery = returns.without_refused(connection, delivery)
-    staged = intake.stage(settings, catalog, [delivery], run_id, 0)
+    staged = intake.stage(deployment, [delivery], run_id, 0)
     source, metrics = catalog.sources[row.source], catalog.metrics_of(row.source)
     with (
         steps.step(settings, run_id, "accept", source.name),
         open_warehouse(settings, "accept") as connection,
     ):
         final = load.accept(
-            connection, staged, source, metrics, WorkCalendar(catalog.holidays), run_id, row, reason
+            connection, staged, source, metrics, deployment.calendar, run_id, row, reason
         )
     intake.discard(staged.folder)
     return final
 
 
-def withdraw(settings: Settings, catalog: Catalog, prefix: str, reason: str) -> int:
+def withdraw(deployment: Deployment, prefix: str, reason: str) -> int:
     """Take a delivery's rows out of the warehouse, recorded; returns how many there were."""
+    settings, catalog = deployment.settings, deployment.catalog
     run_id = steps.new_run_id()
     with (
         steps.step(settings, run_id, "withdraw") as told,

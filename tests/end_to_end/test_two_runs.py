@@ -57,7 +57,7 @@ class Busy(City):
 
     def took_in(self) -> None:
         """What lies in landing is loaded and published, by a run in this process."""
-        report = night.run(self.contracts.settings, self.contracts.catalog, DAY)
+        report = night.run(self.contracts.deployment, DAY)
         assert report.errors == []
 
     def shown(self) -> int:

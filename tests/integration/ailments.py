@@ -92,7 +92,7 @@ def healthy_city(root: Path) -> City:
     city.metrics(METRIC)
     city.targets(TARGET)
     city.land([("x", 1, "交通"), ("y", 2, "")])
-    report = night.run(city.settings, city.catalog, DAY)
+    report = night.run(city.deployment, DAY)
     assert not report.errors
     return city
 

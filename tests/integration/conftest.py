@@ -15,6 +15,7 @@ import yaml
 
 from pipelines.contracts.catalog import Catalog, load_catalog
 from pipelines.deliveries.delivery import Judgement
+from pipelines.deployment import Deployment
 from pipelines.jobs import intake
 from pipelines.operations import steps
 from pipelines.settings import Settings
@@ -87,6 +88,11 @@ class City:
     def catalog(self) -> Catalog:
         return load_catalog(self.config)
 
+    @property
+    def deployment(self) -> Deployment:
+        """The settings with the configuration as it is now."""
+        return Deployment(self.settings, self.catalog)
+
     def land(
         self,
         content: Rows | str | bytes,
@@ -116,13 +122,13 @@ class City:
 
     def take(self) -> list[Judgement]:
         """Discover, stage and load what lies in landing, as a run does before it tracks."""
-        catalog, run_id = self.catalog, steps.new_run_id()
-        found = intake.discover(self.settings, catalog, run_id)
+        deployment, run_id = self.deployment, steps.new_run_id()
+        found = intake.discover(deployment, run_id)
         staged = [
-            intake.stage(self.settings, catalog, chunk, run_id, number)
+            intake.stage(deployment, chunk, run_id, number)
             for number, chunk in enumerate(intake.chunks(self.settings, found.pending))
         ]
-        return intake.load_staged(self.settings, catalog, staged, run_id)
+        return intake.load_staged(deployment, staged, run_id)
 
     def send(self, content: Rows | str | bytes, **where: Any) -> Judgement:
         """Land one delivery and take it; the judgement on it, and not on siblings judged anew."""

@@ -17,17 +17,18 @@ from rich.console import Console
 
 from pipelines.cli import rendering
 from pipelines.deliveries.delivery import Verdict
+from pipelines.deployment import Deployment
 from pipelines.jobs import night, repairs
 
 OPEN = {**RECORDS, "formats": {"csv": {}, "xlsx": {}, "parquet": {}}}
 
 
 def withdraw(city: City, judgement: Any) -> None:
-    repairs.withdraw(city.settings, city.catalog, judgement.delivery.delivery_id, "误报")
+    repairs.withdraw(city.deployment, judgement.delivery.delivery_id, "误报")
 
 
 def rebuild(city: City) -> None:
-    repairs.rebuild(city.settings, city.catalog, "records")
+    repairs.rebuild(city.deployment, "records")
 
 
 def whole_withdrawn_then_parts(city: City) -> None:
@@ -285,7 +286,7 @@ def test_two_publications_at_once_wait_for_each_other(city: City) -> None:
 
     def publish() -> None:
         try:
-            night.publish(patient, city.catalog)
+            night.publish(Deployment(patient, city.catalog))
         except BaseException as error:
             failures.append(error)
 
@@ -311,7 +312,7 @@ def test_statements_in_headers_and_cells_are_text(city: City) -> None:
     assert told == sting
     [(extra, categories)] = city.rows("SELECT extra_columns, categories['domain'] FROM profile")
     assert (extra, categories) == ([sting], [sting])
-    repairs.rebuild(city.settings, city.catalog, "records")
+    repairs.rebuild(city.deployment, "records")
     assert city.rows("SELECT item, domain FROM records") == [("a", sting)]
 
 

@@ -41,15 +41,15 @@ def test_an_accepted_delivery_loads_its_good_rows_and_rebuilds_honour_it(city: C
     held = city.send([("x", 7, ""), ("w", "?", "")])
     assert held.verdict is Verdict.REJECTED
     prefix = held.delivery.delivery_id[:8]
-    judged = repairs.accept(city.settings, city.catalog, prefix, "已核实")
+    judged = repairs.accept(city.deployment, prefix, "已核实")
     assert judged.verdict is Verdict.ACCEPTED_WITH_QUARANTINE
     assert [one.code for one in judged.warnings] == ["too_many_quarantined", "overruled"]
     for _ in range(2):
         assert city.rows("SELECT item, amount FROM records") == [("x", 7)]
-        repairs.rebuild(city.settings, city.catalog, "records")
+        repairs.rebuild(city.deployment, "records")
     assert city.rows("SELECT kind, reason FROM decision") == [("accept", "已核实")]
     with pytest.raises(UsageError, match="not held or rejected"):
-        repairs.accept(city.settings, city.catalog, prefix, "再次")
+        repairs.accept(city.deployment, prefix, "再次")
     assert len(city.rows("FROM decision")) == 1
 
 
@@ -58,7 +58,7 @@ def test_accepting_what_was_never_split_displaces_nothing(city: City) -> None:
     city.send(A)
     rejected = city.send("数量\n1\n2\n")
     with pytest.raises(UsageError, match="required column item is missing"):
-        repairs.accept(city.settings, city.catalog, rejected.delivery.delivery_id, "放行")
+        repairs.accept(city.deployment, rejected.delivery.delivery_id, "放行")
     assert city.rows("FROM decision") == []
     assert city.items() == {"x", "y"}
 
@@ -68,16 +68,16 @@ def test_a_withdrawn_correction_does_not_come_back_by_a_rebuild(city: City) -> N
     city.send(A)
     wrong = city.send(B)
     city.send(A, department="b")
-    repairs.withdraw(city.settings, city.catalog, wrong.delivery.delivery_id, "误报")
+    repairs.withdraw(city.deployment, wrong.delivery.delivery_id, "误报")
     for _ in range(2):
         assert city.rows("SELECT department, item FROM records ORDER BY ALL") == [
             ("b", "x"),
             ("b", "y"),
         ]
-        repairs.rebuild(city.settings, city.catalog, "records")
-    night.publish(city.settings, city.catalog)
+        repairs.rebuild(city.deployment, "records")
+    night.publish(city.deployment)
     with pytest.raises(UsageError, match="provides no rows"):
-        repairs.withdraw(city.settings, city.catalog, wrong.delivery.delivery_id, "再次")
+        repairs.withdraw(city.deployment, wrong.delivery.delivery_id, "再次")
     assert len(city.rows("FROM decision")) == 1
 
 
@@ -125,13 +125,13 @@ def test_another_type_asks_for_a_rebuild_that_equals_a_fresh_start(
     with pytest.raises(IncompatibleTableError, match="citybrain rebuild records"):
         city.take()
     assert len(city.landed()) == 1
-    report = night.run(city.settings, city.catalog, DAY)
+    report = night.run(city.deployment, DAY)
     assert any("citybrain rebuild records" in error for error in report.errors)
     assert report.has_rejections
     (city.landed()[0]).unlink()
 
     progress: list[tuple[str, int, int]] = []
-    repairs.rebuild(city.settings, city.catalog, "records", lambda *told: progress.append(told))
+    repairs.rebuild(city.deployment, "records", lambda *told: progress.append(told))
     assert progress[-1] == ("staging", 3, 3)
     assert city.rows(CURRENT) == fresh.rows(CURRENT)
     assert city.rows(FIGURES) == fresh.rows(FIGURES)
@@ -141,7 +141,7 @@ def test_another_type_asks_for_a_rebuild_that_equals_a_fresh_start(
         7.0,
     ]
     assert city.rows(KNOWN_AT, 3) == before
-    night.publish(city.settings, city.catalog)
+    night.publish(city.deployment)
     assert city.landed() == []
 
 
@@ -151,7 +151,7 @@ def test_a_rebuild_judges_formats_by_the_contract_too(city: City) -> None:
         bad = city.send('{"事项": "j"}\n', department=department, suffix=suffix)
         assert bad.verdict is Verdict.UNREADABLE
         assert bad.reasons[0].code == code
-    judged = repairs.rebuild(city.settings, city.catalog, "records")
+    judged = repairs.rebuild(city.deployment, "records")
     assert [one.verdict.value for one in judged] == ["accepted", "unreadable", "unreadable"]
     assert city.items() == {"x", "y"}
 
@@ -170,7 +170,7 @@ def test_a_delivery_loaded_during_a_rebuild_is_not_lost(
         return stage(*given)
 
     monkeypatch.setattr(intake, "stage", stage_slowly)
-    repairs.rebuild(city.settings, city.catalog, "records")
+    repairs.rebuild(city.deployment, "records")
     assert city.rows("SELECT department, count(*) FROM records GROUP BY ALL ORDER BY 1") == [
         ("a", 2),
         ("b", 2),
@@ -224,11 +224,11 @@ def test_a_redefined_metric_is_computed_anew_even_if_cut_off(
     city.send(B, department="b")
     position = city.rows("SELECT max(position) FROM delivery")[0][0]
     before = city.rows(KNOWN_AT, position)
-    repairs.withdraw(city.settings, city.catalog, first.delivery.delivery_id, "误报")
+    repairs.withdraw(city.deployment, first.delivery.delivery_id, "误报")
     city.metrics(TOTAL | {"value": {"aggregate": "count"}})
     with killed(monkeypatch, load, "recompute"):
-        night.track(city.settings, city.catalog, DAY, "cut off")
-    night.track(city.settings, city.catalog, DAY, "again")
+        night.track(city.deployment, DAY, "cut off")
+    night.track(city.deployment, DAY, "again")
     assert city.rows(FIGURES) == [("total", "b", DAY, "", 2)]
     # what was known, by the definition of then, is still known
     assert city.rows(KNOWN_AT, position) == before
@@ -237,7 +237,7 @@ def test_a_redefined_metric_is_computed_anew_even_if_cut_off(
 
 def test_every_decision_has_a_position_of_its_own(city: City) -> None:
     first = city.send(A)
-    repairs.withdraw(city.settings, city.catalog, first.delivery.delivery_id, "误报")
+    repairs.withdraw(city.deployment, first.delivery.delivery_id, "误报")
     city.send(B)
     positions = city.rows("SELECT position FROM delivery UNION ALL SELECT position FROM decision")
     assert len(set(positions)) == 3
@@ -248,4 +248,4 @@ def test_a_prefix_that_fits_none_or_several_is_refused(city: City) -> None:
     city.send(B)
     for prefix in ("", "zz"):
         with pytest.raises(UsageError, match="citybrain deliveries"):
-            repairs.withdraw(city.settings, city.catalog, prefix, "误报")
+            repairs.withdraw(city.deployment, prefix, "误报")

@@ -450,7 +450,7 @@ def test_files_that_cannot_be_read_are_told_and_stop_nobody(city: City) -> None:
 @pytest.mark.parametrize("manners", ["renamed", "in place"])
 def test_a_file_is_sent_again_and_again_while_runs_take_it(city: City, manners: str) -> None:
     """What is renamed into place is taken whole, always; and the last word counts, in any case."""
-    settings, catalog = city.settings, city.catalog
+    settings, deployment = city.settings, city.deployment
     place = city.land(versions(0))
     halt = threading.Event()
 
@@ -470,11 +470,11 @@ def test_a_file_is_sent_again_and_again_while_runs_take_it(city: City, manners: 
     try:
         for _ in range(3):
             run_id = steps.new_run_id()
-            found = intake.discover(settings, catalog, run_id)
+            found = intake.discover(deployment, run_id)
             assert found.errors == found.problems == ()
             for number, chunk in enumerate(intake.chunks(settings, found.pending)):
-                staged = intake.stage(settings, catalog, chunk, run_id, number)
-                intake.load_staged(settings, catalog, [staged], run_id)
+                staged = intake.stage(deployment, chunk, run_id, number)
+                intake.load_staged(deployment, [staged], run_id)
     finally:
         halt.set()
         sender.join()
@@ -493,11 +493,11 @@ def test_a_file_is_sent_again_and_again_while_runs_take_it(city: City, manners: 
 
 def test_what_replaces_a_file_before_it_is_cleared_is_taken_next(city: City) -> None:
     city.land([("a", 1, "")])
-    catalog, settings = city.catalog, city.settings
-    found = intake.discover(settings, catalog, "first")
-    staged = intake.stage(settings, catalog, found.pending, "first", 0)
+    deployment = city.deployment
+    found = intake.discover(deployment, "first")
+    staged = intake.stage(deployment, found.pending, "first", 0)
     city.land([("b", 1, "")])  # of the same size
-    intake.load_staged(settings, catalog, [staged], "first")
+    intake.load_staged(deployment, [staged], "first")
     assert city.items() == {"a"}
     assert len(city.landed()) == 1
     mended(city, {"records": 1}, entries=2)

@@ -21,8 +21,8 @@ from integration.conftest import DAY, City
 from pydantic import SecretStr
 from typer.testing import CliRunner
 
+from pipelines import deployment as deployments
 from pipelines.cli import app
-from pipelines.contracts.catalog import load_catalog
 from pipelines.doctor import CHECKS, Finding, Level, machine, verdict
 from pipelines.doctor.readings import lock
 from pipelines.doctor.visit import Visit
@@ -328,15 +328,16 @@ def test_no_url_of_the_operational_database_is_shown_whole(
 
 
 def test_a_copy_that_is_behind_and_one_that_is_pinned(there: Deployment) -> None:
-    settings, catalog = there.settings, load_catalog(there.settings.config_dir)
+    settings = there.settings
+    deployment = deployments.Deployment.load(settings)
     with open_warehouse(settings, "test") as connection:
         [delivery] = rows(connection, "SELECT delivery_id FROM delivery")
-    repairs.withdraw(settings, catalog, delivery.delivery_id, "sent by mistake")
+    repairs.withdraw(deployment, delivery.delivery_id, "sent by mistake")
     later = replace(there, now=datetime.now(UTC).replace(tzinfo=None))
     [behind] = bad(later.findings())
     assert (behind.check, behind.level) == ("published", "warning")
     assert "ledger position 1, the warehouse of 2" in behind.message
-    night.publish(settings, catalog)
+    night.publish(deployment)
     assert bad(later.findings()) == []
     rollback(settings)
     [pinned] = bad(later.findings())

@@ -319,8 +319,8 @@ def test_a_rebuild_tells_what_the_nights_told_and_readers_see_it(city: City) -> 
     )
     said = ["drift_category", "drift_nulls", "drift_volume"]
     assert codes(judged) == said
-    again = repairs.rebuild(city.settings, city.catalog, "records")
+    again = repairs.rebuild(city.deployment, "records")
     assert [codes(one) for one in again] == [[]] * 4 + [said]
-    night.publish(city.settings, city.catalog)
+    night.publish(city.deployment)
     there = published.read("SELECT rows FROM profile ORDER BY position", settings=city.settings)
     assert list(there["rows"]) == [30, 30, 30, 30, 10] * 2

@@ -122,8 +122,8 @@ def send(city: City, content: bytes, **where: Any) -> Judgement:
 
 def written(city: City, **given: Any) -> dict[str, Path]:
     """Publish and write feedback: the workbooks by whose they are."""
-    night.publish(city.settings, city.catalog)
-    found = batch.write(city.settings, city.catalog, **given)
+    night.publish(city.deployment)
+    found = batch.write(city.deployment, **given)
     assert not [one.error for one in found if one.error]
     return {one.department: one.file for one in found if one.file}
 
@@ -256,11 +256,11 @@ def test_a_mended_workbook_loads_fully_and_leaves_a_trace(sent: City) -> None:
     assert sent.landed() == []
 
     rows = sent.rows(CURRENT)
-    rebuilt = repairs.rebuild(sent.settings, sent.catalog, "survey")
+    rebuilt = repairs.rebuild(sent.deployment, "survey")
     assert [one.verdict.value for one in rebuilt] == ["accepted_with_quarantine", "accepted"]
     assert sent.rows(CURRENT) == rows
     give_back(sent, path.name.replace(".xlsx", " (1).xlsx"), content)
-    [again] = intake.discover(sent.settings, sent.catalog, "r").unchanged
+    [again] = intake.discover(sent.deployment, "r").unchanged
     assert again.delivery_id == judged.delivery.delivery_id
 
     assert written(sent) == {}
@@ -294,7 +294,7 @@ def test_a_return_of_a_return_is_laid_upon_it(sent: City) -> None:
     chain = [one.delivery_id for one in judged.delivery.corrects]
     assert chain == [origin[0], first.delivery.delivery_id]
     rows = sent.rows(CURRENT)
-    repairs.rebuild(sent.settings, sent.catalog, "survey")
+    repairs.rebuild(sent.deployment, "survey")
     assert sent.rows(CURRENT) == rows
 
 
@@ -320,12 +320,12 @@ def test_a_return_never_brings_old_data_back(city: City) -> None:
     assert judged.accounting is not None
     assert (judged.accounting.withheld, judged.accounting.ignored) == (10, 1)
     assert desks(city) == {"00077"}
-    again = repairs.rebuild(city.settings, city.catalog, "survey")
+    again = repairs.rebuild(city.deployment, "survey")
     assert [one.verdict for one in again][-1] is Verdict.REJECTED
     assert desks(city) == {"00077"}
     assert written(city) == {}
 
-    overruled = repairs.accept(city.settings, city.catalog, judged.delivery.delivery_id, "已核实")
+    overruled = repairs.accept(city.deployment, judged.delivery.delivery_id, "已核实")
     assert overruled.verdict is Verdict.ACCEPTED
     assert desks(city) == LOADED
 
@@ -335,28 +335,28 @@ def test_a_return_never_brings_back_what_was_withdrawn(city: City) -> None:
     path = written(city)["a"]
     content = mend(path, MENDED)
     withdrawn = sent.delivery.delivery_id
-    repairs.withdraw(city.settings, city.catalog, withdrawn, "误报")
+    repairs.withdraw(city.deployment, withdrawn, "误报")
     give_back(city, path.name, content)
     [judged] = city.take()
     assert judged.verdict is Verdict.REJECTED
     [reason] = judged.reasons
     assert (reason.code, reason.value) == ("withdrawn_return", withdrawn)
     assert desks(city) == set()
-    again = repairs.rebuild(city.settings, city.catalog, "survey")
+    again = repairs.rebuild(city.deployment, "survey")
     assert [one.verdict for one in again][-1] is Verdict.REJECTED
     assert desks(city) == set()
     assert written(city) == {}
 
-    overruled = repairs.accept(city.settings, city.catalog, judged.delivery.delivery_id, "已核实")
+    overruled = repairs.accept(city.deployment, judged.delivery.delivery_id, "已核实")
     assert overruled.verdict is Verdict.ACCEPTED
     assert desks(city) == LOADED
-    repairs.rebuild(city.settings, city.catalog, "survey")
+    repairs.rebuild(city.deployment, "survey")
     assert desks(city) == LOADED
 
 
 def test_what_was_withdrawn_and_sent_again_is_mended_as_ever(city: City) -> None:
     sent = send(city, as_csv(EVERYTHING))
-    repairs.withdraw(city.settings, city.catalog, sent.delivery.delivery_id, "误报")
+    repairs.withdraw(city.deployment, sent.delivery.delivery_id, "误报")
     send(city, as_csv(EVERYTHING))
     assert returned(city, written(city)["a"], MENDED).verdict is Verdict.ACCEPTED
     assert desks(city) == LOADED
@@ -382,7 +382,7 @@ def test_a_file_that_came_again_as_it_was_is_mended_as_ever(city: City) -> None:
     assert judged.verdict is Verdict.ACCEPTED
     assert "overtaken_return" not in {one.code for one in judged.warnings}
     assert desks(city) == LOADED
-    repairs.rebuild(city.settings, city.catalog, "survey")
+    repairs.rebuild(city.deployment, "survey")
     assert desks(city) == LOADED
 
 
@@ -404,7 +404,7 @@ def test_what_was_received_between_counts_in_whatever_order_it_is_taken(
     send(city, as_csv([("00077", "甲局", day, "5", "开", PHONE, "")]), minute=50, **newer)
     assert desks(city) == ({"00077", "00002", "00003"} if is_bulk else {"00077"})
     rows = city.rows(CURRENT)
-    repairs.rebuild(city.settings, city.catalog, "survey", force=True)
+    repairs.rebuild(city.deployment, "survey", force=True)
     assert city.rows(CURRENT) == rows
 
 
@@ -417,7 +417,7 @@ def test_a_return_of_a_clock_that_is_slow_counts(city: City) -> None:
     assert desks(city) == LOADED
     give_back(city, path.name, content, minute=10)  # left behind by a killed run
     assert city.take() == []
-    repairs.rebuild(city.settings, city.catalog, "survey")
+    repairs.rebuild(city.deployment, "survey")
     assert desks(city) == LOADED
 
 
@@ -439,7 +439,7 @@ def test_what_can_never_be_taken_cannot_be_accepted(city: City) -> None:
     give_back(city, path.name, forged(mend(path, MENDED), _strange))
     [judged] = city.take()
     with pytest.raises(UsageError, match="nothing of it can be taken"):
-        repairs.accept(city.settings, city.catalog, judged.delivery.delivery_id, "已核实")
+        repairs.accept(city.deployment, judged.delivery.delivery_id, "已核实")
     assert city.rows("SELECT count(*) FROM decision") == [(0,)]
 
 
@@ -459,9 +459,9 @@ def test_an_acceptance_takes_nothing_of_other_returns_that_were_refused(city: Ci
     assert [one.verdict for one in refused] == [Verdict.REJECTED] * 2
     of_b = refused[1].delivery
     assert len(of_b.corrects) == 2
-    repairs.accept(city.settings, city.catalog, of_b.delivery_id, "只收乙局")
+    repairs.accept(city.deployment, of_b.delivery_id, "只收乙局")
     assert desks(city) == {"00001", "00003"}
-    repairs.rebuild(city.settings, city.catalog, "survey")
+    repairs.rebuild(city.deployment, "survey")
     assert desks(city) == {"00001", "00003"}
 
 
@@ -508,7 +508,7 @@ def test_a_name_that_names_no_delivery_is_nobodys(city: City, of: str, by: str) 
     send(city, as_csv(EVERYTHING))
     path = written(city)["a"]
     give_back(city, renamed(path.name, of, by), mend(path, MENDED))
-    found = intake.discover(city.settings, city.catalog, "r")
+    found = intake.discover(city.deployment, "r")
     assert found.pending == ()
     [problem] = found.problems
     assert problem.mend
@@ -521,12 +521,12 @@ def test_a_stranger_of_the_right_form_is_told_of(city: City) -> None:
     path = written(city)["a"]
     [(known,)] = city.rows("SELECT delivery_id FROM delivery")
     give_back(city, path.name.replace(known, "0123456789abcdef"), mend(path, MENDED))
-    found = intake.discover(city.settings, city.catalog, "r")
+    found = intake.discover(city.deployment, "r")
     assert [one.message for one in found.problems] == [
         "it mends no delivery that the ledger knows by this name"
     ]
     assert len(city.landed()) == 1
-    report = night.run(city.settings, city.catalog, DAY)
+    report = night.run(city.deployment, DAY)
     assert any("反馈文件名" in str(alert) for alert in report.alerts)
 
 
@@ -650,7 +650,7 @@ def test_what_is_pasted_into_our_columns_is_told_nowhere(city: City) -> None:
     told = {reason.code: reason.count for reason in judged.reasons}
     assert told == {"return_unknown_row": 4, "return_action": 1}
     assert all("13987654321" not in text for text in map(str, judged.reasons))
-    night.publish(city.settings, city.catalog)
+    night.publish(city.deployment)
     outside = [
         one
         for one in city.settings.data_dir.rglob("*")
@@ -914,7 +914,7 @@ def test_returns_of_one_file_by_several_departments_add_up(bulk: City) -> None:
         ("00005", "b", date(2021, 9, 24)),
     ]
     rows = bulk.rows(CURRENT)
-    repairs.rebuild(bulk.settings, bulk.catalog, "survey")
+    repairs.rebuild(bulk.deployment, "survey")
     assert bulk.rows(CURRENT) == rows
 
 
@@ -981,7 +981,7 @@ def test_days_that_something_newer_provides_are_left_alone_by_a_return(city: Cit
     assert (warning.code, warning.value) == ("overtaken_return", "a 2021-09-03")
     assert warning.chinese().startswith("1 个业务日期已有其他报送")
     assert city.rows(OF_DAYS) == expected
-    again = repairs.rebuild(city.settings, city.catalog, "survey")
+    again = repairs.rebuild(city.deployment, "survey")
     assert again[-1].warnings == judged.warnings
     assert city.rows(OF_DAYS) == expected
 
@@ -998,7 +998,7 @@ def test_a_mended_row_does_not_replace_a_whole_day_that_another_delivery_provide
     assert judged.warnings[0].code == "overtaken_return"
     query = "SELECT desk FROM survey WHERE department = 'c' ORDER BY desk"
     assert city.rows(query) == [("00100",), ("00101",), ("00102",)]
-    repairs.rebuild(city.settings, city.catalog, "survey")
+    repairs.rebuild(city.deployment, "survey")
     assert city.rows(query) == [("00100",), ("00101",), ("00102",)]
 
 
@@ -1020,7 +1020,7 @@ def test_a_later_return_takes_back_what_an_earlier_one_put_elsewhere(city: City)
         query = "SELECT business_date FROM survey WHERE desk = '00002'"
         assert [row[0] for row in city.rows(query)] == expected
     rows = city.rows(CURRENT)
-    repairs.rebuild(city.settings, city.catalog, "survey")
+    repairs.rebuild(city.deployment, "survey")
     assert city.rows(CURRENT) == rows
 
 
@@ -1039,8 +1039,8 @@ def test_files_of_other_days_leave_each_others_rows_to_mend(city: City) -> None:
 
     send(city, month(8, "x"), department="all", day="bulk")
     send(city, month(9, "y"), department="all", day="bulk")
-    night.publish(city.settings, city.catalog)
-    august, september = batch.write(city.settings, city.catalog)
+    night.publish(city.deployment)
+    august, september = batch.write(city.deployment)
     assert (august.rows, september.rows) == (1, 1)
     assert august.file is not None
     assert september.file is not None
@@ -1086,7 +1086,7 @@ def test_a_return_is_held_against_what_was_known_when_it_came(city: City, part: 
         "00003": 7,
         **({"00004": 5} if part else {}),
     }
-    repairs.rebuild(city.settings, city.catalog, "survey")
+    repairs.rebuild(city.deployment, "survey")
     assert city.rows(OF_DAYS) == rows
 
 
@@ -1095,13 +1095,13 @@ def test_a_day_that_was_withdrawn_since_is_not_filled_by_a_return(city: City) ->
     path = written(city)["a"]
     content = mend(path, {3: {"办件量": "4"}, 5: {"办件量": "5"}})
     newer = send(city, as_csv(NEWER), day="2021-09-03")
-    repairs.withdraw(city.settings, city.catalog, newer.delivery.delivery_id, "误报")
+    repairs.withdraw(city.deployment, newer.delivery.delivery_id, "误报")
     give_back(city, path.name, content)
     [judged] = city.take()
     assert judged.warnings[0].code == "overtaken_return"
     rows = city.rows(OF_DAYS)
     assert [row[0] for row in rows] == ["00002", "00003"]
-    repairs.rebuild(city.settings, city.catalog, "survey")
+    repairs.rebuild(city.deployment, "survey")
     assert city.rows(OF_DAYS) == rows
 
 
@@ -1116,7 +1116,7 @@ def test_a_return_leaves_a_newer_day_alone_beside_parts(city: City) -> None:
     assert path.name in {one.delivery.path.name for one in city.take()}
     rows = city.rows(OF_DAYS)
     assert ("00001", "a", date(2021, 9, 3), 333) in rows
-    repairs.rebuild(city.settings, city.catalog, "survey")
+    repairs.rebuild(city.deployment, "survey")
     assert city.rows(OF_DAYS) == rows
 
 
@@ -1144,7 +1144,7 @@ def test_bytes_that_a_return_is_laid_upon_are_kept(city: City) -> None:
     for one in (first, half, last):
         assert archive.find(settings.archive, one.delivery.sha256) is not None
     rows = city.rows(CURRENT)
-    repairs.rebuild(city.settings, city.catalog, "survey")
+    repairs.rebuild(city.deployment, "survey")
     assert city.rows(CURRENT) == rows
     assert current == {}
 
@@ -1171,8 +1171,8 @@ def test_a_purged_original_takes_its_returns_with_it(city: City) -> None:
     os_path = archive.archived(city.settings.archive, judged.delivery.sha256)
     assert not os_path.exists()
     with pytest.raises(WorseError, match="cannot be built again"):
-        repairs.rebuild(city.settings, city.catalog, "survey")
-    [lost] = batch.write(city.settings, city.catalog) or [None]
+        repairs.rebuild(city.deployment, "survey")
+    [lost] = batch.write(city.deployment) or [None]
     assert lost is not None
     assert lost.file is None
     assert "the archive has lost" in lost.error
@@ -1189,7 +1189,7 @@ def test_the_command(city: City, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     assert nothing.exit_code == 1
     assert "citybrain run" in nothing.output
     send(city, as_csv(EVERYTHING))
-    night.publish(city.settings, city.catalog)
+    night.publish(city.deployment)
     shown = call()
     assert shown.exit_code == 0
     assert "survey" in shown.output
@@ -1226,7 +1226,7 @@ def test_programs_are_told_what_a_return_corrects(
     send(city, as_csv(EVERYTHING))
     [(first,)] = city.rows("SELECT delivery_id FROM delivery")
     mended = returned(city, written(city)["a"], MENDED)
-    night.publish(city.settings, city.catalog)
+    night.publish(city.deployment)
     monkeypatch.setenv("CITYBRAIN_CONFIG_DIR", str(city.config))
     monkeypatch.setenv("CITYBRAIN_DATA_DIR", str(city.settings.data_dir))
     told = json.loads(CliRunner().invoke(app, ["deliveries", "--json"]).stdout)
@@ -1277,8 +1277,8 @@ def test_sheets_that_count_otherwise_are_not_mixed_up(city: City) -> None:
     """What is shown under one header and meant under another would come back as ten thousandth."""
     header = tuple("办件量(万件)" if cell == "办件量" else cell for cell in HEADER)
     assert send(with_sheets(city), of_sheets(header, BAD[5][0]), suffix=".xlsx").accounting
-    night.publish(city.settings, city.catalog)
-    [refused] = batch.write(city.settings, city.catalog)
+    night.publish(city.deployment)
+    [refused] = batch.write(city.deployment)
     assert refused.file is None
     assert "stands under other headers" in refused.error
 
@@ -1384,8 +1384,8 @@ def test_a_torn_row_of_other_headers_is_not_shown(
     judged = send(city, in_book(("东区", FIRST), ("西区", second)), suffix=".xlsx")
     assert judged.accounting is not None
     assert judged.accounting.quarantined == 1
-    night.publish(city.settings, city.catalog)
-    [refused] = batch.write(city.settings, city.catalog)
+    night.publish(city.deployment)
+    [refused] = batch.write(city.deployment)
     assert refused.file is None
     assert "of 西区 stands under other headers" in refused.error
 

@@ -18,6 +18,7 @@ from integration.test_load import BULK, BULK_HEADER
 from typer.testing import CliRunner
 
 from pipelines.cli import app
+from pipelines.deployment import Deployment
 from pipelines.errors import StorageError, UsageError, WorseError
 from pipelines.jobs import housekeeping, intake, night, repairs
 from pipelines.jobs.housekeeping import Removal
@@ -81,9 +82,9 @@ def littered(city: City) -> City:
     city.take()
     city.send([("x", 2, "")], day="2021-09-24", minute=3)
     city.land([("y", 1, "")], department="b")
-    intake.discover(settings, city.catalog, "cut off")
+    intake.discover(Deployment(settings, city.catalog), "cut off")
     city.landed()[0].unlink()  # archived, and never recorded
-    city_of_today = night.publish(settings, city.catalog).path
+    city_of_today = night.publish(Deployment(settings, city.catalog)).path
     yesterdays = city_of_today.with_name("000000.duckdb")
     yesterdays.write_bytes(b"12345")
     age(yesterdays, 1)
@@ -162,7 +163,7 @@ def test_compressed_bytes_are_the_same_bytes(city: City) -> None:
     assert place(city, small.delivery.sha256).exists(), "a block of a disk is not made smaller"
 
     rows = city.rows(CURRENT)
-    repairs.rebuild(city.settings, city.catalog, "records")
+    repairs.rebuild(city.deployment, "records")
     assert city.rows(CURRENT) == rows
     assert len(rows) == 401
     assert not list(city.settings.staging.iterdir())
@@ -199,7 +200,7 @@ def test_compressing_that_was_cut_off_is_finished_by_the_next(city: City) -> Non
 
     for left in (unfinished, both, both_and_one_damaged):
         left()
-        repairs.rebuild(city.settings, city.catalog, "records")
+        repairs.rebuild(city.deployment, "records")
         assert city.rows(CURRENT) == rows
         told = clean(city, 8, dry_run=True)
         assert clean(city, 8) == told
@@ -255,11 +256,11 @@ def test_damaged_archived_bytes_are_no_verdict_on_a_department(city: City) -> No
     ):
         packed.write_bytes(damaged)
         with pytest.raises(StorageError, match=rf"{raw.name}\.zst.*restore it from backup"):
-            repairs.rebuild(city.settings, city.catalog, "records")
+            repairs.rebuild(city.deployment, "records")
         assert (city.rows(CURRENT), city.verdicts()) == (rows, ledger)
         assert not [one for one in city.settings.staging.rglob("*") if one.is_file()]
     packed.write_bytes(sound)
-    repairs.rebuild(city.settings, city.catalog, "records")
+    repairs.rebuild(city.deployment, "records")
     assert city.rows(CURRENT) == rows
 
 
@@ -347,7 +348,7 @@ def test_superseded_bytes_go_when_told_to_and_a_rebuild_is_the_same(city: City) 
     }
     assert "30 days" in city.rows(PURGED)[0][2]
     rows = city.rows(CURRENT)
-    again = repairs.rebuild(city.settings, city.catalog, "records")
+    again = repairs.rebuild(city.deployment, "records")
     assert city.rows(CURRENT) == rows
     assert not {one.delivery_id for one in needless} & {one.delivery.delivery_id for one in again}
     assert clean(city, 1, **given) == []
@@ -356,7 +357,7 @@ def test_superseded_bytes_go_when_told_to_and_a_rebuild_is_the_same(city: City) 
 def test_held_and_withdrawn_deliveries_keep_their_bytes(city: City) -> None:
     city.send([("x", 1, "")])
     second = city.send([("x", 2, "")])
-    repairs.withdraw(city.settings, city.catalog, second.delivery.delivery_id, "误报")
+    repairs.withdraw(city.deployment, second.delivery.delivery_id, "误报")
     assert clean(city, 1, settings={"archive_days": 1}) == []
 
 
@@ -392,10 +393,10 @@ def test_told_purges_take_needed_bytes_and_rebuilds_say_so(city: City) -> None:
     assert len(rows) == 402
 
     with pytest.raises(WorseError, match=r"2 deliveries with 401 rows .*保存期满.*--force"):
-        repairs.rebuild(city.settings, city.catalog, "records")
+        repairs.rebuild(city.deployment, "records")
     place(city, late.delivery.sha256).rename(city.config / "aside")
     with pytest.raises(UsageError, match="archive has lost"):  # it was lost, and not purged
-        repairs.rebuild(city.settings, city.catalog, "records", force=True)
+        repairs.rebuild(city.deployment, "records", force=True)
     (city.config / "aside").rename(place(city, late.delivery.sha256))
     assert city.rows(CURRENT) == rows
 
@@ -403,8 +404,8 @@ def test_told_purges_take_needed_bytes_and_rebuilds_say_so(city: City) -> None:
     city.land(many("x"), minute=1)
     city.take()
     with pytest.raises(WorseError, match="1 deliveries with 1 rows"):
-        repairs.rebuild(city.settings, city.catalog, "records")
-    judged = repairs.rebuild(city.settings, city.catalog, "records", force=True)
+        repairs.rebuild(city.deployment, "records")
+    judged = repairs.rebuild(city.deployment, "records", force=True)
     assert superseded.delivery.delivery_id not in {one.delivery.delivery_id for one in judged}
     assert city.rows("SELECT department, count(*) FROM records GROUP BY ALL ORDER BY 1") == [
         ("a", 400),
@@ -417,7 +418,7 @@ def test_what_was_purged_cannot_be_accepted_until_it_comes_again(city: City) -> 
     rejected = city.send([("x", 1, ""), ("w", "?", "")])
     clean(city, 1, purge_before=date(2022, 1, 1), reason="个人信息")
     with pytest.raises(UsageError, match=r"个人信息.*send them again"):
-        repairs.accept(city.settings, city.catalog, rejected.delivery.delivery_id, "放行")
+        repairs.accept(city.deployment, rejected.delivery.delivery_id, "放行")
 
 
 # --- generations, leftovers, logs ---------------------------------------------------------------

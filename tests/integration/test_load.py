@@ -112,7 +112,7 @@ def test_newest_is_by_receipt_not_by_processing(city: City) -> None:
 
 def test_withdrawn_bytes_load_again(city: City) -> None:
     first = city.send(A)
-    assert repairs.withdraw(city.settings, city.catalog, first.delivery.delivery_id, "误报") == 2
+    assert repairs.withdraw(city.deployment, first.delivery.delivery_id, "误报") == 2
     assert city.items() == set()
     assert parts_in_force(city) == {}
     assert city.send(A).verdict is Verdict.ACCEPTED
@@ -124,7 +124,7 @@ def test_a_recorded_receipt_is_cleared_without_a_second_ledger_row(city: City) -
     city.land(A, minute=5)
     city.take()
     city.land(A, minute=5)
-    found = intake.discover(city.settings, city.catalog, "again")
+    found = intake.discover(city.deployment, "again")
     assert (len(found.pending), len(found.unchanged)) == (0, 1)
     assert city.verdicts() == ["accepted"]
     assert city.landed() == []
@@ -141,9 +141,9 @@ def test_two_names_of_one_receipt_load_once(city: City) -> None:
 
 def test_a_chunk_staged_twice_is_recorded_once(city: City) -> None:
     city.land(A)
-    found = intake.discover(city.settings, city.catalog, "first")
-    staged = [intake.stage(city.settings, city.catalog, found.pending, run, 0) for run in "12"]
-    assert len(intake.load_staged(city.settings, city.catalog, staged, "1")) == 1
+    found = intake.discover(city.deployment, "first")
+    staged = [intake.stage(city.deployment, found.pending, run, 0) for run in "12"]
+    assert len(intake.load_staged(city.deployment, staged, "1")) == 1
     assert city.rows("SELECT count(*) FROM records") == [(2,)]
 
 
@@ -220,7 +220,7 @@ def test_parts_add_up_and_share_their_keys(city: City) -> None:
         ("p1", "sibling", "accepted_with_quarantine", 1),
     ]
     assert parts_in_force(city) == {("a", "p1"): 1, ("a", "p2"): 1}
-    night.publish(city.settings, city.catalog)
+    night.publish(city.deployment)
 
     # the first part is corrected: the second's row comes back by itself
     city.send([("x", 1, "交通"), ("w", 2, "")], part="p1")
@@ -231,7 +231,7 @@ def test_parts_add_up_and_share_their_keys(city: City) -> None:
         ("z", 3, "p2"),
     ]
     assert city.rows(ledger)[-1] == ("p2", "sibling", "accepted", 2)
-    night.publish(city.settings, city.catalog)
+    night.publish(city.deployment)
     still = published.read("FROM marts.quarantine_current", settings=city.settings)
     assert judged.delivery.delivery_id not in set(still["delivery_id"])
 
@@ -243,7 +243,7 @@ def test_a_part_that_is_contradicted_no_more_but_repeated_is_judged_anew(city: C
     city.send([("x", 2, "")], part="p1")
     ledger = "SELECT part, accepted, quarantined, duplicates FROM delivery ORDER BY position"
     assert city.rows(ledger)[-1] == ("p2", 1, 0, 1)
-    night.publish(city.settings, city.catalog)
+    night.publish(city.deployment)
     assert published.read("FROM marts.quarantine_current", settings=city.settings).empty
 
 
@@ -275,7 +275,7 @@ def test_bulk_parts_share_their_keys(city: City) -> None:
     assert judged.accounting is not None
     assert (judged.accounting.accepted, judged.accounting.duplicates) == (3, 1)
     assert parts_in_force(city) == {("a", "p1"): 1, ("b", "p1"): 0, ("a", "p2"): 1, ("b", "p2"): 2}
-    night.publish(city.settings, city.catalog)
+    night.publish(city.deployment)
 
 
 def test_whole_and_parts_that_came_together_are_both_refused(city: City) -> None:
@@ -303,12 +303,12 @@ def test_whole_and_parts_are_not_mixed_with_what_is_loaded(
     assert parts_in_force(city) == {("a", there): 2}
     assert city.items() == {"x", "y"}
     # once the day is free it comes in by itself
-    repairs.withdraw(city.settings, city.catalog, loaded.delivery.delivery_id, "改为分包")
+    repairs.withdraw(city.deployment, loaded.delivery.delivery_id, "改为分包")
     assert parts_in_force(city) == {("a", added): 2}
     assert city.items() == {"x", "z"}
     city.land(B, part=added)
     assert city.take() == []
-    night.publish(city.settings, city.catalog)
+    night.publish(city.deployment)
 
 
 def test_rows_by_a_predecessors_name_belong_to_the_successor(city: City) -> None:
@@ -336,12 +336,12 @@ def test_a_hand_deleted_row_stops_publication(city: City) -> None:
     import duckdb
 
     city.send(A)
-    placed = night.publish(city.settings, city.catalog)
+    placed = night.publish(city.deployment)
     with duckdb.connect(city.settings.warehouse) as connection:
         connection.execute("DELETE FROM records WHERE item = 'x'")
     with pytest.raises(VerificationError, match="citybrain rebuild records"):
-        night.publish(city.settings, city.catalog)
+        night.publish(city.deployment)
     generations = city.settings.published / "generations"
     assert [path.name for path in generations.glob("[0-9]*")] == [placed.path.name]
-    repairs.rebuild(city.settings, city.catalog, "records")
-    assert night.publish(city.settings, city.catalog).number == 2
+    repairs.rebuild(city.deployment, "records")
+    assert night.publish(city.deployment).number == 2

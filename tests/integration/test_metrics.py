@@ -173,16 +173,16 @@ def test_what_was_known_then_stays_known(city: City) -> None:
             "goal": 100,
         }
     )
-    settings, catalog = city.settings, city.catalog
+    settings, catalog, deployment = city.settings, city.catalog, city.deployment
     city.send([("x", 10, ""), ("y", 20, "交通")])
-    report = night.run(settings, catalog, DAY)
+    report = night.run(deployment, DAY)
     then = published.read("SELECT max(position) AS at FROM pace", settings=settings)["at"][0]
     assert [pace.actual for pace in report.paces] == [30]
-    assert [pace.actual for pace in night.status(settings, catalog)] == [30]
+    assert [pace.actual for pace in night.status(deployment)] == [30]
 
     city.send([("x", 1, "")])
     withdrawn = city.send([("z", 5, "")], department="b")
-    repairs.withdraw(settings, catalog, withdrawn.delivery.delivery_id, "误报")
+    repairs.withdraw(deployment, withdrawn.delivery.delivery_id, "误报")
     with open_warehouse(settings, "test") as connection:
         figures = [
             compute_pace(connection, catalog, DAY, position)[0].actual
@@ -190,9 +190,9 @@ def test_what_was_known_then_stays_known(city: City) -> None:
         ]
     assert figures[1:] == [30, 1, 6, 1]
     assert figures[0] in (None, 0)
-    night.run(settings, catalog, DAY)
-    assert [pace.actual for pace in night.status(settings, catalog)] == [1]
-    assert [pace.actual for pace in night.status(settings, catalog, DAY, int(then))] == [30]
+    night.run(deployment, DAY)
+    assert [pace.actual for pace in night.status(deployment)] == [1]
+    assert [pace.actual for pace in night.status(deployment, DAY, int(then))] == [30]
     # by breakdown, too, what vanished is closed
     assert city.rows(
         "SELECT breakdown, value, known_until IS NULL FROM metric_daily "

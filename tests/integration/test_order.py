@@ -141,5 +141,5 @@ def test_what_stands_is_the_same_in_whatever_order_it_was_processed(
     assert state(shuffled) == state(in_order)
 
     before = state(shuffled)
-    repairs.rebuild(shuffled.settings, shuffled.catalog, "records", force=True)
+    repairs.rebuild(shuffled.deployment, "records", force=True)
     assert state(shuffled) == before

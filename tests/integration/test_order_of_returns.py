@@ -157,8 +157,8 @@ def live(city: City, history: Sequence[File | Return], drawer: Path) -> list[Arr
             judged[judgement.delivery.delivery_id] = one
         assert city.landed() == []
         if any(isinstance(later, Return) for later in history[number + 1 :]):
-            night.publish(city.settings, city.catalog)
-            written = batch.write(city.settings, city.catalog, out=drawer / str(number))
+            night.publish(city.deployment)
+            written = batch.write(city.deployment, out=drawer / str(number))
             assert not [book.error for book in written if book.error]
             workbooks += [(book.file, judged[book.delivery_id]) for book in written if book.file]
     return came
@@ -200,7 +200,7 @@ def take_all(city: City, order: Sequence[Arrival], chance: random.Random) -> Non
 
 def stands(city: City) -> dict[str, list[tuple[Any, ...]]]:
     """What stands, and what is to be mended; every row is accounted for."""
-    night.publish(city.settings, city.catalog)
+    night.publish(city.deployment)
     with published.connect(city.settings) as connection:
         to_mend = connection.execute(
             "SELECT * EXCLUDE (position) FROM marts.quarantine_current"
@@ -213,7 +213,7 @@ def stands(city: City) -> dict[str, list[tuple[Any, ...]]]:
 def check_same(replayed: City, lived: City) -> None:
     before = stands(lived)
     assert stands(replayed) == before
-    repairs.rebuild(replayed.settings, replayed.catalog, "records", force=True)
+    repairs.rebuild(replayed.deployment, "records", force=True)
     assert stands(replayed) == before
 
 

@@ -19,6 +19,7 @@ from integration.conftest import DAY, City
 from pydantic import SecretStr
 
 from pipelines import published
+from pipelines.deployment import Deployment
 from pipelines.errors import NotPublishedError, UsageError, WarehouseBusyError
 from pipelines.jobs import night
 from pipelines.machine.locks import writer_lock
@@ -70,14 +71,14 @@ def test_readers_have_a_whole_generation_or_the_one_before(city: City) -> None:
     with pytest.raises(NotPublishedError):
         published.path(settings)
     city.send(A)
-    first = night.publish(settings, city.catalog)
+    first = night.publish(Deployment(settings, city.catalog))
     assert (first.number, first.in_place, first.pinned) == (1, True, False)
     assert first.path.stat().st_mode & 0o777 == 0o444
     assert published.path(settings) == first.path
     reader = published.connect(settings)
     city.send([("z", 1, "")], department="b")
     assert count(settings) == 2
-    night.publish(settings, city.catalog)
+    night.publish(Deployment(settings, city.catalog))
     assert reader.execute("SELECT count(*) FROM records").fetchall() == [(2,)]
     assert count(settings) == 3
     with pytest.raises(Exception, match="read-only"):
@@ -89,7 +90,7 @@ def test_generations_are_kept_and_rolled_back_to(city: City) -> None:
     settings = city.settings.model_copy(update={"keep_generations": 2})
     city.send(A)
     for _ in range(3):
-        night.publish(settings, city.catalog)
+        night.publish(Deployment(settings, city.catalog))
     assert numbers(settings) == [2, 3]
     back = publishing.rollback(settings)
     assert (back.number, publishing.pinned_to(settings)) == (2, 2)
@@ -99,17 +100,17 @@ def test_generations_are_kept_and_rolled_back_to(city: City) -> None:
         publishing.rollback(settings, 1)
     city.send([("z", 1, "")])
     for _ in range(3):
-        assert not night.publish(settings, city.catalog).in_place
+        assert not night.publish(Deployment(settings, city.catalog)).in_place
     assert numbers(settings) == [2, 5, 6]  # what readers have outlives the others
     assert count(settings) == 2
     publishing.unpin(settings)
-    assert night.publish(settings, city.catalog).in_place
+    assert night.publish(Deployment(settings, city.catalog)).in_place
     assert count(settings) == 1
     assert numbers(settings) == [6, 7]
 
 
 def test_everything_published_has_a_chinese_comment(told: City) -> None:
-    night.run(told.settings, told.catalog, DAY)
+    night.run(told.deployment, DAY)
     undocumented = published.read(
         "SELECT schema_name, table_name, column_name, comment FROM duckdb_columns() "
         "WHERE NOT internal UNION ALL SELECT schema_name, table_name, NULL, comment "
@@ -169,7 +170,7 @@ def operational(settings: Settings, query: str) -> list[Any]:
 def test_the_digest_goes_out_once_and_its_failure_stops_nothing(told: City, status: int) -> None:
     with webhook(status) as (server, url):
         settings = told.settings.model_copy(update={"notify_urls": SecretStr(url)})
-        report = night.run(settings, told.catalog, DAY)
+        report = night.run(Deployment(settings, told.catalog), DAY)
     (body,) = server.bodies[:1]
     assert "城市大脑数据归集日报 2021年9月23日" in body["title"]
     assert "百日攻坚" in body["message"]
@@ -193,7 +194,7 @@ def test_the_digest_goes_out_once_and_its_failure_stops_nothing(told: City, stat
 
 
 def test_without_a_channel_the_digest_is_only_kept(told: City) -> None:
-    report = night.run(told.settings, told.catalog, DAY)
+    report = night.run(told.deployment, DAY)
     assert "CITYBRAIN_NOTIFY_URLS" in report.notified
     assert operational(told.settings, "SELECT sent_at, error, channels FROM notification") == [
         (None, None, 0)
@@ -202,7 +203,7 @@ def test_without_a_channel_the_digest_is_only_kept(told: City) -> None:
 
 def test_a_second_writer_is_told_who_writes_while_readers_read(city: City) -> None:
     city.send(A)
-    night.publish(city.settings, city.catalog)
+    night.publish(city.deployment)
     read = (
         "from pipelines import published\n"
         "print(published.read('SELECT count(*) AS n FROM records')['n'][0])\n"

@@ -52,7 +52,7 @@ def corrected(city: City) -> None:
 
 
 def run_night(city: City, first: date, last: date) -> None:
-    report = night.run(city.settings, city.catalog, DAYS[-1], (first, last))
+    report = night.run(city.deployment, DAYS[-1], (first, last))
     assert report.errors == []
     assert report.generation is not None
 
@@ -116,10 +116,10 @@ def test_a_rebuild_is_a_fresh_warehouse_fed_everything_and_forgets_nothing(
 
     city.source(RECORDS, columns=STRICT, max_quarantine=0.1)
     with pytest.raises(WorseError, match="would no longer be taken"):
-        repairs.rebuild(city.settings, city.catalog, "records")
+        repairs.rebuild(city.deployment, "records")
     for one in (city, fresh):
         one.source(RECORDS, columns=STRICT, max_quarantine=0.5)
-    repairs.rebuild(city.settings, city.catalog, "records")
+    repairs.rebuild(city.deployment, "records")
 
     for copy, place in everything:  # one receipt of a slot at a time
         target = fresh.settings.landing / place

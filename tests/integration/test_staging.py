@@ -331,7 +331,7 @@ def test_a_delivery_that_our_code_fails_on_is_set_aside(
     assert city.items() == {f"k{number}" for number in range(7) if number != 4}
 
     monkeypatch.setattr(overlay, "open_delivery", real)
-    repairs.rebuild(city.settings, city.catalog, "records")
+    repairs.rebuild(city.deployment, "records")
     assert city.items() == {f"k{number}" for number in range(7)}
 
 
@@ -451,15 +451,15 @@ def test_personal_data_stays_in_the_archive(
         part="p1",
     )
     city.land([("q", 6, "", PHONES[1], NAMES[2])], day=date(2021, 9, 26), header=header, part="p2")
-    found = intake.discover(city.settings, city.catalog, "pii")
-    staged = intake.stage(city.settings, city.catalog, found.pending, "pii", 0)
+    found = intake.discover(city.deployment, "pii")
+    staged = intake.stage(city.deployment, found.pending, "pii", 0)
     secrets = PHONES + NAMES
     escaped = [json.dumps(name)[1:-1] for name in NAMES]
     assert leaks(city.settings.data_dir, secrets + escaped) == []
     report = night.RunReport("pii", DAY)
-    report.judgements = intake.load_staged(city.settings, city.catalog, [staged], "pii")
+    report.judgements = intake.load_staged(city.deployment, [staged], "pii")
     assert len(report.judgements) == 8  # seven files, and a part judged anew
-    night.finish(city.settings, city.catalog, report, datetime(2021, 9, 24))
+    night.finish(city.deployment, report, datetime(2021, 9, 24))
     assert leaks(city.settings.data_dir, secrets + escaped) == []
     told = "\n".join(
         [

@@ -44,7 +44,7 @@ def test_a_run_keeps_its_steps(city: City) -> None:
     city.land([("w", 1, "")], source="visits")
     city.land("what is this", source="nobodys")
     before = datetime.now(UTC).replace(tzinfo=None, microsecond=0)
-    report = night.run(city.settings, city.catalog, DAY)
+    report = night.run(city.deployment, DAY)
     assert report.alerts
     steps = [(row.name, row.source, row.deliveries, row.rows, row.error) for row in kept(city)]
     assert steps == [
@@ -66,7 +66,7 @@ def test_a_run_keeps_its_steps(city: City) -> None:
 
 def test_each_delivery_is_told_of_in_the_log_of_its_run(city: City, logged: Path) -> None:
     city.land([("x", 1, ""), ("y", "?", "")])
-    report = night.run(city.settings, city.catalog, DAY)
+    report = night.run(city.deployment, DAY)
     [judgement] = report.judgements
     [file] = logged.glob("*.jsonl")
     events = [json.loads(line) for line in file.read_text("utf-8").splitlines()]
@@ -100,6 +100,6 @@ def test_a_step_that_failed_says_why(city: City) -> None:
     changed = [*RECORDS["columns"][:2], dict(RECORDS["columns"][2], type="date")]
     city.source(RECORDS, columns=changed)
     city.land([("x", 1, "")])
-    night.run(city.settings, city.catalog, DAY)
+    night.run(city.deployment, DAY)
     failed = [(row.name, row.error) for row in kept(city) if row.error]
     assert failed == [("load", "IncompatibleTableError")]

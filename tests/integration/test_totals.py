@@ -272,7 +272,7 @@ def test_a_rebuild_holds_by_due_days_and_periods_as_the_nights_did(city: City) -
         [],
     ]
     before = totals(city)
-    again = repairs.rebuild(city.settings, city.catalog, "records")
+    again = repairs.rebuild(city.deployment, "records")
     assert [told(one) for one in again] == [told(one) for one in judged]
     assert totals(city) == before
 
@@ -394,13 +394,13 @@ def test_a_person_overrules_and_a_rebuild_comes_to_the_same(city: City) -> None:
     held = send(city, 1, ("x", 20, 130))
     assert held.verdict is Verdict.HELD
     send(city, 2, ("x", 20, 150))
-    accepted = repairs.accept(city.settings, city.catalog, held.delivery.delivery_id, "已核实")
+    accepted = repairs.accept(city.deployment, held.delivery.delivery_id, "已核实")
     assert accepted.verdict is Verdict.ACCEPTED
     assert [one.code for one in accepted.warnings] == ["total_gap", "overruled"]
     assert accepted.warnings[-1].value == "已核实"
     for _ in range(2):
         assert totals(city) == {day(0): 100, day(1): 130, day(2): 150}
-        final = repairs.rebuild(city.settings, city.catalog, "records")
+        final = repairs.rebuild(city.deployment, "records")
         # as it came: the person's decision was the last of it
         assert [told(one) for one in final] == [[], [], ["total_gap", "overruled"]]
 
@@ -413,9 +413,9 @@ def test_a_day_that_came_after_a_held_one_stands_when_that_is_accepted_and_rebui
     held = send(city, 1, ("x", 20, 130))
     across = send(city, 2, ("x", 20, 140))
     assert (held.verdict, across.verdict) == (Verdict.HELD, Verdict.ACCEPTED)
-    repairs.accept(city.settings, city.catalog, held.delivery.delivery_id, "已核实")
+    repairs.accept(city.deployment, held.delivery.delivery_id, "已核实")
     before = totals(city)
-    repairs.rebuild(city.settings, city.catalog, "records")
+    repairs.rebuild(city.deployment, "records")
     assert totals(city) == before == {day(0): 100, day(1): 130, day(2): 140}
 
 
@@ -428,7 +428,7 @@ def test_what_was_held_against_a_wrong_day_is_judged_again_when_sent_again(city:
     send(city, 1, ("x", 30, 130))
     assert send(city, 2, ("x", 20, 150)).verdict is Verdict.ACCEPTED
     before = totals(city)
-    repairs.rebuild(city.settings, city.catalog, "records")
+    repairs.rebuild(city.deployment, "records")
     assert totals(city) == before == {day(0): 100, day(1): 130, day(2): 150}
 
 
@@ -438,7 +438,7 @@ def test_a_rebuild_judges_by_receipt_as_the_nights_did(city: City) -> None:
     judged = [send(city, number, ("x", 20, total)) for number, total in sent]
     assert [told(one) for one in judged] == [[], ["total_gap"], [], [], ["total_gap"], []]
     before = totals(city)
-    again = repairs.rebuild(city.settings, city.catalog, "records")
+    again = repairs.rebuild(city.deployment, "records")
     assert [(told(one), one.verdict) for one in again] == [
         (told(one), one.verdict) for one in judged
     ]
@@ -454,7 +454,7 @@ def test_a_day_is_not_judged_by_what_was_received_after_it(city: City) -> None:
     send(city, 1, ("x", 20, 120), department="c")
     send(city, 0, ("x", 10, 10), department="c")
     stood = city.rows("SELECT department, business_date, total FROM records ORDER BY ALL")
-    repairs.rebuild(city.settings, city.catalog, "records")
+    repairs.rebuild(city.deployment, "records")
     found = city.rows("SELECT department, business_date, total FROM records ORDER BY ALL")
     assert found == stood
 
@@ -465,9 +465,9 @@ def test_a_contract_that_holds_more_takes_nothing_away_unasked(city: City) -> No
     send(city, 1, ("x", 20, 130))
     declare(city, **HOLD)
     with pytest.raises(WorseError, match="1 deliveries with 1 rows"):
-        repairs.rebuild(city.settings, city.catalog, "records")
+        repairs.rebuild(city.deployment, "records")
     assert totals(city) == {day(0): 100, day(1): 130}
-    repairs.rebuild(city.settings, city.catalog, "records", force=True)
+    repairs.rebuild(city.deployment, "records", force=True)
     assert totals(city) == {day(0): 100}
 
 

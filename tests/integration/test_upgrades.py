@@ -155,7 +155,7 @@ def test_a_night_goes_on_where_the_first_version_left_off(city: City) -> None:
     city.land([("x", 1, "交通"), ("z", 7, "")])  # a correction of what is in force
     city.land(former_rows.FILES["mixed"], department="b")  # under another contract: judged again
     city.land(former_rows.FILES["slip"], day=former_rows.EVE)  # withdrawn bytes load again
-    report = night.run(city.settings, city.catalog, DAY)
+    report = night.run(city.deployment, DAY)
     assert report.errors == []
     assert report.generation is not None
     assert [one.verdict for one in report.judgements] == [
@@ -172,9 +172,9 @@ def test_a_night_goes_on_where_the_first_version_left_off(city: City) -> None:
     assert city.rows(now) == [("a", 8), ("a", 9), ("b", 5)]
     assert operational(city, "alert")[0] == ("run6", "target:goal")
 
-    repairs.rebuild(city.settings, city.catalog, "records")
+    repairs.rebuild(city.deployment, "records")
     assert city.items() == {"x", "z", "k", "v"}
-    night.publish(city.settings, city.catalog)
+    night.publish(city.deployment)
     assert "goal" in command(city, "status", "--json").stdout
     listed = command(city, "deliveries", "--json").stdout
     assert all(former_rows.delivery_id(name) in listed for name in former_rows.FILES)
@@ -194,10 +194,10 @@ def test_a_rebuild_comes_first_when_the_contract_has_changed_with_the_version(ci
         RECORDS, columns=[*RECORDS["columns"][:2], dict(RECORDS["columns"][2], type="date")]
     )
     city.land("事项,数量,领域\nx,1,2021-01-01\n", minute=LATER)
-    report = night.run(city.settings, city.catalog, DAY)
+    report = night.run(city.deployment, DAY)
     assert ["citybrain rebuild records" in error for error in report.errors] == [True]
-    repairs.rebuild(city.settings, city.catalog, "records", force=True)
-    assert night.run(city.settings, city.catalog, DAY).errors == []
+    repairs.rebuild(city.deployment, "records", force=True)
+    assert night.run(city.deployment, DAY).errors == []
     assert city.rows("SELECT item, domain FROM records WHERE domain IS NOT NULL") == [
         ("x", date(2021, 1, 1))
     ]

@@ -43,7 +43,7 @@ def test_a_file_that_a_process_keeps_writing_waits_and_is_taken_whole(city: City
         assert writer.stdout.readline() == "writing\n"
         for attempt in ("first", "second", "third"):
             before = path.stat().st_size
-            found = intake.discover(city.settings, city.catalog, attempt, settle_seconds=5)
+            found = intake.discover(city.deployment, attempt, settle_seconds=5)
             assert (found.pending, found.problems) == ((), ())
             assert found.waiting == (Path("2021-09-23/a/records.csv"),)
             assert path.stat().st_size > before, "it grew while the run looked"
@@ -51,7 +51,7 @@ def test_a_file_that_a_process_keeps_writing_waits_and_is_taken_whole(city: City
         written, _ = writer.communicate()
     assert writer.returncode == 0
     time.sleep(0.6)
-    found = intake.discover(city.settings, city.catalog, "last", settle_seconds=0.5)
+    found = intake.discover(city.deployment, "last", settle_seconds=0.5)
     assert found.waiting == ()
     [delivery] = found.pending
     assert delivery.size == path.stat().st_size
@@ -63,16 +63,16 @@ def test_a_file_that_a_process_keeps_writing_waits_and_is_taken_whole(city: City
 
 def take(city: City, found: intake.Discovery):
     [chunk] = intake.chunks(city.settings, found.pending)
-    staged = intake.stage(city.settings, city.catalog, chunk, "take", 0)
-    return intake.load_staged(city.settings, city.catalog, [staged], "take")
+    staged = intake.stage(city.deployment, chunk, "take", 0)
+    return intake.load_staged(city.deployment, [staged], "take")
 
 
 def test_a_marked_file_is_taken_at_once_and_its_marker_goes_with_it(city: City) -> None:
     path = city.land([("k1", 1, "交通")])
     os.utime(path)
-    assert intake.discover(city.settings, city.catalog, "early", settle_seconds=60).pending == ()
+    assert intake.discover(city.deployment, "early", settle_seconds=60).pending == ()
     path.with_name("records.csv.done").touch()
-    found = intake.discover(city.settings, city.catalog, "marked", settle_seconds=60)
+    found = intake.discover(city.deployment, "marked", settle_seconds=60)
     assert len(found.pending) == 1
     take(city, found)
     assert not (city.settings.landing / "2021-09-23").exists()
@@ -80,7 +80,7 @@ def test_a_marked_file_is_taken_at_once_and_its_marker_goes_with_it(city: City) 
     path = city.land([("k1", 1, "交通")])
     os.utime(path)
     path.with_name("records.csv.done").touch()
-    again = intake.discover(city.settings, city.catalog, "again", settle_seconds=60)
+    again = intake.discover(city.deployment, "again", settle_seconds=60)
     assert len(again.unchanged) == 1
     assert not (city.settings.landing / "2021-09-23").exists()
 
@@ -88,18 +88,16 @@ def test_a_marked_file_is_taken_at_once_and_its_marker_goes_with_it(city: City) 
 def test_markers_that_nobody_came_for_go_after_a_day(city: City) -> None:
     marker = city.land([("k1", 1, "交通")]).rename(city.settings.landing / "records.csv.done")
     assert marker.stat().st_mtime < time.time() - 86_400
-    intake.discover(city.settings, city.catalog, "night")
+    intake.discover(city.deployment, "night")
     assert not marker.exists()
 
 
 def test_only_what_a_run_would_take_is_said_to_wait(city: City) -> None:
     for day in ("2021-09-23", "2021-09-24"):
         os.utime(city.land([("k1", 1, "交通")], day=day))
-    found = intake.discover(
-        city.settings, city.catalog, "one", (DAY, DAY), "records", settle_seconds=60
-    )
+    found = intake.discover(city.deployment, "one", (DAY, DAY), "records", settle_seconds=60)
     assert found.waiting == (Path("2021-09-23/a/records.csv"),)
-    other = intake.discover(city.settings, city.catalog, "two", source="cameras", settle_seconds=60)
+    other = intake.discover(city.deployment, "two", source="cameras", settle_seconds=60)
     assert other.waiting == ()
 
 
@@ -114,7 +112,7 @@ def test_an_upload_that_begins_between_the_look_and_the_receipt_waits(
         return receive(*given)
 
     monkeypatch.setattr(receipts, "receive", and_before_that_an_upload_begins)
-    found = intake.discover(city.settings, city.catalog, "half", settle_seconds=60)
+    found = intake.discover(city.deployment, "half", settle_seconds=60)
     assert (found.pending, found.problems) == ((), ())
     assert len(found.waiting) == 1
 
@@ -134,7 +132,7 @@ def test_a_file_that_another_run_takes_meanwhile_is_no_problem(city: City, monke
         return receive(landed, *given)
 
     monkeypatch.setattr(receipts, "receive", and_another_run_is_faster)
-    found = intake.discover(city.settings, city.catalog, "slow")
+    found = intake.discover(city.deployment, "slow")
     assert (found.problems, found.waiting) == ((), ())
     [delivery] = found.pending
     assert delivery.department == "b"
@@ -154,11 +152,11 @@ def test_a_file_that_vanishes_between_listing_and_looking_is_not_even_seen(
 
 def test_what_waits_is_told_by_the_run_and_raises_no_alert(city: City) -> None:
     os.utime(city.land([("k1", 1, "交通")]))
-    report = night.run(city.settings, city.catalog, DAY, settle_seconds=60)
+    report = night.run(city.deployment, DAY, settle_seconds=60)
     assert report.waiting == [Path("2021-09-23/a/records.csv")]
     assert not report.has_rejections
     assert not [alert for alert in report.alerts if "records.csv" in alert.key]
-    taken = night.run(city.settings, city.catalog, DAY)
+    taken = night.run(city.deployment, DAY)
     assert taken.waiting == []
     assert len(taken.judgements) == 1
 
