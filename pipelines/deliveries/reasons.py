@@ -36,6 +36,15 @@ TEMPLATES: dict[str, tuple[str, str]] = {
         "the file unpacks to {value} bytes, more than {expected}; split it into parts",
         "文件解压后为 {value} 字节，超过上限 {expected}；请拆分后报送",
     ),
+    "large_page": (
+        "the page has {value} bytes, more than {expected}; send the table as .xlsx or .csv",
+        "网页文件为 {value} 字节，超过上限 {expected}；请另存为 .xlsx 或 .csv 后报送",
+    ),
+    "large_array": (
+        "the JSON document has {value} bytes, more than {expected}; send JSON lines (.jsonl), one "
+        "record a line, or .csv",
+        "JSON 文件为 {value} 字节，超过上限 {expected}；请改为每行一条记录的 .jsonl 或 .csv 后报送",
+    ),
     "sparse": (
         "a sheet spans {value} cells, more than {expected}: delete what stands far outside",
         "工作表范围达 {value} 个单元格，超过 {expected}；请删除表格以外的零散内容后重新报送",

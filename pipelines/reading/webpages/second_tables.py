@@ -1,0 +1,80 @@
+"""Tables of a page that go on with the contract's rows after the one that is read."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+from pipelines.contracts.consistency import NUMBERS
+from pipelines.contracts.models import Source
+from pipelines.deliveries.reasons import Reason, UnreadableError
+from pipelines.reading.headers.matching import Header, cell_at, required_of
+from pipelines.reading.headers.search import is_agreed, locate
+from pipelines.reading.webpages.tables import Table
+from pipelines.reading.workbooks.grid import plain_text
+
+FIGURE = re.compile(r"\W{0,2}约?\d[\d,，.]*(?:[eE][-+]?\d+)?\s?[^\W\d页年月日时]{0,8}\W?")
+WORD = re.compile(r"\w")
+WORDS = re.compile(r"(?=.*\w)\D+", re.DOTALL)
+
+
+def check_second_tables(source: Source, table: Table, others: Iterable[Table]) -> None:
+    """Raise UnreadableError if one of the `others` has rows of the contract, as `table` has.
+
+    Such a table has the agreed header, or none of its own and figures below the number columns of
+    the table that is read.
+    """
+    header: Header | None = None
+    for other in others:
+        rows, header_of_other, index = _located(source, other, other.first_shown_rows)
+        if is_agreed(source, header_of_other):
+            is_more = any(_is_row(source, header_of_other, row) for row in rows[index + 1 :])
+        else:
+            header = header or _located(source, table, table.first_rows)[1]
+            is_more = is_agreed(source, header) and _goes_on(source, header, rows)
+        if is_more:
+            value, expected = str(other.position + 1), str(table.position + 1)
+            raise UnreadableError(Reason(code="second_table", value=value, expected=expected))
+
+
+def _located(
+    source: Source, table: Table, first_rows: list[list[object]]
+) -> tuple[list[list[str]], Header, int]:
+    """Return the first rows of a table as texts, its header, and the index of the header's row."""
+    rows = [[plain_text(cell) for cell in row] for row in first_rows]
+    index, header = locate(source, rows, table.merged)
+    return rows, header, index
+
+
+def _is_row(source: Source, header: Header, row: Sequence[str]) -> bool:
+    """Return True if a row below a header is data, not a note or a total."""
+    cells = {name: cell_at(row, at).strip() for name, at in header.positions.items()}
+    filled = {name for name, cell in cells.items() if cell}
+    return (
+        any(map(str.strip, row))
+        and required_of(source) & cells.keys() <= filled
+        and len(filled) >= min(2, len(cells))
+        and not any(re.match(rf"\s*(?:{pattern})", row[0]) for pattern in source.footer)
+        and not any(WORDS.fullmatch(cells[name]) for name in _numbers(source, header))
+    )
+
+
+def _goes_on(source: Source, header: Header, rows: Sequence[Sequence[str]]) -> bool:
+    """Return True if rows without a header have figures where those of `header` have them."""
+    width = header.width
+    wide = [row for row in rows if sum(map(bool, map(str.strip, row))) >= min(2, width)]
+    if not wide or not width <= len(wide[0]) <= len(header.cells):
+        return False
+    numbers = [header.positions[name] for name in _numbers(source, header)]
+    first = [cell_at(wide[0], at).strip() for at in numbers]
+    if not all(FIGURE.fullmatch(cell) or not WORD.search(cell) for cell in first):
+        return False  # the first row is a header of this table's own
+    return any(
+        _is_row(source, header, row)
+        and any(FIGURE.fullmatch(cell_at(row, at).strip()) for at in numbers)
+        for row in wide
+    )
+
+
+def _numbers(source: Source, header: Header) -> list[str]:
+    return [name for name in header.positions if source.column(name).type in NUMBERS]

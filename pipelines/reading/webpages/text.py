@@ -1,0 +1,265 @@
+"""Text that a page shows: of one cell, and in lines above and below the table that is read."""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from math import isfinite
+
+from lxml.etree import _Element as Element
+
+from pipelines.deliveries.reasons import Reason, UnreadableError
+from pipelines.reading.workbooks.cells import MARKED, NESTED, Figure, Marks, error_cell, is_error
+
+CELL_CHARACTERS = 1 << 18
+SHOWN = 100  # characters of a cell that is only shown to people or compared with a header
+LINES, LINE_CHARACTERS = 20, 1_000  # of the text above the table
+LINES_BELOW = 200
+CELLS = frozenset({"td", "th"})
+BODIES = frozenset({"thead", "tbody", "tfoot"})
+PARTS = CELLS | BODIES | {"tr"}
+UNSEEN = frozenset({"style", "script", "comment", "template", "title", "datalist"})
+MARKS = frozenset({"sup", "sub", "s", "del", "strike", "rt", "rp"})
+FIELDS = frozenset({"input", "select", "textarea"})
+VALUELESS = frozenset({"hidden", "button", "submit", "reset", "image"})  # types of <input>
+VOID = frozenset({"br", "hr", "img", "input", "wbr", "col", "embed"})  # have no content
+# Elements that hide a table inside them. Others, such as <font hidden>, are often never closed:
+# they would hide the rest of a page that its browser shows.
+VEILS = frozenset({"article", "aside", "div", "fieldset", "form", "section", "span", "table"})
+LINE_ENDS = frozenset(
+    [
+        "address",
+        "article",
+        "blockquote",
+        "body",
+        "br",
+        "caption",
+        "center",
+        "dd",
+        "div",
+        "dl",
+        "dt",
+        "fieldset",
+        "footer",
+        "form",
+        "h1",
+        "h2",
+        "h3",
+        "h4",
+        "h5",
+        "h6",
+        "header",
+        "hr",
+        "legend",
+        "li",
+        "main",
+        "nav",
+        "ol",
+        "p",
+        "pre",
+        "section",
+        "table",
+        "tbody",
+        "tfoot",
+        "thead",
+        "tr",
+        "ul",
+    ]
+)
+UNDISPLAYED = re.compile(r"(?:^|;)\s*display\s*:\s*none\b", re.IGNORECASE)
+NUMBER = re.compile(r"[-+]?(?:\d{1,40}(?:\.\d{0,40})?|\.\d{1,40})(?:[eE][-+]?\d{1,3})?", re.ASCII)
+BLANKS = re.compile(r"[ \t\r\n\f]+")
+SPACES = re.compile(r"\s+")
+BREAK = "\x00"  # stands for <br> until blanks are folded; the parser lets no cell hold it
+
+
+def is_hidden(element: Element) -> bool:
+    """Return True if an element keeps its content from being shown."""
+    return (
+        element.get("hidden") is not None
+        or UNDISPLAYED.search(element.get("style") or "") is not None
+    )
+
+
+def _is_field(element: Element) -> bool:
+    """Return True for a field of a form: nobody knows the value that a person would see in it."""
+    kind = (element.get("type") or "").lower()
+    return element.tag in FIELDS and kind not in VALUELESS
+
+
+def _is_marked(element: Element) -> bool:
+    """Return True if the text inside is struck out, raised, lowered, hidden or a form's field."""
+    tag = element.tag
+    return tag in MARKS or (tag not in VOID and (_is_field(element) or is_hidden(element)))
+
+
+def cell_value(cell: Element, row: int, is_compared: bool = False) -> object:
+    """Return the text of a cell, its Figure, or the Flaw for which it has no certain value.
+
+    `row` counts from 1 and is for messages. Raise UnreadableError for a text of more than
+    CELL_CHARACTERS; of a cell that `is_compared` with headers only the beginning is taken.
+    """
+    content = _CellContent(row, is_compared, number=_number_beside(cell))
+    content.add(cell, is_marked=False, is_veiled=False)
+    text = BLANKS.sub(" ", "".join(content.parts)).replace(" \x00", "\n").replace("\x00", "\n")
+    text = text.replace("\n ", "\n").strip(" \n")
+    if content.pieces > 1:
+        return replace(NESTED, text=text)
+    if content.marks.are_partial:
+        return replace(MARKED, text=text)
+    if is_error(text):
+        return error_cell(text)
+    return Figure(content.number, text) if content.number and len(text) < SHOWN else text
+
+
+def _number_beside(cell: Element) -> str:
+    """Return the number that Excel, WPS or LibreOffice wrote beside a cell's text, or ''."""
+    number = (cell.get("x:num") or cell.get("sdval") or "").strip()
+    return number if NUMBER.fullmatch(number) and isfinite(float(number)) else ""
+
+
+@dataclass
+class _CellContent:
+    """Collect the text of one cell and of the tables inside it.
+
+    `pieces` counts the filled cells: this one, and those of tables in it. With more than one of
+    them nobody knows which is the value.
+    """
+
+    row: int
+    is_compared: bool
+    number: str
+    parts: list[str] = field(default_factory=list)
+    pieces: int = 0
+    marks: Marks = field(default_factory=Marks)
+    _characters: int = 0
+    _is_new_piece: bool = True
+    _inner_tables: int = 0  # that are open
+    _is_over: bool = False
+
+    def add(self, element: Element, is_marked: bool, is_veiled: bool) -> None:
+        """Add the content of `element`, which is the cell or lies in it."""
+        self._add_text(element.text, is_marked)
+        for child in element:
+            if self.is_compared:
+                # Tables in tables share their content: a limit on elements, too, keeps the
+                # comparison of each of them from walking through all that lies below it.
+                self._characters += 1
+                if self._characters > SHOWN:
+                    return
+            self._add_child(child, is_marked, is_veiled)
+            self._add_text(child.tail, is_marked)
+
+    def _add_child(self, child: Element, is_marked: bool, is_veiled: bool) -> None:
+        tag = child.tag
+        if not self._inner_tables and tag in PARTS:
+            self._is_over = True  # the next cell or row, inside an element that was left open
+        if self._is_over:
+            return
+        is_veiled = is_veiled or (tag in VEILS and is_hidden(child))
+        if tag in UNSEEN or (tag == "table" and is_veiled):
+            return
+        is_edge = tag in CELLS or tag == "table"
+        self._is_new_piece = self._is_new_piece or is_edge
+        if tag in CELLS and not is_hidden(child):
+            self._add_number(_number_beside(child))
+        elif tag in ("br", "p", "div") and self.parts:
+            self.parts.append(BREAK)
+        if _is_field(child) and not is_hidden(child):
+            self.marks.has_marked = self.marks.has_other = True
+        self._inner_tables += tag == "table"
+        self.add(child, is_marked or _is_marked(child), is_veiled)
+        self._inner_tables -= tag == "table"
+        self._is_new_piece = self._is_new_piece or is_edge
+
+    def _add_number(self, number: str) -> None:
+        """Count an inner cell that holds a number as filled, even if it shows nothing."""
+        if number:
+            self.pieces += 1 + (self.number not in ("", number))
+            self.number, self._is_new_piece = number, False
+            self.parts.append(" ")
+
+    def _add_text(self, text: str | None, is_marked: bool) -> None:
+        if not text or self._is_over:
+            return
+        if self._is_new_piece and text.strip():
+            self.pieces += 1
+            self._is_new_piece = False
+            self.parts.append(" ")
+        if self._characters > SHOWN and (self.pieces > 1 or self.is_compared):
+            return
+        self._characters += len(text)
+        if self._characters > CELL_CHARACTERS and not self.is_compared:
+            limit = str(CELL_CHARACTERS)
+            raise UnreadableError(Reason(code="cell_size", value=str(self.row), expected=limit))
+        self.parts.append(text)
+        self.marks.add(text, is_marked)
+
+
+@dataclass
+class Lines:
+    """Collect the last lines above `table` and the first ones below it.
+
+    Titles in tables above count, tables of data above and below do not, nor does what stands
+    above one of them: it is that table's. `data_tables` are those of data.
+    """
+
+    table: Element
+    data_tables: frozenset[Element]
+    above: deque[str] = field(default_factory=lambda: deque(maxlen=LINES))
+    below: list[str] = field(default_factory=list)
+    _is_above: bool = True
+    _line: list[str] = field(default_factory=list)
+    _room: int = LINE_CHARACTERS
+
+    def __post_init__(self) -> None:
+        self._around = frozenset(self.table.iterancestors())
+
+    def read(self, roots: Iterable[Element]) -> None:
+        """Collect the lines of a whole page."""
+        for root in roots:
+            self._add(root, is_marked=False)
+        self._end_line()
+
+    def _add(self, element: Element, is_marked: bool) -> None:
+        tag = element.tag
+        if tag in UNSEEN:
+            return
+        if tag in LINE_ENDS:
+            self._end_line()
+        elif tag in CELLS:
+            self._write(" ", is_marked)
+        is_marked = is_marked or _is_marked(element)
+        is_table, is_inside = tag == "table", True
+        if element is self.table:
+            for caption in element.iterchildren("caption"):
+                self._add(caption, is_marked)
+            self._is_above, is_inside = False, False
+        elif is_table and element not in self._around:
+            is_inside = self._is_above
+        if is_inside:
+            self._write(element.text, is_marked)
+            for child in element:
+                self._add(child, is_marked)
+                self._write(child.tail, is_marked)
+        if tag in LINE_ENDS:
+            self._end_line()
+        if element in self.data_tables and element not in self._around:
+            (self.above if self._is_above else self.below).clear()
+
+    def _write(self, text: str | None, is_marked: bool) -> None:
+        if text and not is_marked and self._room > 0:
+            text = SPACES.sub(" ", text[: 2 * LINE_CHARACTERS])[: self._room]
+            self._line.append(text)
+            self._room -= len(text)
+
+    def _end_line(self) -> None:
+        if line := " ".join("".join(self._line).split()):
+            if self._is_above:
+                self.above.append(line)
+            elif len(self.below) < LINES_BELOW:
+                self.below.append(line)
+        self._line.clear()
+        self._room = LINE_CHARACTERS
