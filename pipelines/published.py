@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipelines.errors import NotPublishedError
-from pipelines.machine.disks import require
+from pipelines.machine.disks import require_disks
 from pipelines.settings import Settings
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def path(settings: Settings | None = None) -> Path:
     settings = settings or Settings()
     file = settings.published / READERS_FILE
     if not file.exists():
-        require(settings, settings.published)
+        require_disks(settings, settings.published)
         raise NotPublishedError(f"nothing is published at {file}; run `citybrain run` first")
     # the generation itself, so that every generation is a database of its own to DuckDB
     inode = file.stat().st_ino

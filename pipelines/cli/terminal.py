@@ -18,7 +18,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from pipelines import __version__, clock
 from pipelines.contracts.catalog import Catalog, load_catalog
 from pipelines.errors import CitybrainError, UsageError
-from pipelines.machine import disks
+from pipelines.machine import failures
 from pipelines.settings import Settings
 
 app = typer.Typer(
@@ -86,9 +86,11 @@ def command(**options: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]
             except BrokenPipeError:  # nobody reads on, as after `| head`
                 raise
             except Exception as error:
-                if disks.refused(error) is None:
+                if failures.describe_machine_failure(error) is None:
                     raise
-                raise _failed(disks.explained(Settings(), function.__name__, error)) from None
+                raise _failed(
+                    failures.machine_error(Settings(), function.__name__, error)
+                ) from None
 
         return guarded
 

@@ -27,7 +27,7 @@ from pipelines.doctor.visit import (
     megabytes,
     warning,
 )
-from pipelines.machine import disks
+from pipelines.machine import disks, failures
 from pipelines.settings import Settings
 
 DISTRIBUTION = "citybrain-metrics"
@@ -95,12 +95,12 @@ def disk(visit: Visit) -> Iterator[Finding]:
     findings = [*_vanished(settings), *_unwritable(settings), *_short_of_room(settings)]
     findings += _readable_archive(settings)
     can = "written" if settings.data_dir.exists() else "made"
-    room = disks.free(settings.data_dir)
+    room = disks.describe_free_space(settings.data_dir)
     yield from findings or [fine("disk", f"{settings.data_dir} can be {can}; {room}")]
 
 
 def _vanished(settings: Settings) -> Iterator[Finding]:
-    for folder in disks.vanished(settings):
+    for folder in disks.lost_disks(settings):
         yield failure(
             "disk",
             f"{folder} had a disk of its own and has none now",
@@ -126,7 +126,9 @@ def _unwritable(settings: Settings) -> Iterator[Finding]:
             refused.setdefault(error.strerror or type(error).__name__, []).append(folder)
     for reason, places in refused.items():
         names = ", ".join(str(place) for place in places)
-        yield failure("disk", f"{reason}: {names} ({disks.free(places[0])})", _mend(reason))
+        yield failure(
+            "disk", f"{reason}: {names} ({disks.describe_free_space(places[0])})", _mend(reason)
+        )
 
 
 def _write_into(folder: Path) -> None:
@@ -148,9 +150,9 @@ def _nearest(path: Path) -> Path:
 
 
 def _mend(reason: str) -> str:
-    if reason in disks.FULL:
+    if reason in failures.FULL:
         return "free some space (`citybrain clean` removes what is not needed)"
-    if reason in disks.READ_ONLY:
+    if reason in failures.READ_ONLY:
         return "let this user write there"
     return "see whether it is a folder, and its disk still mounted"
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import json
-import re
 import struct
 import sys
 from collections.abc import Iterator
@@ -19,13 +18,13 @@ import sqlalchemy as sa
 from pipelines import published
 from pipelines.engine import open_duckdb, rows
 from pipelines.errors import NotPublishedError
+from pipelines.machine.failures import error_text, lock_holder
 from pipelines.operations.database import step_table
 from pipelines.schema import Schema, schema
 from pipelines.settings import Settings
 from pipelines.warehouse import ledger
 
 WAREHOUSE_LOCK = "warehouse.lock"
-LOCKED = "Could not set lock"  # what DuckDB says of a file that another program writes
 NEWEST_ENTRY = (
     "SELECT max(moment) FROM (SELECT max(judged_at) AS moment FROM delivery "
     "UNION ALL SELECT max(decided_at) FROM decision "
@@ -167,11 +166,10 @@ def _read(engine: sa.Engine, is_copy: bool = False) -> Reading:
             number = rows(connection, query)[0][0] if is_copy else None
             return Reading(store_schema, _ledger(connection), generation=number)
     except Exception as error:  # whatever the file holds, and whoever has it open
-        text = " ".join(str(getattr(error, "orig", None) or error).split())
-        if LOCKED in text:
-            pid = re.search(r"PID (\d+)", text)
-            return Reading(opened_by=_process(int(pid[1]) if pid else 0))
-        return Reading(trouble=text[:300])
+        holder = lock_holder(error)
+        if holder is not None:
+            return Reading(opened_by=holder)
+        return Reading(trouble=error_text(error)[:300])
     finally:
         engine.dispose()
 
@@ -210,7 +208,7 @@ def read_operations(settings: Settings, steps: int = 1000) -> Operations:
         finally:
             engine.dispose()
     except Exception as error:  # drivers have errors of their own
-        text = " ".join(str(getattr(error, "orig", None) or error).split())[:300]
+        text = error_text(error)[:300]
         for secret in (url.password, url.query.get("password")):
             text = text.replace(str(secret), "***") if secret else text
         return Operations(where, trouble=text or type(error).__name__)

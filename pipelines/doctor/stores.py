@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from pipelines.doctor.readings import holder, lock
 from pipelines.doctor.visit import Finding, Visit, counted, failure, fine, megabytes, warning
-from pipelines.machine import disks
+from pipelines.machine.failures import is_damaged
 from pipelines.machine.locks import HELD
 from pipelines.published import READERS_FILE
 from pipelines.schema import Schema
@@ -83,7 +83,7 @@ def warehouse(visit: Visit) -> Iterator[Finding]:
 
 def _mend(trouble: str, damage: str) -> str:
     """Return the mend of a DuckDB file that does not open; `damage` mends a damaged one."""
-    if any(words in trouble for words in disks.DAMAGED):
+    if is_damaged(trouble):
         return damage
     if "memory" in trouble.lower():
         return "correct CITYBRAIN_MEMORY_LIMIT"

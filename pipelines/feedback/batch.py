@@ -30,6 +30,7 @@ from pipelines.deployment import Deployment
 from pipelines.engine import sql
 from pipelines.errors import CitybrainError
 from pipelines.machine import disks, logs
+from pipelines.machine.failures import naming_file
 from pipelines.operations import steps
 from pipelines.settings import Settings
 from pipelines.warehouse.ledger import delivery_of
@@ -99,7 +100,7 @@ def write(
     run_id = steps.new_run_id()
     work = settings.staging / run_id
     with steps.step(settings, run_id, "feedback", source or "") as told:
-        disks.require(settings, settings.archive, settings.published)
+        disks.require_disks(settings, settings.archive, settings.published)
         work.mkdir(parents=True, mode=0o700)
         try:
             for entry, rows in _to_mend(settings, catalog):
@@ -283,7 +284,7 @@ def _put(place: Path, summary: Feedback, rows: Iterable[Mended]) -> None:
     os.close(handle)
     unfinished = Path(name)
     try:
-        with disks.at(place):
+        with naming_file(place):
             write_workbook(unfinished, summary, in_order(rows, summary.count))
         unfinished.replace(place)
     finally:

@@ -23,7 +23,7 @@ from pipelines.clock import SHANGHAI
 from pipelines.errors import CitybrainError, StorageError, UsageError
 from pipelines.landing import archive
 from pipelines.landing.archive import Stored
-from pipelines.machine import disks, logs
+from pipelines.machine import disks, failures, logs
 from pipelines.machine.locks import writer_lock
 from pipelines.operations import database
 from pipelines.settings import Settings
@@ -98,7 +98,7 @@ def clean(
     )
     if not settings.data_dir.is_dir():
         return []
-    disks.require_all(settings)
+    disks.require_all_disks(settings)
     lock = nullcontext() if dry_run else writer_lock(settings, "clean", "housekeeping.lock")
     removals: list[Removal] = []
     errors: list[CitybrainError] = []
@@ -106,7 +106,7 @@ def clean(
         # what needs space to be done comes last
         for part in (leftovers, generations, old_logs, needless_bytes, compressions, old_entries):
             try:
-                with disks.disk(settings, "clean"):
+                with failures.translating(settings, "clean"):
                     removals += _told(part(job), job)
             except CitybrainError as error:
                 errors.append(error)

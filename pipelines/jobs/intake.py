@@ -20,7 +20,7 @@ from pipelines.contracts.catalog import Catalog
 from pipelines.deliveries.delivery import Delivery, Judgement, StagedChunk
 from pipelines.deployment import Deployment
 from pipelines.errors import IncompatibleTableError, StorageError, UsageError
-from pipelines.machine import disks, logs
+from pipelines.machine import disks, failures, logs
 from pipelines.operations.steps import Progress, silent, step
 from pipelines.settings import Settings
 from pipelines.warehouse import ledger
@@ -67,12 +67,12 @@ def discover(
     problems: list[LandingProblem] = []
     waiting: list[files.Landed] = []
     with step(settings, run_id, "discover", source or "") as told:
-        disks.require_all(settings)
+        disks.require_all_disks(settings)
         errors: list[str] = []
         try:
             receipts.tidy(settings.landing)
         except OSError as error:  # what else lies in landing is taken all the same
-            errors.append(str(disks.explained(settings, "landing", error)))
+            errors.append(str(failures.machine_error(settings, "landing", error)))
         landed, problems, waiting = files.look(settings.landing, catalog, settle_seconds)
         wanted = [one for one in landed if source in (None, one.source) and _within(one, dates)]
         waiting = [one for one in waiting if source in (None, one.source) and _within(one, dates)]
@@ -92,12 +92,12 @@ def discover(
                     problems.append(files.unreadable(one.path, settings.landing, str(error)))
                 except OSError as error:  # the archive's disk
                     unkept.append(error)
-                    if not disks.is_full(error):  # nor will it take anything else
+                    if not failures.is_out_of_space(error):  # nor will it take anything else
                         break
                 progress("archiving", number, len(wanted))
         if received:
             os.sync()  # landing is cleared on the archive's word
-        errors += [str(disks.explained(settings, "archive", error)) for error in unkept[:1]]
+        errors += [str(failures.machine_error(settings, "archive", error)) for error in unkept[:1]]
         with open_warehouse(settings, f"run {run_id}, discover") as connection:
             received.sort(key=lambda one: one.order)
             received, strays = returns.resolve(connection, received)
@@ -211,7 +211,7 @@ def _clear(settings: Settings, taken: Iterable[Delivery]) -> list[str]:
             except OSError as error:
                 kept.append(error)
     then = f"files that were taken still lie there ({len(kept)}), and are not taken twice"
-    return [str(disks.explained(settings, "landing", error, then)) for error in kept[:1]]
+    return [str(failures.machine_error(settings, "landing", error, then)) for error in kept[:1]]
 
 
 def load_staged(

@@ -25,7 +25,7 @@ from pipelines.jobs.intake import (
     load_staged,
     stage,
 )
-from pipelines.machine import disks, logs
+from pipelines.machine import failures, logs
 from pipelines.operations import database
 from pipelines.operations.steps import Progress, counting, new_run_id, silent, step
 from pipelines.tracking.alerts import (
@@ -209,7 +209,7 @@ def close_run(deployment: Deployment, as_of: date, run_id: str, started_at: date
     """Note in the ledger that the run is done, and what was judged since the one before it."""
     settings, catalog = deployment.settings, deployment.catalog
     with (
-        disks.disk(settings, "close run"),
+        failures.translating(settings, "close run"),
         open_warehouse(settings, f"run {run_id}, close") as connection,
     ):
         judgements = ledger.judged_since_last_run(connection)

@@ -19,7 +19,7 @@ from pipelines.deliveries.feedback_form import ALL
 from pipelines.errors import UsageError
 from pipelines.landing.archive import archived, compressed
 from pipelines.landing.files import DONE, Landed, is_settled, marker_of
-from pipelines.machine.disks import at
+from pipelines.machine.failures import naming_file
 
 TAKEN = ".taken"  # a recorded delivery on its way out
 ASIDE = re.compile(r"(\.[0-9a-f]{8})?\.taken$")
@@ -170,7 +170,7 @@ def _archive(path: Path, archive: Path) -> str:
     digest = hashlib.sha256()
     handle, unfinished = tempfile.mkstemp(dir=archive, prefix=".")  # mode 0600
     try:
-        with at(archive), os.fdopen(handle, "wb") as copy:
+        with naming_file(archive), os.fdopen(handle, "wb") as copy:
             for block in _blocks(path):
                 digest.update(block)
                 copy.write(block)

@@ -13,7 +13,7 @@ from pipelines.contracts.extensions import SENDABLE, format_of, suffix_of
 from pipelines.deliveries.feedback_form import ALL, named
 from pipelines.errors import UsageError
 from pipelines.landing.files import BULK, PART
-from pipelines.machine.disks import at
+from pipelines.machine.failures import naming_file
 from pipelines.settings import Settings
 
 
@@ -44,7 +44,7 @@ def submit(
         raise UsageError(f"{place} waits to be taken in: run first, or say --replace")
     handle, unfinished = tempfile.mkstemp(dir=folder, suffix=".part")
     try:
-        with at(folder), os.fdopen(handle, "wb") as target, file.open("rb") as origin:
+        with naming_file(folder), os.fdopen(handle, "wb") as target, file.open("rb") as origin:
             shutil.copyfileobj(origin, target, 1 << 20)
         Path(unfinished).chmod(0o640)
         Path(unfinished).replace(place)

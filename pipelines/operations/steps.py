@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 
 from pipelines.errors import CitybrainError
-from pipelines.machine import disks, logs
+from pipelines.machine import failures, logs
 from pipelines.operations import database
 from pipelines.settings import Settings
 
@@ -31,7 +31,7 @@ def step(settings: Settings, run_id: str, name: str, source: str = "") -> Iterat
     told: logs.Step | None = None
     try:
         doing = f"{name} {source}".strip()
-        with disks.disk(settings, doing), logs.step(run_id, name, source) as told:
+        with failures.translating(settings, doing), logs.step(run_id, name, source) as told:
             yield told
     finally:
         if told is not None:

@@ -24,12 +24,11 @@ import pyarrow.compute as pc
 from pipelines.contracts.consistency import DATES, fold_header
 from pipelines.contracts.models import SCALES, Column, Source
 from pipelines.deliveries.reasons import Reason, UnreadableError
-from pipelines.machine.disks import is_machines
+from pipelines.machine.failures import is_disk_failure
 from pipelines.reading.headers.matching import Header, suffix_of
 from pipelines.reading.pages import pages_of, without_pages
 
 BATCH_ROWS = 50_000
-RUST_PANIC = "PanicException"  # how a panic in calamine arrives: an exception that is no Exception
 JSON = json.JSONEncoder(ensure_ascii=False)
 FIGURES = f"[0-9０-９〇零一二三四五六七八九两{SCALES}]"
 BLANK = r"[\s\p{Z}\x{200B}-\x{200F}\x{2060}\x{FEFF}]+"
@@ -373,7 +372,7 @@ def faulty(
 
 def damaged(error: Exception) -> Exception:
     """What to raise when a library cannot read a file: the file is to blame, or this machine."""
-    if isinstance(error, OSError) and is_machines(error):
+    if isinstance(error, OSError) and is_disk_failure(error):
         return error
     return UnreadableError(Reason(code="damaged", value=str(error)[:200]))
 

@@ -30,7 +30,7 @@ from great_expectations.validator.validator import Validator
 from pipelines.contracts.consistency import TABLE_RULES
 from pipelines.contracts.models import Column, ColumnType, Source, Suite
 from pipelines.deliveries.reasons import Reason
-from pipelines.machine.disks import refused
+from pipelines.machine.failures import describe_machine_failure
 from pipelines.staging.types import CAUSE, REFUSED, total_row
 
 TYPE_NAMES = {
@@ -218,7 +218,7 @@ class Judge:
 
     def _note(self, context: sa.ExceptionContext) -> None:
         """Remember what the machine refused: GX catches everything, and keeps only the words."""
-        if refused(context.original_exception) is not None:
+        if describe_machine_failure(context.original_exception) is not None:
             self._refusals.append(context.original_exception)
 
     @contextmanager

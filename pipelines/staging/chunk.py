@@ -19,7 +19,8 @@ from pipelines.deliveries.delivery import Delivery, PartitionRows, Profile, Stag
 from pipelines.deliveries.reasons import Reason, RejectedError, UnreadableError
 from pipelines.engine import literal, quoted, sql
 from pipelines.machine import logs
-from pipelines.reading.layout import RUST_PANIC, layout
+from pipelines.machine.failures import is_rust_panic
+from pipelines.reading.layout import layout
 from pipelines.reading.masking import mask_of, unstrayed
 from pipelines.settings import Settings
 from pipelines.staging.checks import ChecksFailedError, Judge, Rule, rules, within
@@ -152,7 +153,7 @@ class Chunk:
         except (OSError, MemoryError):
             raise
         except BaseException as error:
-            if not isinstance(error, Exception) and type(error).__name__ != RUST_PANIC:
+            if not isinstance(error, Exception) and not is_rust_panic(error):
                 raise
             told = {"delivery_id": delivery.delivery_id} | logs.arisen(error)
             log.error("a delivery could not be read", **told)

@@ -18,7 +18,7 @@ from pipelines.deliveries.reasons import Reason
 from pipelines.engine import connect_args, duckdb_url, open_duckdb
 from pipelines.errors import StorageError, UsageError
 from pipelines.machine import logs
-from pipelines.machine.disks import at, refused
+from pipelines.machine.failures import describe_machine_failure, naming_file
 from pipelines.settings import Settings
 from pipelines.staging.checks import Judge
 from pipelines.staging.chunk import Chunk, Progress, defect
@@ -50,7 +50,7 @@ def stage(
     except (UsageError, StorageError, OSError, MemoryError):  # this machine's, no delivery's
         raise
     except Exception as error:
-        if refused(error):
+        if describe_machine_failure(error):
             raise
         told = {"deliveries": len(deliveries)} | logs.arisen(error)
         log.error("deliveries could not be staged together", **told)
@@ -71,7 +71,7 @@ def _find_faults(
     except (UsageError, StorageError, OSError, MemoryError):
         raise
     except Exception as error:
-        if refused(error):
+        if describe_machine_failure(error):
             raise
         if len(deliveries) == 1:
             return {deliveries[0].delivery_id: defect(error)}
@@ -105,7 +105,7 @@ def _stage(
             judgements = tuple(judge_delivery(outcome, source) for outcome in outcomes)
             staged = StagedChunk(source=source.name, folder=folder, judgements=judgements)
             chunk.write(staged)
-        with at(folder):
+        with naming_file(folder):
             staged.save()
     except BaseException:  # a full disk is to have room for the sources that follow
         engine.dispose()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 import time
 from collections.abc import Iterator
@@ -13,14 +12,13 @@ import sqlalchemy as sa
 
 from pipelines.engine import open_duckdb, run
 from pipelines.errors import WarehouseBusyError
-from pipelines.machine.disks import LOCKED
+from pipelines.machine.failures import lock_holder
 from pipelines.machine.locks import writer_lock
 from pipelines.published import READERS_FILE
 from pipelines.schema import migrate
 from pipelines.settings import Settings
 
 POLL_SECONDS = 0.2
-HOLDER = re.compile(r"lock is held in (?P<program>.*?) \(PID (?P<pid>\d+)\)")
 
 
 @contextmanager
@@ -77,14 +75,12 @@ def _connected(engine: sa.Engine, file: Path, settings: Settings) -> sa.Connecti
         try:
             return engine.connect()
         except sa.exc.OperationalError as error:
-            said = str(error.orig)
-            if not any(words in said for words in LOCKED):
+            holder = lock_holder(error)
+            if holder is None:
                 raise
             if time.monotonic() < deadline:
                 time.sleep(POLL_SECONDS)
                 continue
-            held = HOLDER.search(said)
-            holder = f"process {held['pid']} ({held['program']})" if held else "another program"
             raise WarehouseBusyError(
                 f"{holder} has the warehouse's file open, {file}: close it there, and let it read "
                 f"the published copy, {settings.published / READERS_FILE}"

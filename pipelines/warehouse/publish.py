@@ -20,7 +20,8 @@ import sqlalchemy as sa
 from pipelines import clock
 from pipelines.engine import duckdb_of, literal, quoted, rows, run
 from pipelines.errors import NotPublishedError, UsageError, VerificationError
-from pipelines.machine.disks import at, require
+from pipelines.machine.disks import require_disks
+from pipelines.machine.failures import naming_file
 from pipelines.machine.locks import writer_lock
 from pipelines.published import READERS_FILE
 from pipelines.settings import SQL, Settings
@@ -58,8 +59,8 @@ def publish(
     Readers pinned by a rollback stay where they are. Raises VerificationError, and leaves
     readers alone, when a source's rows are not those that the ledger says. One at a time.
     """
-    require(settings, settings.published)
-    with writer_lock(settings, "publish", "publish.lock"), at(settings.published):
+    require_disks(settings, settings.published)
+    with writer_lock(settings, "publish", "publish.lock"), naming_file(settings.published):
         return _publish(settings, sources, operations, comments)
 
 
@@ -141,8 +142,8 @@ def verify(connection: sa.Connection, sources: Iterable[str]) -> int:
 
 def rollback(settings: Settings, number: int | None = None) -> Generation:
     """Put an older generation in place and pin readers to it; None is the one before theirs."""
-    require(settings, settings.published)
-    with writer_lock(settings, "rollback", PLACING), at(settings.published):
+    require_disks(settings, settings.published)
+    with writer_lock(settings, "rollback", PLACING), naming_file(settings.published):
         return _roll_back(settings, number)
 
 

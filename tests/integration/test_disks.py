@@ -26,7 +26,7 @@ from pipelines import published
 from pipelines.cli import app
 from pipelines.engine import connect_args, duckdb_url, run
 from pipelines.jobs import intake
-from pipelines.machine import disks
+from pipelines.machine import failures
 from pipelines.operations import steps
 from pipelines.settings import Settings
 from pipelines.warehouse.connection import opened
@@ -381,7 +381,7 @@ def test_a_file_that_a_full_disk_has_broken_is_let_go(city: City, disk: MakeDisk
         place.fill()
         with pytest.raises(duckdb.FatalException) as told:
             run(connection, "CHECKPOINT")
-    assert disks.refused(told.value) == FULL
+    assert failures.describe_machine_failure(told.value) == FULL
     place.clean()
     with opened(file, city.settings) as connection:
         found = connection.execute(sa.text("SELECT count(*), max(length(a)) FROM t"))
@@ -414,7 +414,7 @@ def test_what_the_machine_refuses_gx_is_no_verdict(
         pytest.raises(duckdb.Error) as told,
     ):
         judge.broken("staged", [rule])
-    assert disks.refused(told.value)
+    assert failures.describe_machine_failure(told.value)
 
 
 def test_files_that_cannot_be_read_are_told_and_stop_nobody(city: City) -> None:

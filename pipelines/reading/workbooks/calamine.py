@@ -13,8 +13,9 @@ from typing import Any, TypeVar
 
 from pipelines.contracts.models import Source
 from pipelines.deliveries.reasons import Reason, UnreadableError
+from pipelines.machine.failures import is_rust_panic
 from pipelines.reading.headers.matching import SEARCHED_ROWS
-from pipelines.reading.layout import RUST_PANIC, Reading, cell_text
+from pipelines.reading.layout import Reading, cell_text
 from pipelines.reading.workbooks import ods_parts, xlsb_parts, xlsx_parts
 from pipelines.reading.workbooks.cells import Flaws, Survey
 from pipelines.reading.workbooks.grid import Book, Sheet, read_book
@@ -104,7 +105,7 @@ def _read() -> Iterator[None]:
     except (CalamineError, OSError, ValueError) as error:
         raise unsound(error) from None
     except BaseException as error:
-        if type(error).__name__ != RUST_PANIC:
+        if not is_rust_panic(error):
             raise
         raise unsound(ValueError("its parts contradict each other")) from None
 
