@@ -60,7 +60,9 @@ def read_as_sent(
             assert duckdb is not None
             mask = mask_of(duckdb, contract)
             chain, bench = stack.enter_context(brought(delivery, settings, work, mask))
-            duckdb.register("department_name", department_names(catalog.departments))
+            duckdb.execute("CREATE SCHEMA chunk")
+            duckdb.register("names", department_names(catalog.departments))
+            duckdb.execute("CREATE TABLE chunk.department_name AS FROM names")
             of = partial(owners, duckdb)
             reading = open_brought(chain, bench, contract, of, as_written=True)
             headers = headers_of(reading.header)

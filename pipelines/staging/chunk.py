@@ -1,9 +1,16 @@
-"""One chunk's tables in its own DuckDB file: read, checked, split, written."""
+"""One chunk, deliveries of one source staged together: its tables and the steps that fill them.
+
+The tables lie in the schema `chunk` of a DuckDB file of their own; warehouse/staging/tables.sql
+says what each holds. In this order `open_chunk` makes them, `read_rows` fills `staged` and
+`faulted`, `check_rows` fills `failure`, `split_rows` fills `fate`, `write_rows` writes the Parquet
+files. Besides, every step notes in `Chunk.outcomes` what it learns of a delivery as a whole.
+"""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,425 +21,381 @@ import sqlalchemy as sa
 
 from pipelines.contracts.models import Department, Drift, Source, Suite
 from pipelines.corrections.opening import brought, open_brought
-from pipelines.corrections.overlay import Bench, Chain
 from pipelines.deliveries.delivery import Delivery, PartitionRows, Profile, StagedChunk
 from pipelines.deliveries.reasons import Reason, RejectedError, UnreadableError
-from pipelines.engine import literal, quoted, sql
+from pipelines.engine import duckdb_of, keep, quoted, rows, run, run_file, sql
 from pipelines.machine import logs
 from pipelines.machine.failures import is_rust_panic
 from pipelines.reading.layout import layout
-from pipelines.reading.masking import mask_of, unstrayed
+from pipelines.reading.masking import Mask, mask_of, unstrayed
 from pipelines.settings import Settings
-from pipelines.staging.checks import ChecksFailedError, Judge, Rule, rules, within
+from pipelines.staging.checks import ChecksFailedError, Judge, Rule, is_within, rules
 from pipelines.staging.owners import department_names, owners
-from pipelines.staging.types import REFUSED, ignored, typed_rows
+from pipelines.staging.types import REFUSED, staged_columns, typed_columns
 from pipelines.staging.verdicts import Outcome
 
-FLUSH_ROWS = 200_000  # raw rows held in memory before they are typed into the file
-FLUSH_BYTES = 256 << 20  # or fewer, when they are long
-CATEGORY_VALUES = 200  # a column of more values is no category
-CATEGORY_TEXT = 100  # of a value, as much as is kept
-DEFECT = "defect"  # the reason of a delivery that our own code fails on
+FLUSH_ROWS = 200_000  # Raw rows held in memory before they are typed into the file,
+FLUSH_BYTES = 256 << 20  # or fewer, when they are long.
+CATEGORY_VALUES = 200  # A column of more values is no category.
+CATEGORY_CHARACTERS = 100  # Of a value, as much as is stored.
+DEFECT = "defect"  # The reason of a delivery that our own code fails on.
 Progress = Callable[[Delivery], None]
 log = logs.get(__name__)
 
 
+@dataclass(frozen=True)
+class Chunk:
+    """Deliveries staged together and what every step needs. `_delivery` in a table is a position in `outcomes`."""
+
+    connection: sa.Connection
+    source: Source
+    departments: Mapping[str, Department]
+    settings: Settings
+    folder: Path
+    row_rules: Sequence[Rule]
+    table_rules: Sequence[Rule]
+    mask: Mask | None
+    outcomes: Sequence[Outcome]
+
+
 def defect(error: BaseException) -> Reason:
-    """What is said of our own failure: no more than its kind, for its text may hold data."""
+    """Return the reason of our own failure: no more than its kind, for its text may hold data."""
     return Reason(code=DEFECT, value=type(error).__name__)
 
 
-class Chunk:
-    """The chunk's tables: landed, department_name, staged, faulted, rule, failure, sorted."""
+def open_chunk(
+    connection: sa.Connection,
+    source: Source,
+    suite: Suite,
+    departments: Mapping[str, Department],
+    settings: Settings,
+    folder: Path,
+    deliveries: Sequence[Delivery],
+) -> Chunk:
+    """Make the chunk's tables, with its deliveries, departments' names and rules in them."""
+    run_file(connection, "staging/tables.sql", staged_columns=staged_columns(source))
+    landed = {
+        "_delivery": pa.array(range(len(deliveries)), pa.int32()),
+        "delivery_id": [delivery.delivery_id for delivery in deliveries],
+        "department": pa.array([delivery.department for delivery in deliveries], pa.string()),
+        "business_date": pa.array([delivery.business_date for delivery in deliveries], pa.date32()),
+        "part": [delivery.part for delivery in deliveries],
+    }
+    keep(connection, "chunk.landed", pa.table(landed))
+    if source.partition.department:
+        keep(connection, "chunk.department_name", department_names(departments))
+    row_rules, table_rules = rules(source, suite)
+    # Rules that no column's declaration gives have a role, by which row_failures.sql knows them.
+    department_column = source.partition.department or "department"
+    day_column = source.partition.business_date or "business_date"
+    roles = {
+        "other_department": Reason(
+            code="other_partition", column=department_column, expected="the delivery's department"
+        ),
+        "unknown_department": Reason(code="unknown_department", column=department_column),
+        "other_date": Reason(
+            code="other_partition", column=day_column, expected="the delivery's business date"
+        ),
+        "no_date": Reason(code="required", column=day_column),
+        "key_conflict": Reason(code="key_conflict", expected=", ".join(source.key)),
+    }
+    reasons = [*(rule.reason for rule in row_rules), *roles.values()]
+    declared = {
+        "rule": pa.array(range(len(reasons)), pa.int32()),
+        "role": [*[""] * len(row_rules), *roles],
+        "code": [reason.code for reason in reasons],
+        "column": [reason.column for reason in reasons],
+        "expected": [reason.expected for reason in reasons],
+        "critical": [*(rule.critical for rule in row_rules), *[True] * len(roles)],
+    }
+    keep(connection, "chunk.rule", pa.table(declared))
+    mask = mask_of(duckdb_of(connection), source)
+    outcomes = [Outcome(delivery) for delivery in deliveries]
+    return Chunk(
+        connection, source, departments, settings, folder, row_rules, table_rules, mask, outcomes
+    )
 
-    def __init__(
-        self,
-        connection: sa.Connection,
-        source: Source,
-        suite: Suite,
-        departments: Mapping[str, Department],
-        settings: Settings,
-        folder: Path,
-    ) -> None:
-        self.connection = connection
-        self.duckdb: Any = connection.connection.driver_connection
-        self.source = source
-        self.departments = departments
-        self.settings = settings
-        self.folder = folder
-        self.row_rules, self.table_rules = rules(source, suite)
-        self.lineage_rules = _lineage_rules(source)
-        self.mask = mask_of(self.duckdb, source)
-        self._rows = 0
-        self._is_staged = False
 
-    # --- read -------------------------------------------------------------------------------
+def read_rows(chunk: Chunk, progress: Progress) -> None:
+    """Read every delivery and type its rows into `staged` and `faulted`, in bounded memory.
 
-    def read(self, outcomes: Sequence[Outcome], progress: Progress) -> None:
-        """Fill `staged` and `faulted` with every delivery's rows, in bounded memory."""
-        self._create(outcomes)
-        pending: list[pa.Table] = []
-        waiting = held = 0
-        for number, outcome in enumerate(outcomes):
-            started = time.perf_counter()
-            for table in self._tables(number, outcome):
-                pending.append(table)
-                waiting += table.num_rows
-                held += table.nbytes
-                if waiting >= FLUSH_ROWS or held >= FLUSH_BYTES:
-                    self._flush(pending, outcomes)
-                    pending, waiting, held = [], 0, 0
-            outcome.seconds = time.perf_counter() - started
-            progress(outcome.delivery)
-        if pending or not self._is_staged:
-            self._flush([self._raw_schema().empty_table(), *pending], outcomes)
-        for number, outcome in enumerate(outcomes):
-            if outcome.unreadable is not None or outcome.unsplit:  # after some rows were staged
-                outcome.ignored = 0
-                for table in ("staged", "faulted"):
-                    self._run(f"DELETE FROM {table} WHERE _delivery = {number}")
+    Rows of many small deliveries are typed together, those of a large one a flush at a time: to
+    plan the typing statement takes longer than to run it on a few rows.
+    """
+    lineage = pa.schema([("_id", pa.int64()), ("_delivery", pa.int32())])
+    schema = pa.schema([*lineage, *layout(chunk.source)])
+    waiting: list[pa.Table] = []
+    row_count = waiting_rows = waiting_bytes = 0
+    for number, outcome in enumerate(chunk.outcomes):
+        started = time.perf_counter()
+        for batch in _raw_rows(chunk, outcome):
+            ids = pa.array(np.arange(row_count, row_count + batch.num_rows))
+            delivery = pa.array(np.full(batch.num_rows, number, dtype=np.int32))
+            waiting.append(pa.Table.from_arrays([ids, delivery, *batch.columns], schema=schema))
+            row_count += batch.num_rows
+            waiting_rows += batch.num_rows
+            waiting_bytes += batch.nbytes
+            if waiting_rows >= FLUSH_ROWS or waiting_bytes >= FLUSH_BYTES:
+                _type_rows(chunk, waiting)
+                waiting, waiting_rows, waiting_bytes = [], 0, 0
+        outcome.seconds = time.perf_counter() - started
+        progress(outcome.delivery)
+    if waiting:
+        _type_rows(chunk, waiting)
+    for number, outcome in enumerate(chunk.outcomes):
+        if outcome.unreadable is not None or outcome.is_unsplit:
+            # The file turned out to be broken after some of its rows were typed.
+            outcome.ignored = 0
+            for table in ("chunk.staged", "chunk.faulted"):
+                run(chunk.connection, f"DELETE FROM {table} WHERE _delivery = {number}")
 
-    def _create(self, outcomes: Sequence[Outcome]) -> None:
-        landed = pa.table(
-            {
-                "_delivery": pa.array(range(len(outcomes)), pa.int32()),
-                "delivery_id": [outcome.delivery.delivery_id for outcome in outcomes],
-                "department": pa.array([o.delivery.department for o in outcomes], pa.string()),
-                "business_date": pa.array(
-                    [outcome.delivery.business_date for outcome in outcomes], pa.date32()
-                ),
-                "part": [outcome.delivery.part for outcome in outcomes],
-            }
-        )
-        self._keep("landed", landed)
-        self._keep("department_name", department_names(self.departments))
-        self._run(sql("staging/tables.sql"))
 
-    def _keep(self, name: str, table: pa.Table) -> None:
-        self.duckdb.register(f"{name}_given", table)
-        self._run(f"CREATE OR REPLACE TABLE {name} AS SELECT * FROM {name}_given")
-        self.duckdb.unregister(f"{name}_given")
+def _raw_rows(chunk: Chunk, outcome: Outcome) -> Iterator[pa.RecordBatch]:
+    """Yield a delivery's rows as its reader gives them; note in `outcome` what ails the file.
 
-    def _raw_schema(self) -> pa.Schema:
-        own = pa.schema([("_id", pa.int64()), ("_delivery", pa.int32())])
-        return pa.schema([*own, *layout(self.source)])
-
-    def _tables(self, number: int, outcome: Outcome) -> Iterator[pa.Table]:
-        """A delivery's raw rows; faults of the file as a whole go into its outcome."""
-        delivery = outcome.delivery
-        if delivery.defect is not None:
-            outcome.unreadable = delivery.defect
-            return
-        if delivery.department is not None and delivery.business_date is not None:
-            department = self.departments.get(delivery.department)
-            if department is None or not department.valid_on(delivery.business_date):
-                label = department.label if department else delivery.department
-                outcome.warnings.append(Reason(code="outside_validity", value=label))
-        with brought(delivery, self.settings, self.folder, self.mask) as (chain, bench):
-            yield from self._batches(number, outcome, chain, bench)
-
-    def _batches(
-        self, number: int, outcome: Outcome, chain: Chain, bench: Bench
-    ) -> Iterator[pa.Table]:
-        delivery = outcome.delivery
+    A file that cannot be read is unreadable and disturbs no other delivery, and so is one that our
+    own code fails on. What the machine refuses (OSError, MemoryError) and what the archive has
+    lost (UsageError) or damaged (StorageError) is raised: no delivery is to blame for it.
+    """
+    delivery = outcome.delivery
+    if delivery.defect is not None:
+        outcome.unreadable = delivery.defect
+        return
+    if delivery.department is not None and delivery.business_date is not None:
+        department = chunk.departments.get(delivery.department)
+        if department is None or not department.valid_on(delivery.business_date):
+            label = department.label if department else delivery.department
+            outcome.warnings.append(Reason(code="outside_validity", value=label))
+    with brought(delivery, chunk.settings, chunk.folder, chunk.mask) as (chain, bench):
         try:
-            reading = open_brought(chain, bench, self.source, partial(owners, self.duckdb))
+            of = partial(owners, duckdb_of(chunk.connection))
+            reading = open_brought(chain, bench, chunk.source, of)
             outcome.warnings.extend([*reading.warnings, *reading.header.warnings])
             outcome.columns = tuple(sorted(reading.header.positions))
             outcome.extra_columns = tuple(sorted(reading.header.extra))
             for batch in reading.batches:
                 outcome.rows_read += batch.num_rows
-                yield self._numbered(number, batch)
+                yield batch
             outcome.holds.extend(reading.holds)
         except UnreadableError as error:
             outcome.unreadable = error.reason
         except RejectedError as error:
-            outcome.unsplit = True
+            outcome.is_unsplit = True
             outcome.rejections.extend(error.reasons)
             outcome.rows_read, outcome.good = error.rows_read, error.rows_read
         except (OSError, MemoryError):
             raise
         except BaseException as error:
+            # A panic in calamine arrives as an exception that is no Exception; all others of that
+            # kind (KeyboardInterrupt, SystemExit, GeneratorExit) are no business of ours.
             if not isinstance(error, Exception) and not is_rust_panic(error):
                 raise
-            told = {"delivery_id": delivery.delivery_id} | logs.arisen(error)
-            log.error("a delivery could not be read", **told)
+            identity = {"delivery_id": delivery.delivery_id}
+            log.error("a delivery could not be read", **identity, **logs.arisen(error))
             outcome.unreadable = defect(error)
 
-    def _numbered(self, number: int, batch: pa.RecordBatch) -> pa.Table:
-        ids = np.arange(self._rows, self._rows + batch.num_rows)
-        self._rows += batch.num_rows
-        delivery = pa.array(np.full(batch.num_rows, number, dtype=np.int32))
-        return pa.Table.from_arrays(
-            [pa.array(ids), delivery, *batch.columns], schema=self._raw_schema()
-        )
 
-    def _flush(self, pending: list[pa.Table], outcomes: Sequence[Outcome]) -> None:
-        self.duckdb.register("raw", pa.concat_tables(pending))
-        noise = ignored(self.source)
-        # made by the first rows: to plan this statement takes longer than to run it on a few
-        into = "INSERT INTO staged" if self._is_staged else "CREATE TABLE staged AS"
-        self._run(f"{into} {typed_rows(self.source)}")
-        self._is_staged = True
-        for name in sorted({one.unit_from for one in self.source.columns if one.unit_from}):
-            parts = {"column": literal(name), "unit": quoted(name), "ignored": noise}
-            self._run(sql("staging/unit_above.sql", **parts))
-        told = unstrayed("_fault_value", self.source)
-        self._run(sql("staging/faulted_rows.sql", ignored=noise, fault_value=told))
-        for number, rows in self._all(
-            f"SELECT _delivery, count(*) FROM raw WHERE {noise} GROUP BY _delivery"
-        ):
-            outcomes[number].ignored += rows
-        self.duckdb.unregister("raw")
+def _type_rows(chunk: Chunk, waiting: Sequence[pa.Table]) -> None:
+    """Type raw rows into `staged`, and those that fit no columns into `faulted`."""
+    connection, source = chunk.connection, chunk.source
+    duckdb = duckdb_of(connection)
+    duckdb.register("raw_rows", pa.concat_tables(waiting))
+    parts = typed_columns(source)
+    fault_value = unstrayed("_fault_value", source)
+    query = sql("staging/typed_rows.sql", **parts, fault_value=fault_value)
+    for number, count in rows(connection, query):
+        chunk.outcomes[number].ignored += count
+    for name in sorted({column.unit_from for column in source.columns if column.unit_from}):
+        unit_parts = {"unit": quoted(name), "ignored": parts["ignored"]}
+        run_file(connection, "staging/unit_above.sql", {"name": name}, **unit_parts)
+    duckdb.unregister("raw_rows")
 
-    # --- check ------------------------------------------------------------------------------
 
-    def check(self, outcomes: Sequence[Outcome], judge: Judge) -> None:
-        """Fill `rule` and `failure`: which row fails what; note table rules that break."""
-        everything = [*self.row_rules, *self.lineage_rules]
-        self._keep(
-            "rule",
-            pa.table(
-                {
-                    "rule": pa.array(range(len(everything)), pa.int32()),
-                    "code": [rule.reason.code for rule in everything],
-                    "column": [rule.reason.column for rule in everything],
-                    "expected": [rule.reason.expected for rule in everything],
-                    "critical": [rule.critical for rule in everything],
-                }
-            ),
-        )
-        if self._all("SELECT 1 FROM staged LIMIT 1"):
-            self._check_range(judge, outcomes, 0, len(outcomes) - 1)
-            self._check_tables(judge, outcomes)
-        self._check_lineage()
+def check_rows(chunk: Chunk, judge: Judge) -> None:
+    """Note in `failure` which row fails what, and in `outcomes` which table rules break."""
+    source = chunk.source
+    if rows(chunk.connection, "SELECT 1 FROM chunk.staged LIMIT 1"):
+        _check_row_rules(chunk, judge, 0, len(chunk.outcomes) - 1)
+        if chunk.table_rules:
+            _check_table_rules(chunk, judge)
+    # Rows that name another department or day than their delivery's, and repeated keys. Without a
+    # key only rows that are the same in every column repeat each other, and none is in conflict.
+    key = [quoted(name) for name in source.key or source.column_names]
+    run_file(
+        chunk.connection,
+        "staging/row_failures.sql",
+        key=", ".join(key),
+        staged_key=", ".join(f"staged.{name}" for name in key),
+        same_key=" AND ".join(
+            f"staged.{name} IS NOT DISTINCT FROM suspects.{name}" for name in key
+        ),
+        has_key=" AND ".join(f"{quoted(name)} IS NOT NULL" for name in source.key) or "false",
+        content=", ".join(f"{quoted(name)} := {_cell_text(name)}" for name in source.column_names),
+        stray_department=unstrayed("staged._stray_department", source),
+    )
 
-    def _check_range(
-        self, judge: Judge, outcomes: Sequence[Outcome], first: int, last: int
-    ) -> None:
-        """Judge deliveries first..last as one batch; halve it when one of them breaks it."""
-        table = f"judged_{first}_{last}"
-        self._run(
-            f"CREATE OR REPLACE VIEW {table} AS "
-            f"SELECT * FROM staged WHERE _delivery BETWEEN {first} AND {last}"
-        )
-        try:
-            broken = judge.broken(table, self.row_rules)
-        except ChecksFailedError as error:
-            if first == last:
-                reason = Reason(code="check_failed", value=str(error))
-                outcomes[first].unsplit = True
-                outcomes[first].rejections.append(reason)
-                return
-            middle = (first + last) // 2
-            self._check_range(judge, outcomes, first, middle)
-            self._check_range(judge, outcomes, middle + 1, last)
+
+def _check_row_rules(chunk: Chunk, judge: Judge, first: int, last: int) -> None:
+    """Judge deliveries first..last as one batch; halve the batch when one of them breaks GX.
+
+    Raises AssertionError if the rows that fail by GX's conditions are not as many as GX counted.
+    """
+    connection = chunk.connection
+    table = f"chunk.judged_{first}_{last}"
+    run(
+        connection,
+        f"CREATE OR REPLACE VIEW {table} AS "
+        f"SELECT * FROM chunk.staged WHERE _delivery BETWEEN {first} AND {last}",
+    )
+    try:
+        broken_rules = judge.broken(table, chunk.row_rules)
+    except ChecksFailedError as error:
+        if first == last:
+            outcome = chunk.outcomes[first]
+            outcome.is_unsplit = True
+            outcome.rejections.append(Reason(code="check_failed", value=str(error)))
             return
-        if not broken:
-            return
-        numbers = {id(rule): number for number, rule in enumerate(self.row_rules)}
-        fails = [
-            sa.case((entry.condition, numbers[id(entry.rule)]), else_=sa.null()) for entry in broken
-        ]
-        values = [_shown(entry.rule, self.source) for entry in broken]
-        flagged = (
-            sa.select(
-                sa.column("_id"),
-                sa.func.list_value(*fails).label("rules"),
-                sa.func.list_value(*values).label("texts"),
-            )
-            .select_from(sa.table(table))
-            .where(sa.or_(*(entry.condition for entry in broken)))
-        )
-        before = self._all("SELECT count(*) FROM failure")[0][0]
-        self.connection.execute(
-            sa.insert(sa.table("flagged", *map(sa.column, ("_id", "rules", "texts")))).from_select(
-                ["_id", "rules", "texts"], flagged
-            )
-        )
-        self._run(sql("staging/rule_failures.sql"))
-        failures = self._all("SELECT count(*) FROM failure")[0][0] - before
-        judged = sum(entry.rows for entry in broken)
-        assert failures == judged, f"GX judged {judged} failures and {failures} were split off"
-
-    def _check_tables(self, judge: Judge, outcomes: Sequence[Outcome]) -> None:
-        """Compute every table rule's figure for every delivery in one pass."""
-        if not self.table_rules:
-            return
-        figures = judge.figures("staged", self.table_rules)
-        query = (
-            sa.select(sa.column("_delivery"), *figures)
-            .select_from(sa.table("staged"))
-            .group_by(sa.column("_delivery"))
-        )
-        for number, *values in self.connection.execute(query):
-            for rule, value in zip(self.table_rules, values, strict=True):
-                if within(rule, value):
-                    continue
-                outcome = outcomes[number]
-                told = (self.mask or str)(f"{value}")
-                reason = rule.reason.model_copy(update={"value": told})
-                if not rule.critical:
-                    outcome.warnings.append(reason)
-                elif rule.holds:
-                    outcome.holds.append(reason)
-                else:
-                    outcome.rejections.append(reason)
-
-    def _check_lineage(self) -> None:
-        """Rows that name another department or day than their delivery's, and repeated keys."""
-        key = self.source.key or self.source.column_names
-        self._run(
-            sql(
-                "staging/repeated_rows.sql",
-                key=", ".join(quoted(name) for name in key),
-                staged_key=", ".join(f"staged.{quoted(name)}" for name in key),
-                same_key=" AND ".join(
-                    f"staged.{quoted(name)} IS NOT DISTINCT FROM suspects.{quoted(name)}"
-                    for name in key
-                ),
-                has_key=" AND ".join(f"{quoted(name)} IS NOT NULL" for name in self.source.key)
-                or "false",
-                content=", ".join(
-                    f"{quoted(name)} := {self._text(name)}" for name in self.source.column_names
-                ),
-            )
-        )
-        start = len(self.row_rules)
-        numbers = {
-            rule.reason.code + rule.reason.column: str(start + position)
-            for position, rule in enumerate(self.lineage_rules)
-        }
-        by = self.source.partition
-        self._run(
-            sql(
-                "staging/lineage_failures.sql",
-                other_department=numbers["other_partition" + (by.department or "department")],
-                unknown_department=numbers["unknown_department" + (by.department or "department")],
-                other_date=numbers["other_partition" + (by.business_date or "business_date")],
-                no_date=numbers["required" + (by.business_date or "business_date")],
-                key_conflict=numbers["key_conflict"],
-                stray_department=unstrayed("_stray_department", self.source),
-            )
-        )
-
-    def _text(self, name: str) -> str:
-        """What a staged cell holds, as text: its value, or what could not be read as one."""
-        return f"coalesce(staged.{quoted(name + REFUSED)}, CAST(staged.{quoted(name)} AS VARCHAR))"
-
-    # --- split ------------------------------------------------------------------------------
-
-    def split(self, outcomes: Sequence[Outcome]) -> None:
-        """Decide each row's fate and count it in its delivery's outcome."""
-        self._run(sql("staging/sorted_rows.sql"))
-        for number, fate, rows in self._all(
-            "SELECT _delivery, fate, count(*) FROM sorted GROUP BY ALL"
-        ):
-            outcome = outcomes[number]
-            match fate:
-                case "quarantined":
-                    outcome.quarantined += rows
-                case "duplicate":
-                    outcome.duplicates += rows
-                case "good":
-                    outcome.good += rows
-        for number, rows in self._all("SELECT _delivery, count(*) FROM faulted GROUP BY _delivery"):
-            outcomes[number].faulty += rows
-            outcomes[number].quarantined += rows
-        for number, department, business_date, rows in self._all(sql("staging/partitions.sql")):
-            outcomes[number].partitions.append(
-                PartitionRows(department=department, business_date=business_date, rows=rows)
-            )
-        for number, critical, *fields, row, rows in self._all(sql("staging/reason_counts.sql")):
-            code, column, value, expected = ("" if text is None else text for text in fields)
-            reason = Reason(
-                code=code, column=column, value=value, expected=expected, count=rows, row=row
-            )
-            kept = outcomes[number].row_reasons if critical else outcomes[number].warnings
-            kept.append(reason)
-        if self.source.drift is not None:
-            self._profile(outcomes, self.source.drift)
-
-    def _profile(self, outcomes: Sequence[Outcome], drift: Drift) -> None:
-        """Note what each delivery looks like, in one pass over the good rows."""
-        names, categories = self.source.column_names, drift.categories
-        query = sql(
-            "staging/profiles.sql",
-            nulls=", ".join(f"count(*) - count(staged.{quoted(name)})" for name in names),
-            values=", ".join(
-                f"list_transform(list(DISTINCT left(staged.{quoted(name)}, {CATEGORY_TEXT})) "
-                f"FILTER (staged.{quoted(name)} IS NOT NULL), "
-                f"lambda value: {unstrayed('value', self.source)})"
-                for name in categories
-            ),
-        )
-        told = {number: (nulls, values) for number, nulls, values in self._all(query)}
-        nothing: tuple[list[int], list[list[str] | None]] = ([0] * len(names), [])
-        for number, outcome in enumerate(outcomes):
-            nulls, values = told.get(number, nothing)
-            found = dict(zip(categories, values or [], strict=False))
-            outcome.profile = Profile(
-                rows=outcome.good + outcome.quarantined,
-                good_rows=outcome.good,
-                columns=outcome.columns,
-                extra_columns=outcome.extra_columns[:CATEGORY_VALUES],
-                nulls=dict(zip(names, nulls, strict=True)),
-                categories={
-                    name: tuple(sorted(some or ()))
-                    for name, some in found.items()
-                    if len(some or ()) <= CATEGORY_VALUES
-                },
-            )
-
-    def write(self, chunk: StagedChunk) -> None:
-        """Write the rows beside the judgements."""
-        self._keep(
-            "loads",
-            pa.table(
-                {
-                    "_delivery": pa.array(range(len(chunk.judgements)), pa.int32()),
-                    "loads": [judgement.verdict.loads for judgement in chunk.judgements],
-                }
-            ),
-        )
-        names = self.source.column_names
-        columns = ", ".join(f"staged.{quoted(name)}" for name in names)
-        texts = ", ".join(
-            f"{quoted(name)} := {unstrayed(self._text(name), self.source)}" for name in names
-        )
-        self._run(sql("staging/accepted.sql", columns=columns, path=_path(chunk.accepted)))
-        self._run(sql("staging/quarantined.sql", texts=texts, path=_path(chunk.quarantined)))
-
-    def _run(self, statement: str) -> None:
-        self.duckdb.execute(statement)
-
-    def _all(self, query: str) -> list[tuple[Any, ...]]:
-        rows: list[tuple[Any, ...]] = self.duckdb.execute(query).fetchall()
-        return rows
-
-
-def _path(path: Path) -> str:
-    return str(path).replace("'", "''")
-
-
-def _shown(rule: Rule, source: Source) -> sa.ColumnElement[Any]:
-    """The text that a failing row shows for `rule`: what was sent in its column, masked."""
-    if not rule.column:
-        return sa.null()
-    refused: sa.ColumnClause[Any] = sa.column(rule.column + REFUSED)
-    text = sa.func.coalesce(refused, sa.cast(sa.column(rule.column), sa.String))
-    return sa.func.mask_strayed(text, sa.false()) if source.is_personal else text
-
-
-def _lineage_rules(source: Source) -> list[Rule]:
-    """Reasons that are no column's: given by the path, the key and the partition columns."""
-    by = source.partition
-    unit, day = by.department or "department", by.business_date or "business_date"
-    reasons = [
-        Reason(code="other_partition", column=unit, expected="the delivery's department"),
-        Reason(code="unknown_department", column=unit),
-        Reason(code="other_partition", column=day, expected="the delivery's business date"),
-        Reason(code="required", column=day),
-        Reason(code="key_conflict", expected=", ".join(source.key)),
+        middle = (first + last) // 2
+        _check_row_rules(chunk, judge, first, middle)
+        _check_row_rules(chunk, judge, middle + 1, last)
+        return
+    if not broken_rules:
+        return
+    # One pass over the rows however many rules are broken: each failing row yields the list of
+    # the rules that it fails (null for those it keeps) beside the texts that it shows for them.
+    numbers = {id(rule): number for number, rule in enumerate(chunk.row_rules)}
+    conditions = [broken.condition for broken in broken_rules]
+    failed = [
+        sa.case((broken.condition, numbers[id(broken.rule)]), else_=sa.null())
+        for broken in broken_rules
     ]
-    return [Rule({}, reason, critical=True, column=reason.column) for reason in reasons]
+    shown: list[sa.ColumnElement[Any]] = []
+    for broken in broken_rules:
+        name = broken.rule.column
+        refused: sa.ColumnClause[Any] = sa.column(name + REFUSED)
+        text = sa.func.coalesce(refused, sa.cast(sa.column(name), sa.String))
+        masked = sa.func.mask_strayed(text, sa.false()) if chunk.source.is_personal else text
+        shown.append(masked if name else sa.null())
+    pairs = (
+        sa.select(
+            sa.column("_id"),
+            sa.func.unnest(sa.func.list_value(*failed)).label("rule"),
+            sa.func.unnest(sa.func.list_value(*shown)).label("value"),
+        )
+        .select_from(sa.table(table.removeprefix("chunk."), schema="chunk"))
+        .where(sa.or_(*conditions))
+        .subquery()
+    )
+    value = sa.func.left(sa.cast(pairs.c.value, sa.String), 200)
+    failures = sa.select(pairs.c["_id"], pairs.c.rule, value).where(pairs.c.rule.is_not(None))
+    target = sa.table("failure", *map(sa.column, ("_id", "rule", "value")), schema="chunk")
+    count = "SELECT count(*) FROM chunk.failure"
+    before = rows(connection, count)[0][0]
+    connection.execute(sa.insert(target).from_select(["_id", "rule", "value"], failures))
+    split_off = rows(connection, count)[0][0] - before
+    judged = sum(broken.rows for broken in broken_rules)
+    assert split_off == judged, f"GX judged {judged} failures and {split_off} were split off"
+
+
+def _check_table_rules(chunk: Chunk, judge: Judge) -> None:
+    """Compute every table rule's figure for every delivery in one pass; note those that break."""
+    query = (
+        sa.select(sa.column("_delivery"), *judge.figures("chunk.staged", chunk.table_rules))
+        .select_from(sa.table("staged", schema="chunk"))
+        .group_by(sa.column("_delivery"))
+    )
+    for number, *values in chunk.connection.execute(query):
+        outcome = chunk.outcomes[number]
+        for rule, value in zip(chunk.table_rules, values, strict=True):
+            if is_within(rule, value):
+                continue
+            shown = chunk.mask(f"{value}") if chunk.mask else f"{value}"
+            reason = rule.reason.model_copy(update={"value": shown})
+            if not rule.critical:
+                outcome.warnings.append(reason)
+            elif rule.holds:
+                outcome.holds.append(reason)
+            else:
+                outcome.rejections.append(reason)
+
+
+def split_rows(chunk: Chunk) -> None:
+    """Sort rows by their fate into `fate`; count rows, partitions and reasons in `outcomes`."""
+    connection = chunk.connection
+    query = sql("staging/fates.sql")
+    for number, fate, department, business_date, count in rows(connection, query):
+        outcome = chunk.outcomes[number]
+        if fate == "quarantined":
+            outcome.quarantined += count
+        elif fate == "duplicate":
+            outcome.duplicates += count
+        else:
+            outcome.good += count
+            outcome.partitions.append(
+                PartitionRows(department=department, business_date=business_date, rows=count)
+            )
+    for number, critical, *fields, row, count in rows(connection, sql("staging/reason_counts.sql")):
+        code, column, value, expected = ("" if text is None else text for text in fields)
+        reason = Reason(
+            code=code, column=column, value=value, expected=expected, count=count, row=row
+        )
+        outcome = chunk.outcomes[number]
+        (outcome.row_reasons if critical else outcome.warnings).append(reason)
+    if chunk.source.drift is not None:
+        _profile(chunk, chunk.source.drift)
+
+
+def _profile(chunk: Chunk, drift: Drift) -> None:
+    """Note what each delivery looks like, in one pass over the good rows.
+
+    Values of categories are masked as refused cells are. A column of more than CATEGORY_VALUES
+    values is left out of the profile.
+    """
+    source, names = chunk.source, chunk.source.column_names
+    masked = unstrayed("_value", source)
+    query = sql(
+        "staging/profiles.sql",
+        nulls=", ".join(f"count(*) - count(staged.{quoted(name)})" for name in names),
+        values=", ".join(
+            f"list_transform(list(DISTINCT left(staged.{quoted(name)}, {CATEGORY_CHARACTERS})) "
+            f"FILTER (staged.{quoted(name)} IS NOT NULL), lambda _value: {masked})"
+            for name in drift.categories
+        ),
+    )
+    profiled = {number: (nulls, values) for number, nulls, values in rows(chunk.connection, query)}
+    for number, outcome in enumerate(chunk.outcomes):
+        nulls, values = profiled.get(number, ([0] * len(names), []))
+        categories = dict(zip(drift.categories, values or [], strict=False))
+        outcome.profile = Profile(
+            rows=outcome.good + outcome.quarantined,
+            good_rows=outcome.good,
+            columns=outcome.columns,
+            extra_columns=outcome.extra_columns[:CATEGORY_VALUES],
+            nulls=dict(zip(names, nulls, strict=True)),
+            categories={
+                name: tuple(sorted(category or ()))
+                for name, category in categories.items()
+                if len(category or ()) <= CATEGORY_VALUES
+            },
+        )
+
+
+def write_rows(chunk: Chunk, staged: StagedChunk) -> None:
+    """Write the good rows of deliveries that load, and all quarantined rows, as Parquet."""
+    names = chunk.source.column_names
+    columns = ", ".join(f"staged.{quoted(name)}" for name in names)
+    texts = ", ".join(
+        f"{quoted(name)} := {unstrayed(_cell_text(name), chunk.source)}" for name in names
+    )
+    loading = [
+        number for number, judgement in enumerate(staged.judgements) if judgement.verdict.loads
+    ]
+    accepted = sql("staging/accepted.sql", columns=columns)
+    run(chunk.connection, accepted, path=str(staged.accepted), loading=loading)
+    quarantined = sql("staging/quarantined.sql", texts=texts)
+    run(chunk.connection, quarantined, path=str(staged.quarantined))
+
+
+def _cell_text(name: str) -> str:
+    """Return the expression of a staged cell as text: its value, or what could not be read."""
+    return f"coalesce(staged.{quoted(name + REFUSED)}, CAST(staged.{quoted(name)} AS VARCHAR))"

@@ -1,8 +1,8 @@
-"""Stages deliveries of one source together: reads, types, masks, checks and splits their rows.
+"""Stage deliveries of one source together: read, type, mask, check and split their rows.
 
-Everything happens in a DuckDB file of its own inside the chunk's folder, which is deleted when
-the chunk is judged; what stays is accepted.parquet, quarantined.parquet and judgements.json. The
-same deliveries under the same contract give the same files, wherever and however often it runs.
+Everything happens in a DuckDB file inside the chunk's folder, which is deleted when the chunk is
+judged; what stays is accepted.parquet, quarantined.parquet and judgements.json. The same
+deliveries under the same contract give the same files, wherever and however often this runs.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 from pipelines.contracts.models import Department, Source, Suite
@@ -21,8 +22,16 @@ from pipelines.machine import logs
 from pipelines.machine.failures import describe_machine_failure, naming_file
 from pipelines.settings import Settings
 from pipelines.staging.checks import Judge
-from pipelines.staging.chunk import Chunk, Progress, defect
-from pipelines.staging.verdicts import Outcome, judge_delivery
+from pipelines.staging.chunk import (
+    Progress,
+    check_rows,
+    defect,
+    open_chunk,
+    read_rows,
+    split_rows,
+    write_rows,
+)
+from pipelines.staging.verdicts import judge_delivery
 
 log = logs.get(__name__)
 
@@ -38,22 +47,23 @@ def stage(
 ) -> StagedChunk:
     """Judge `deliveries` (all of `source`, all archived) into `folder`, replacing what is there.
 
-    A delivery that cannot be read or checked is judged so and does not disturb the others; nor
+    A delivery that cannot be read or checked is judged so and does not disturb the others. Nor
     does one that our own code fails on: it is set aside as unreadable, to be rebuilt once mended.
     """
-
-    def attempt(some: Sequence[Delivery], watch: Progress = lambda delivery: None) -> StagedChunk:
-        return _stage(some, source, suite, departments, settings, folder, watch)
-
+    attempt = partial(_stage, source, suite, departments, settings, folder)
     try:
         return attempt(deliveries, progress)
-    except (UsageError, StorageError, OSError, MemoryError):  # this machine's, no delivery's
+    except (UsageError, StorageError, OSError, MemoryError):
+        # This machine, its archive or whoever started us is to blame, and no delivery.
         raise
     except Exception as error:
         if describe_machine_failure(error):
             raise
-        told = {"deliveries": len(deliveries)} | logs.arisen(error)
-        log.error("deliveries could not be staged together", **told)
+        log.error(
+            "deliveries could not be staged together",
+            deliveries=len(deliveries),
+            **logs.arisen(error),
+        )
     faults = _find_faults(deliveries, attempt)
     marked = [
         delivery.model_copy(update={"defect": faults.get(delivery.delivery_id)})
@@ -65,7 +75,7 @@ def stage(
 def _find_faults(
     deliveries: Sequence[Delivery], attempt: Callable[[Sequence[Delivery]], object]
 ) -> dict[str, Reason]:
-    """Which deliveries our own code fails on, found by halving: the reason by delivery id."""
+    """Find by halving the deliveries that our own code fails on: the reason by delivery id."""
     try:
         attempt(deliveries)
     except (UsageError, StorageError, OSError, MemoryError):
@@ -82,32 +92,33 @@ def _find_faults(
 
 
 def _stage(
-    deliveries: Sequence[Delivery],
     source: Source,
     suite: Suite,
     departments: Mapping[str, Department],
     settings: Settings,
     folder: Path,
-    progress: Progress,
+    deliveries: Sequence[Delivery],
+    progress: Progress = lambda delivery: None,
 ) -> StagedChunk:
+    """Stage deliveries once, from an empty folder; leave no folder behind if a step fails."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True, mode=0o700)
     work = folder / "work.duckdb"
     engine = open_duckdb(work, settings, macros=True)
-    outcomes = [Outcome(delivery) for delivery in deliveries]
     try:
         with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-            chunk = Chunk(connection, source, suite, departments, settings, folder)
-            chunk.read(outcomes, progress)
+            chunk = open_chunk(connection, source, suite, departments, settings, folder, deliveries)
+            read_rows(chunk, progress)
             with closing(Judge(duckdb_url(work), connect_args(settings))) as judge:
-                chunk.check(outcomes, judge)
-            chunk.split(outcomes)
-            judgements = tuple(judge_delivery(outcome, source) for outcome in outcomes)
+                check_rows(chunk, judge)
+            split_rows(chunk)
+            judgements = tuple(judge_delivery(outcome, source) for outcome in chunk.outcomes)
             staged = StagedChunk(source=source.name, folder=folder, judgements=judgements)
-            chunk.write(staged)
+            write_rows(chunk, staged)
         with naming_file(folder):
             staged.save()
-    except BaseException:  # a full disk is to have room for the sources that follow
+    except BaseException:
+        # If the disk is full, the sources that follow need this chunk's room.
         engine.dispose()
         shutil.rmtree(folder, ignore_errors=True)
         raise

@@ -1,4 +1,9 @@
-"""The verdict on a delivery, from what staging found out about it: DESIGN §3 rules 2, 3 and 8."""
+"""Judge a delivery from what staging learned of it.
+
+The rules: every row that was read is accounted for. Rows that fail a critical rule are
+quarantined, and more of them than the contract's `max_quarantine` reject the delivery. A rejected
+or held delivery loads nothing, and its good rows are withheld. A person may overrule that.
+"""
 
 from __future__ import annotations
 
@@ -18,30 +23,34 @@ from pipelines.deliveries.reasons import Reason
 
 @dataclass
 class Outcome:
-    """What is known of one delivery while its chunk is staged."""
+    """Counts and reasons of one delivery, filled while its chunk is staged.
+
+    `unreadable`: why nothing of it could be read. `is_unsplit`: its rows were read but not judged
+    one by one, so it has no good ones to take. `columns`: the contract's columns that its header
+    has; `extra_columns`: headers that the contract does not know.
+    """
 
     delivery: Delivery
     rows_read: int = 0
     ignored: int = 0
-    faulty: int = 0
     quarantined: int = 0
     duplicates: int = 0
     good: int = 0
     seconds: float = 0.0
     unreadable: Reason | None = None
-    unsplit: bool = False  # its rows were not told apart: there are no good ones to take
+    is_unsplit: bool = False
     rejections: list[Reason] = field(default_factory=list)
     holds: list[Reason] = field(default_factory=list)
     row_reasons: list[Reason] = field(default_factory=list)
     warnings: list[Reason] = field(default_factory=list)
     partitions: list[PartitionRows] = field(default_factory=list)
-    columns: tuple[str, ...] = ()  # of the contract, as far as the header has them
+    columns: tuple[str, ...] = ()
     extra_columns: tuple[str, ...] = ()
     profile: Profile | None = None
 
 
 def judge_delivery(outcome: Outcome, source: Source) -> Judgement:
-    """The verdict on one delivery, by DESIGN §3 rules 2, 3 and 8."""
+    """Return the judgement on one delivery; raise AccountingError if a row is unaccounted for."""
     delivery = outcome.delivery
     if outcome.unreadable is not None:
         return Judgement(
@@ -51,17 +60,18 @@ def judge_delivery(outcome: Outcome, source: Source) -> Judgement:
             reasons=(outcome.unreadable,),
             seconds=outcome.seconds,
         )
-    _weigh(outcome, source)
-    verdict = Verdict.ACCEPTED
-    if outcome.quarantined:
-        verdict = Verdict.ACCEPTED_WITH_QUARANTINE
-    reasons = [*outcome.rejections, *outcome.holds]
+    rejections = outcome.rejections or _count_rejections(outcome, source)
+    reasons = [*rejections, *outcome.holds]
     warnings = list(outcome.warnings)
-    if reasons and delivery.overruled is not None and not outcome.unsplit:
+    if reasons and delivery.overruled is not None and not outcome.is_unsplit:
         warnings = [*reasons, Reason(code="overruled", value=delivery.overruled), *warnings]
         reasons = []
     if reasons:
-        verdict = Verdict.REJECTED if outcome.rejections else Verdict.HELD
+        verdict = Verdict.REJECTED if rejections else Verdict.HELD
+    elif outcome.quarantined:
+        verdict = Verdict.ACCEPTED_WITH_QUARANTINE
+    else:
+        verdict = Verdict.ACCEPTED
     loads = verdict.loads
     accounting = Accounting(
         rows_read=outcome.rows_read,
@@ -72,48 +82,43 @@ def judge_delivery(outcome: Outcome, source: Source) -> Judgement:
         withheld=0 if loads else outcome.good,
     )
     accounting.verify(delivery)
+    partitions = tuple(outcome.partitions) if loads else ()
+    if loads and not partitions and delivery.department and delivery.business_date:
+        # A delivery without good rows still replaces its partition, if only by nothing.
+        partitions = (
+            PartitionRows(
+                department=delivery.department, business_date=delivery.business_date, rows=0
+            ),
+        )
     return Judgement(
         delivery=delivery,
         verdict=verdict,
         accounting=accounting,
-        partitions=_partitions(outcome) if loads else (),
+        partitions=partitions,
         reasons=(*reasons, *outcome.row_reasons),
         warnings=tuple(warnings),
         seconds=outcome.seconds,
-        profile=None if outcome.unsplit else outcome.profile,
+        profile=None if outcome.is_unsplit else outcome.profile,
     )
 
 
-def _weigh(outcome: Outcome, source: Source) -> None:
-    """Add the rejections that follow from a delivery's own counts."""
-    data = outcome.rows_read - outcome.ignored
-    if outcome.rejections:
-        return
-    if data == 0:
-        if source.empty == "reject":
-            outcome.rejections.append(Reason(code="no_rows"))
-        return
+def _count_rejections(outcome: Outcome, source: Source) -> list[Reason]:
+    """Return the rejections that follow from a delivery's counts of rows."""
+    data_rows = outcome.rows_read - outcome.ignored
+    if data_rows == 0:
+        return [Reason(code="no_rows")] if source.empty == "reject" else []
+    rejections = []
     most = source.rows.max
-    if data < source.rows.min or (most is not None and data > most):
-        asked = f"{source.rows.min}..{'' if most is None else most}"
-        outcome.rejections.append(Reason(code="row_count", value=str(data), expected=asked))
-    share = outcome.quarantined / data
+    if data_rows < source.rows.min or (most is not None and data_rows > most):
+        expected = f"{source.rows.min}..{'' if most is None else most}"
+        rejections.append(Reason(code="row_count", value=str(data_rows), expected=expected))
+    share = outcome.quarantined / data_rows
     if share > source.max_quarantine:
-        outcome.rejections.append(
+        rejections.append(
             Reason(
                 code="too_many_quarantined",
-                value=f"{share:.1%} ({outcome.quarantined}/{data})",
+                value=f"{share:.1%} ({outcome.quarantined}/{data_rows})",
                 expected=f"{source.max_quarantine * 100:.4g}%",
             )
         )
-
-
-def _partitions(outcome: Outcome) -> tuple[PartitionRows, ...]:
-    """What it replaces: its own partition, if only by nothing, or those its rows name."""
-    delivery = outcome.delivery
-    if outcome.partitions or delivery.department is None or delivery.business_date is None:
-        return tuple(outcome.partitions)
-    own = PartitionRows(
-        department=delivery.department, business_date=delivery.business_date, rows=0
-    )
-    return (own,)
+    return rejections

@@ -399,8 +399,9 @@ def test_what_the_machine_refuses_gx_is_no_verdict(
     place = disk(tmp_path / "work", "96m")
     file = place.place / "work.duckdb"
     with duckdb.connect(file, config={"threads": 1}) as connection:
+        connection.execute("CREATE SCHEMA chunk")
         connection.execute(
-            "CREATE TABLE staged AS SELECT md5(range::VARCHAR) AS item FROM range(600_000)"
+            "CREATE TABLE chunk.staged AS SELECT md5(range::VARCHAR) AS item FROM range(600_000)"
         )
     settings = Settings(memory_limit="24MB", threads=1)
     if cause == "disk":
@@ -413,7 +414,7 @@ def test_what_the_machine_refuses_gx_is_no_verdict(
         closing(Judge(duckdb_url(file), connect_args(settings))) as judge,
         pytest.raises(duckdb.Error) as told,
     ):
-        judge.broken("staged", [rule])
+        judge.broken("chunk.staged", [rule])
     assert failures.describe_machine_failure(told.value)
 
 

@@ -284,7 +284,7 @@ def test_a_delivery_that_breaks_the_checks_is_isolated(
     judge, judged_ranges = Judge.broken, []
 
     def broken(self: Judge, table: str, row_rules: list[Any]) -> list[Any]:
-        first, last = map(int, table.removeprefix("judged_").split("_"))
+        first, last = map(int, table.removeprefix("chunk.judged_").split("_"))
         judged_ranges.append((first, last))
         if first <= texts.index("怪") <= last:
             raise ChecksFailedError("overflow")

@@ -1,4 +1,6 @@
--- grain: one row per accepted row of the deliveries that load
+-- Grain: one row per accepted row of the deliveries that load
+-- Reads: chunk.staged, chunk.fate, chunk.landed
+-- Writes: accepted.parquet
 COPY (
     SELECT
         staged._department AS department,
@@ -8,9 +10,10 @@ COPY (
         staged._sheet AS sheet,
         staged._row AS row_number,
         ${columns}
-    FROM staged
-    INNER JOIN sorted USING (_id)
-    INNER JOIN landed ON staged._delivery = landed._delivery
-    INNER JOIN loads ON staged._delivery = loads._delivery
-    WHERE sorted.fate = 'good' AND loads.loads
-) TO '${path}' (FORMAT parquet, COMPRESSION zstd)
+    FROM chunk.staged AS staged
+    INNER JOIN chunk.fate AS fate USING (_id)
+    INNER JOIN chunk.landed AS landed ON staged._delivery = landed._delivery
+    WHERE
+        fate.fate = 'good'
+        AND staged._delivery IN (SELECT unnest(CAST($loading AS INTEGER[])))
+) TO $path (FORMAT parquet, COMPRESSION zstd)

@@ -1,6 +1,7 @@
--- grain: one row per delivery that has good rows: empty cells by column, values by category
+-- Grain: one row per delivery that has good rows: empty cells by column, values by category
+-- Reads: chunk.staged, chunk.fate
 SELECT staged._delivery, [${nulls}] AS nulls, [${values}] AS "values"
-FROM staged
-INNER JOIN sorted USING (_id)
-WHERE sorted.fate = 'good'
+FROM chunk.staged AS staged
+INNER JOIN chunk.fate AS fate USING (_id)
+WHERE fate.fate = 'good'
 GROUP BY staged._delivery

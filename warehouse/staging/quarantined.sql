@@ -1,4 +1,6 @@
--- grain: one row per row kept out, with every reason; text is what was sent, masked
+-- Grain: one row per row kept out, with every reason; its text is what was sent, masked
+-- Reads: chunk.staged, chunk.fate, chunk.landed, chunk.failure, chunk.rule, chunk.faulted
+-- Writes: quarantined.parquet
 COPY (
     WITH reasons AS (
         SELECT
@@ -9,8 +11,8 @@ COPY (
                 value := failure.value,
                 expected := rule.expected
             ) ORDER BY rule.rule) AS reasons
-        FROM failure
-        INNER JOIN rule USING (rule)
+        FROM chunk.failure AS failure
+        INNER JOIN chunk.rule AS rule USING (rule)
         WHERE rule.critical
         GROUP BY failure._id
     )
@@ -23,11 +25,11 @@ COPY (
         staged._row AS row_number,
         CAST(to_json(struct_pack(${texts})) AS VARCHAR) AS row_text,
         reasons.reasons
-    FROM staged
-    INNER JOIN sorted USING (_id)
-    INNER JOIN landed ON staged._delivery = landed._delivery
+    FROM chunk.staged AS staged
+    INNER JOIN chunk.fate AS fate USING (_id)
+    INNER JOIN chunk.landed AS landed ON staged._delivery = landed._delivery
     INNER JOIN reasons ON staged._id = reasons._id
-    WHERE sorted.fate = 'quarantined'
+    WHERE fate.fate = 'quarantined'
     UNION ALL
     SELECT
         landed.delivery_id,
@@ -42,6 +44,6 @@ COPY (
             value := faulted.fault_value,
             expected := faulted.expected
         )]
-    FROM faulted
-    INNER JOIN landed USING (_delivery)
-) TO '${path}' (FORMAT parquet, COMPRESSION zstd)
+    FROM chunk.faulted AS faulted
+    INNER JOIN chunk.landed AS landed USING (_delivery)
+) TO $path (FORMAT parquet, COMPRESSION zstd)

@@ -1,17 +1,18 @@
--- grain: one row per delivery and rule that its rows fail, with the first failing row's value
+-- Grain: one row per delivery and reason that its rows give, with the first such row and its value
+-- Reads: chunk.failure, chunk.staged, chunk.rule, chunk.faulted
 WITH failures AS (
     SELECT staged._delivery, staged._row, failure.rule, failure._id, failure.value
-    FROM failure
-    INNER JOIN staged USING (_id)
+    FROM chunk.failure AS failure
+    INNER JOIN chunk.staged AS staged USING (_id)
 ),
 
-named AS (
+broken_rules AS (
     SELECT
         failures._delivery, rule.critical, rule.code, rule."column",
         arg_min(failures.value, failures._id) AS value, rule.expected,
         arg_min(failures._row, failures._id) AS first_row, count(*) AS rows
     FROM failures
-    INNER JOIN rule USING (rule)
+    INNER JOIN chunk.rule AS rule USING (rule)
     GROUP BY failures._delivery, rule.critical, rule.code, rule."column", rule.expected
 ),
 
@@ -20,11 +21,11 @@ faults AS (
         _delivery, true AS critical, fault AS code, '' AS "column",
         arg_min(fault_value, _id) AS value, arg_min(expected, _id) AS expected,
         arg_min(_row, _id) AS first_row, count(*) AS rows
-    FROM faulted
+    FROM chunk.faulted
     GROUP BY _delivery, fault
 )
 
-SELECT * FROM named
+SELECT * FROM broken_rules
 UNION ALL
 SELECT * FROM faults
 ORDER BY _delivery, critical DESC, rows DESC, code, "column"

@@ -1,9 +1,13 @@
--- grain: one row per raw row that can be mapped to columns and is not declared noise
+-- Grain: one row per delivery: how many of the raw rows are declared noise
+-- Reads: raw_rows (a view of what readers yielded), chunk.landed, chunk.department_name,
+--     chunk.unit_above
+-- Writes: chunk.staged, chunk.faulted
+INSERT INTO chunk.staged BY NAME
 WITH texts AS (
     SELECT
         _id, _delivery, sheet AS _sheet, row_number AS _row,
         ${texts}
-    FROM raw
+    FROM raw_rows
     WHERE _fault IS NULL AND NOT ${ignored}
 ),
 
@@ -16,26 +20,38 @@ refused AS (
     SELECT
         _id, _delivery, _sheet, _row, ${columns},
         ${refused},
-        ${unit} AS _unit, ${day} AS _day
+        ${department} AS _named_department, ${day} AS _named_day
     FROM typed
 )
 
 SELECT
-    refused.* EXCLUDE (_unit, _day),
+    refused.* EXCLUDE (_named_department, _named_day),
     coalesce(landed.department, named.code) AS _department,
-    coalesce(landed.business_date, refused._day) AS _business_date,
-    -- a row names its department by code, name or short name, also by a predecessor's
+    coalesce(landed.business_date, refused._named_day) AS _business_date,
+    -- A row names its department by code, name or short name, also by those of a predecessor.
     CASE
-        WHEN landed.department IS NOT NULL AND refused._unit IS NOT NULL AND alias.code IS NULL
-            THEN refused._unit
+        WHEN
+            landed.department IS NOT NULL
+            AND refused._named_department IS NOT NULL
+            AND alias.code IS NULL
+            THEN refused._named_department
         WHEN landed.department IS NULL AND named.code IS NULL
-            THEN coalesce(refused._unit, '')
+            THEN coalesce(refused._named_department, '')
     END AS _stray_department,
     CASE
-        WHEN refused._day <> landed.business_date THEN refused._day
+        WHEN refused._named_day <> landed.business_date THEN refused._named_day
     END AS _stray_date
 FROM refused
-INNER JOIN landed ON refused._delivery = landed._delivery
-LEFT JOIN department_name AS named ON refused._unit = named.name AND named.own
-LEFT JOIN department_name AS alias
-    ON refused._unit = alias.name AND landed.department = alias.code
+INNER JOIN chunk.landed AS landed ON refused._delivery = landed._delivery
+LEFT JOIN chunk.department_name AS named
+    ON refused._named_department = named.name AND named.is_own
+LEFT JOIN chunk.department_name AS alias
+    ON refused._named_department = alias.name AND landed.department = alias.code;
+INSERT INTO chunk.faulted
+SELECT _id, _delivery, sheet, row_number, _fault, ${fault_value}, _fault_expected
+FROM raw_rows
+WHERE _fault IS NOT NULL AND NOT ${ignored};
+SELECT _delivery, count(*) AS rows
+FROM raw_rows
+WHERE ${ignored}
+GROUP BY _delivery

@@ -1,6 +1,8 @@
--- grain: one row per sheet and column of units that the raw rows fill: the last unit they say
-INSERT OR REPLACE INTO unit_above
-SELECT _delivery, sheet, ${column}, arg_max(normalise_text(${unit}), row_number)
-FROM raw
+-- Grain: one row per sheet of which the raw rows state units in one column: the last such unit
+-- Reads: raw_rows
+-- Writes: chunk.unit_above
+INSERT OR REPLACE INTO chunk.unit_above
+SELECT _delivery, sheet, $name, arg_max(normalise_text(${unit}), row_number)
+FROM raw_rows
 WHERE _fault IS NULL AND NOT ${ignored} AND normalise_text(${unit}) IS NOT NULL
 GROUP BY _delivery, sheet
