@@ -45,7 +45,10 @@ log = logs.get(__name__)
 
 @dataclass(frozen=True)
 class Chunk:
-    """Deliveries staged together and what every step needs. `_delivery` in a table is a position in `outcomes`."""
+    """Deliveries staged together, and what every step needs of them.
+
+    `_delivery` in a table is a position in `outcomes`.
+    """
 
     connection: sa.Connection
     source: Source
