@@ -88,7 +88,7 @@ def test_an_undeclared_unit_waits_for_a_person_and_then_loads_without_its_scale(
     assert (reason.code, reason.value) == ("undeclared_unit", words)
     assert city.rows("SELECT * FROM records") == []
     decided = judgement.delivery.delivery_id
-    accepted = repairs.accept(city.settings, city.catalog, decided, "已核实，单位为条")
+    accepted = repairs.accept(city.deployment, decided, "已核实，单位为条")
     assert accepted.verdict.loads
     assert "undeclared_unit" in [warning.code for warning in accepted.warnings]
     assert city.rows("SELECT item, amount FROM records") == [("a", 1)]
