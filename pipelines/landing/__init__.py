@@ -1,1 +1,1 @@
-"""Where files arrive: find them, receive them, keep their bytes."""
+"""Find the files that arrive, receive them, and archive their bytes."""

@@ -1,8 +1,8 @@
-"""The landing folder: what lies there, whose it is, and whether it is whole.
+"""The landing folder: find what lies there, whose it is, and whether it is whole.
 
 Paths are untrusted: nothing is followed out of the folder, and a name that does not say a known
 source, department and date is reported and left where it is. A file that is still being uploaded
-waits: it is settled once it has been still for a while, or once its sender has put the marker
+waits. It is settled once it has not changed for a while, or once its sender has put the marker
 `<file name>.done` beside it.
 """
 
@@ -20,15 +20,14 @@ from typing import NamedTuple
 
 from pipelines.contracts.catalog import Catalog
 from pipelines.contracts.extensions import SENDABLE, format_of, suffix_of
-from pipelines.contracts.models import Source
-from pipelines.deliveries.feedback_form import ALL, FORMAT, Named, named
+from pipelines.deliveries.feedback_form import ALL, FORMAT, named
 
-BULK = "bulk"  # stands where the business date would: the file's own column says it
+BULK = "bulk"  # Stands where the business date would: the file's own column says it.
 UNFINISHED = (".part", ".tmp", ".filepart", ".crdownload")
-DONE = ".done"  # what a sender appends to a file's name to say that the file is whole
+DONE = ".done"  # A sender appends it to a file's name to say that the file is whole.
 YEARS = range(1949, 2101)
 PART = re.compile(r"[\w-]{1,64}")
-UNPRINTABLE = re.compile(r"[\\\x00-\x1f\x7f-\x9f\ud800-\udfff]")  # line breaks; bytes not UTF-8
+UNPRINTABLE = re.compile(r"[\\\x00-\x1f\x7f-\x9f\ud800-\udfff]")  # Line breaks; bytes not UTF-8.
 
 
 @dataclass(frozen=True)
@@ -43,7 +42,10 @@ class LandingProblem:
 
 @dataclass(frozen=True)
 class Landed:
-    """A file in the landing folder whose name makes sense."""
+    """A file in the landing folder and the slot that its name says.
+
+    `department` is None when the file's own column says it, and so is `business_date`.
+    """
 
     path: Path
     source: str
@@ -54,7 +56,7 @@ class Landed:
 
 
 class Look(NamedTuple):
-    """What lies in landing: deliveries-to-be, what is nobody's, and what is being uploaded."""
+    """The content of landing: settled deliveries, nobody's files, files that are uploaded now."""
 
     landed: list[Landed]
     problems: list[LandingProblem]
@@ -62,66 +64,80 @@ class Look(NamedTuple):
 
 
 def look(landing: Path, catalog: Catalog, settle_seconds: float = 0.0) -> Look:
-    """Everything in the landing folder; it changes nothing.
+    """List everything in the landing folder; change nothing.
 
-    Files with a name that makes sense wait until they are settled; 0 seconds lets none wait.
+    Files whose name makes sense wait until they are settled; 0 seconds lets none wait. Raises the
+    OSError that keeps us out of `landing` itself; other folders and files are reported.
     """
-    seen = Look([], [], [])
-    closed: list[OSError] = []
-    for path in _files(landing, closed):
+    content = Look([], [], [])
+    refusals: list[OSError] = []
+    for path in _walk(landing, refusals):
         try:
             status = path.lstat()
         except OSError as error:
-            closed.append(error)
+            refusals.append(error)
             continue
-        found = _identify(path, status, landing, catalog)
-        if isinstance(found, LandingProblem):
-            seen.problems.append(found)
+        identified = _identify(path, status, landing, catalog)
+        if isinstance(identified, LandingProblem):
+            content.problems.append(identified)
         elif is_settled(path, status, settle_seconds):
-            seen.landed.append(found)
+            content.landed.append(identified)
         else:
-            seen.waiting.append(found)
-    for refusal in closed:
-        if isinstance(refusal, FileNotFoundError):  # another run has just taken it, or all in it
-            continue
-        place = Path(str(refusal.filename))
-        if place == landing:
-            raise refusal
-        seen.problems.append(unreadable(place, landing, refusal.strerror))
-    return seen
+            content.waiting.append(identified)
+    for refusal in refusals:
+        # Another run may just have taken the file, or the last file of a folder.
+        if not isinstance(refusal, FileNotFoundError):
+            path = Path(str(refusal.filename))
+            if path == landing:
+                raise refusal
+            content.problems.append(unreadable(path, landing, refusal.strerror))
+    return content
+
+
+def _walk(landing: Path, refusals: list[OSError]) -> Iterator[Path]:
+    """Yield the files below the folder in name order; append to `refusals` what keeps us out.
+
+    Dotfiles, unfinished uploads, markers, and what office programs put beside an open workbook
+    (~$) are left out. A link to a folder counts as a file, so that it is reported, not followed.
+    """
+    for folder, folders, names in os.walk(landing, onerror=refusals.append, followlinks=False):
+        links = [name for name in folders if Path(folder, name).is_symlink()]
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted([*names, *links]):
+            if not name.startswith((".", "~$")) and not name.lower().endswith((*UNFINISHED, DONE)):
+                yield Path(folder, name)
 
 
 def is_settled(path: Path, status: os.stat_result, seconds: float) -> bool:
-    """Whether the file is whole, for all that its times and its marker can tell.
+    """Return whether the file is whole, as far as its times and its marker can tell.
 
-    A modification time that lies in the future is of another clock, and tells no age: then the
-    time at which this machine last saw the file change does.
+    A modification time in the future is another clock's and tells no age: then the time counts at
+    which this machine last saw the file change. A marker older than the file is that of an earlier
+    file of the same name.
     """
     now = time.time()
     changed = status.st_mtime if status.st_mtime <= now else status.st_ctime
-    return seconds <= 0 or now - changed >= seconds or _is_marked(path, status)
-
-
-def _is_marked(path: Path, status: os.stat_result) -> bool:
-    """Whether the marker lies beside the file, and is not that of an older file of its name."""
+    if seconds <= 0 or now - changed >= seconds:
+        return True
     try:
-        return marker_of(path).lstat().st_mtime_ns >= status.st_mtime_ns
-    except OSError:  # none, or a name too long to have one
+        return path.with_name(path.name + DONE).lstat().st_mtime_ns >= status.st_mtime_ns
+    except OSError:
+        # There is no marker, or the name is too long to have one.
         return False
 
 
-def marker_of(path: Path) -> Path:
-    """What its sender puts beside a file to say that it is whole."""
-    return path.with_name(path.name + DONE)
-
-
 def printable(path: Path, landing: Path) -> str:
-    """The path below `landing` in printable characters, whatever its sender has put into it."""
-    return UNPRINTABLE.sub(_escaped, path.relative_to(landing).as_posix())
+    """Return the path below `landing` in printable characters, whatever its sender put into it."""
+    return UNPRINTABLE.sub(_escape, path.relative_to(landing).as_posix())
+
+
+def _escape(character: re.Match[str]) -> str:
+    """Spell an unprintable character as Python would: `\\n`."""
+    return character[0].encode("unicode_escape").decode()
 
 
 def unreadable(path: Path, landing: Path, why: str | None) -> LandingProblem:
-    """What the machine does not let us read, as people are told of it."""
+    """Report a file or folder that this user may not read."""
     return LandingProblem(
         printable(path, landing),
         f"it cannot be read: {why}",
@@ -130,75 +146,8 @@ def unreadable(path: Path, landing: Path, why: str | None) -> LandingProblem:
     )
 
 
-def _files(landing: Path, closed: list[OSError]) -> Iterator[Path]:
-    """Files below the folder in name order; dotfiles, unfinished uploads, markers are not ours,
-    nor what office programs put beside an open workbook (~$).
-
-    A link to a folder counts as a file, so that it is told of and not followed. What keeps us out
-    of a folder is appended to `closed`.
-    """
-    for folder, folders, names in os.walk(landing, onerror=closed.append, followlinks=False):
-        links = [name for name in folders if Path(folder, name).is_symlink()]
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted([*names, *links]):
-            if not name.startswith((".", "~$")) and not name.lower().endswith((*UNFINISHED, DONE)):
-                yield Path(folder, name)
-
-
-def _identify(
-    path: Path, status: os.stat_result, landing: Path, catalog: Catalog
-) -> Landed | LandingProblem:
-    shown = printable(path, landing)
-    if not stat.S_ISREG(status.st_mode):
-        return LandingProblem(
-            shown, "not a regular file", "send the file itself", "不是普通文件，请直接报送文件"
-        )
-    told = named(path.name)
-    if told is not None:
-        return _identify_return(path, shown, catalog, told)
-    kind = format_of(path)
-    if kind is None:
-        suffix = Path(shown).suffix
-        return LandingProblem(
-            shown,
-            f"no format is called {suffix or 'nothing'}",
-            f"send one of {SENDABLE}",
-            f"不支持的文件类型“{suffix}”",
-        )
-    matched = _match_patterns(shown, catalog)
-    if matched is not None:
-        source, day, department, part = matched
-    else:
-        steps = shown.split("/")
-        if len(steps) != 3:
-            return LandingProblem(
-                shown,
-                "not at <business date>/<department>/<source>[.<part>].<ext>",
-                "move it there, or use `citybrain submit`",
-                "文件未按“业务日期/单位/数据源”存放",
-            )
-        day, department, name = steps
-        source, dot, part = name[: -len(suffix_of(name))].partition(".")
-        part = part or dot  # `records..csv` has a part, and a bad one
-    return _resolve(path, shown, catalog, source, day, department, part, kind)
-
-
-def _identify_return(
-    path: Path, shown: str, catalog: Catalog, told: Named
-) -> Landed | LandingProblem:
-    """A feedback workbook that came back, wherever it lies: its name says all."""
-    if told.suffix.lower() != ".xlsx":
-        return LandingProblem(
-            shown,
-            f"a feedback workbook that comes back is .xlsx, and this is {told.suffix}",
-            "save it as .xlsx under its own name",
-            "回传的反馈文件须另存为 .xlsx 格式",
-        )
-    return _resolve(path, shown, catalog, told.source, told.day, told.department, told.part, FORMAT)
-
-
 def stray_return(path: Path, landing: Path) -> LandingProblem:
-    """A feedback workbook of a delivery that was never received, or that is another's."""
+    """Report a feedback workbook of a delivery that was never received, or that is another's."""
     return LandingProblem(
         printable(path, landing),
         "it mends no delivery that the ledger knows by this name",
@@ -207,36 +156,73 @@ def stray_return(path: Path, landing: Path) -> LandingProblem:
     )
 
 
-def _escaped(character: re.Match[str]) -> str:
-    return character[0].encode("unicode_escape").decode()
+def _identify(
+    path: Path, status: os.stat_result, landing: Path, catalog: Catalog
+) -> Landed | LandingProblem:
+    """Read from a file's path whose delivery it is, or say why nobody's.
 
-
-def _match_patterns(relative: str, catalog: Catalog) -> tuple[str, str, str, str] | None:
+    A feedback workbook that came back says everything by its name, wherever it lies. For other
+    files a contract's own file pattern comes before the usual place.
+    """
+    shown = printable(path, landing)
+    if not stat.S_ISREG(status.st_mode):
+        return LandingProblem(
+            shown, "not a regular file", "send the file itself", "不是普通文件，请直接报送文件"
+        )
+    workbook = named(path.name)
+    if workbook is not None:
+        if workbook.suffix.lower() != ".xlsx":
+            return LandingProblem(
+                shown,
+                f"a feedback workbook that comes back is .xlsx, and this is {workbook.suffix}",
+                "save it as .xlsx under its own name",
+                "回传的反馈文件须另存为 .xlsx 格式",
+            )
+        slot = (workbook.source, workbook.day, workbook.department, workbook.part)
+        return _resolve(path, shown, catalog, FORMAT, *slot)
+    file_format = format_of(path)
+    if file_format is None:
+        suffix = Path(shown).suffix
+        return LandingProblem(
+            shown,
+            f"no format is called {suffix or 'nothing'}",
+            f"send one of {SENDABLE}",
+            f"不支持的文件类型“{suffix}”",
+        )
     for source in catalog.sources.values():
         for pattern in source.file_patterns:
-            match = re.fullmatch(pattern, relative)
-            if match:
-                groups = {key: text or "" for key, text in match.groupdict().items()}
+            if match := re.fullmatch(pattern, shown):
+                groups = match.groupdict("")
                 day = groups.get("business_date", BULK)
-                return (
-                    source.name,
-                    _dashed(day),
-                    groups.get("department", ALL),
-                    groups.get("part", ""),
-                )
-    return None
+                if re.fullmatch(r"\d{8}", day):  # 20211001, as file names often have it.
+                    day = f"{day[:4]}-{day[4:6]}-{day[6:]}"
+                slot = (source.name, day, groups.get("department", ALL), groups.get("part", ""))
+                return _resolve(path, shown, catalog, file_format, *slot)
+    steps = shown.split("/")
+    if len(steps) != 3:
+        return LandingProblem(
+            shown,
+            "not at <business date>/<department>/<source>[.<part>].<ext>",
+            "move it there, or use `citybrain submit`",
+            "文件未按“业务日期/单位/数据源”存放",
+        )
+    day, department, name = steps
+    source_name, dot, part = name[: -len(suffix_of(name))].partition(".")
+    # `records..csv` has a part, and a bad one.
+    return _resolve(path, shown, catalog, file_format, source_name, day, department, part or dot)
 
 
 def _resolve(
     path: Path,
     shown: str,
     catalog: Catalog,
+    file_format: str,
     source: str,
     day: str,
     department: str,
     part: str,
-    kind: str,
 ) -> Landed | LandingProblem:
+    """Return the slot that the words of a path name, or a report of the first wrong word."""
     contract = catalog.sources.get(source)
     if contract is None:
         return LandingProblem(
@@ -252,13 +238,20 @@ def _resolve(
             "rename the file",
             f"分包名“{part}”含有不允许的字符",
         )
-    business_date = _day(day, contract)
-    if isinstance(business_date, str):
+    business_date, fault = None, ""
+    if day != BULK or contract.partition.business_date is None:
+        try:
+            business_date = date.fromisoformat(day)
+        except ValueError:
+            fault = f"{day} is no date of the calendar"
+        else:
+            if business_date.year not in YEARS:
+                fault = f"{day} is no day that this century's data speaks of"
+            elif business_date.isoformat() != day:
+                fault = f"{day} is not written as {business_date}"
+    if fault:
         return LandingProblem(
-            shown,
-            business_date,
-            "name the folder after the day, as 2021-09-23",
-            f"业务日期“{day}”无效",
+            shown, fault, "name the folder after the day, as 2021-09-23", f"业务日期“{day}”无效"
         )
     if department == ALL and contract.partition.department is not None:
         code = None
@@ -271,22 +264,4 @@ def _resolve(
             "correct the folder's name, or add the department to departments.csv",
             f"未登记的单位“{department}”",
         )
-    return Landed(path, source, code, business_date, part, kind)
-
-
-def _dashed(day: str) -> str:
-    """20211001, as file names often have it, as folders are called: 2021-10-01."""
-    return f"{day[:4]}-{day[4:6]}-{day[6:]}" if re.fullmatch(r"\d{8}", day) else day
-
-
-def _day(text: str, contract: Source) -> date | str | None:
-    """The business date, None for bulk, or what is wrong with it."""
-    if text == BULK and contract.partition.business_date is not None:
-        return None
-    try:
-        day = date.fromisoformat(text)
-    except ValueError:
-        return f"{text} is no date of the calendar"
-    if day.year not in YEARS:
-        return f"{text} is no day that this century's data speaks of"
-    return day if day.isoformat() == text else f"{text} is not written as {day}"
+    return Landed(path, source, code, business_date, part, file_format)

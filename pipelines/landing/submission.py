@@ -1,4 +1,4 @@
-"""Putting a file into its place in landing, for people who make no folders."""
+"""Put a file into its place in landing, for people who make no folders."""
 
 from __future__ import annotations
 
@@ -27,17 +27,18 @@ def submit(
     part: str = "",
     replace: bool = False,
 ) -> Path:
-    """Copy `file` to its place in landing, received now; returns the place.
+    """Copy `file` to its place in landing, received now; return the place.
 
     A department or business date of None is left to the file's own columns. Raises UsageError
     naming the argument that makes no sense, or the file that waits there and may not be replaced.
+    The copy is written under an unfinished name first, so that no run takes half of it.
     """
     _check_arguments(file, catalog, source, department, business_date, part)
     day = business_date.isoformat() if business_date else BULK
     folder = settings.landing / day / (department or ALL)
     folder.mkdir(parents=True, exist_ok=True)
     stem = f"{source}.{part}" if part else source
-    # a feedback workbook says by its name what it mends
+    # A feedback workbook says by its name what it mends, and keeps it.
     name = file.name if named(file.name) else f"{stem}{suffix_of(file.name).lower()}"
     place = folder / name
     if place.exists() and not replace:
@@ -61,6 +62,7 @@ def _check_arguments(
     business_date: date | None,
     part: str,
 ) -> None:
+    """Raise UsageError if an argument of `submit` names nothing known, saying how to mend it."""
     contract = catalog.sources.get(source)
     if contract is None:
         raise UsageError(f"no source is called {source}; there are {', '.join(catalog.sources)}")

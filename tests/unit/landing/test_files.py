@@ -280,7 +280,7 @@ def test_a_file_that_changes_while_it_is_copied_is_left_for_later(
     folder, catalog, settings, monkeypatch
 ):
     path = put(folder, f"{DAY}/gaj/records.csv", b"half")
-    copy = receipts._archive
+    copy = receipts._copy_to_archive
 
     def and_grow(origin, archive):
         digest = copy(origin, archive)
@@ -288,10 +288,10 @@ def test_a_file_that_changes_while_it_is_copied_is_left_for_later(
             stream.write(b" and half")
         return digest
 
-    monkeypatch.setattr(receipts, "_archive", and_grow)
+    monkeypatch.setattr(receipts, "_copy_to_archive", and_grow)
     with pytest.raises(UsageError, match="still being written"):
         received(folder, catalog, settings.archive)
-    monkeypatch.setattr(receipts, "_archive", copy)
+    monkeypatch.setattr(receipts, "_copy_to_archive", copy)
     (delivery,) = received(folder, catalog, settings.archive)
     assert archived(settings.archive, delivery.sha256).read_bytes() == b"half and half"
 
