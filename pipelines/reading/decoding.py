@@ -12,6 +12,18 @@ from pipelines.deliveries.reasons import Reason, UnreadableError
 BLOCK = 1 << 20
 HEAD_BYTES = 256 << 10
 BYTE_ORDER_MARK = "\ufeff"
+NAMED_ENCODINGS = {  # by the names that pages and XML files give them
+    "utf-8": "utf-8",
+    "utf8": "utf-8",
+    "gbk": "gb18030",
+    "gb2312": "gb18030",
+    "gb18030": "gb18030",
+    "x-gbk": "gb18030",
+    "unicode": "utf-16",
+    "utf-16": "utf-16",
+    "utf-16le": "utf-16",
+    "utf-16be": "utf-16",
+}
 
 
 def strict_text(path: Path, encoding: str, source: Source) -> Iterator[str]:

@@ -65,7 +65,7 @@ def too_many_fields() -> UnreadableError:
     return UnreadableError(Reason(code="too_many_fields", expected=str(MAX_FIELDS)))
 
 
-def named(source: Source) -> Callable[[str], Column | None]:
+def column_finder(source: Source) -> Callable[[str], Column | None]:
     """What tells the column of the contract's that a cell's name is a header of."""
     columns = {fold_header(header): column for column in source.columns for header in column.header}
 
@@ -78,7 +78,7 @@ def named(source: Source) -> Callable[[str], Column | None]:
 
 def wanted(source: Source) -> Callable[[str], bool]:
     """Whether a cell's name is a header of the contract's."""
-    column_of = named(source)
+    column_of = column_finder(source)
     return lambda name: column_of(name) is not None
 
 

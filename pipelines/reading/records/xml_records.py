@@ -1,20 +1,18 @@
-"""XML: the elements at the contract's path are rows; no DTD, no entities, nothing fetched."""
+"""XML: the elements at the contract's path are rows; no document type, no entities, no network."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import lru_cache, partial
 from pathlib import Path
-from xml.etree.ElementTree import ParseError
 
-from defusedxml import DefusedXmlException
-from defusedxml.ElementTree import DefusedXMLParser
+from lxml.etree import ErrorTypes, XMLParser, XMLSyntaxError
 
 from pipelines.contracts.consistency import NUMBERS, fold_header
 from pipelines.contracts.models import Source
 from pipelines.deliveries.reasons import Reason, UnreadableError
-from pipelines.reading.decoding import other_encoding, strict_text
+from pipelines.reading.decoding import NAMED_ENCODINGS, other_encoding, strict_text
 from pipelines.reading.headers.matching import LONG_NUMBER, SCALE, suffix_of
 from pipelines.reading.layout import Reading
 from pipelines.reading.records.fields import (
@@ -27,7 +25,7 @@ from pipelines.reading.records.fields import (
     Broken,
     Record,
     Records,
-    named,
+    column_finder,
     reading,
     repeated,
     too_long,
@@ -36,21 +34,21 @@ from pipelines.reading.records.fields import (
 
 DEPTH = 100
 PROLOG = re.compile(rb"<\?xml[^>]*?\sencoding\s*=\s*[\"']([A-Za-z][\w.-]*)[\"']")
-ENCODINGS = {
-    "utf-8": "utf-8",
-    "utf8": "utf-8",
-    "us-ascii": "utf-8",
-    "gbk": "gb18030",
-    "gb2312": "gb18030",
-    "gb18030": "gb18030",
-    "utf-16": "utf-16",
-    "utf-16le": "utf-16-le",
-    "utf-16be": "utf-16-be",
-}
+ENCODINGS = {**NAMED_ENCODINGS, "us-ascii": "utf-8"}
 ABOUT_THE_FILE = "{http://www.w3.org/2001/XMLSchema-instance}"  # xsi:nil, xsi:schemaLocation
 UNIT_LENGTH = 20  # no unit is longer
 CHILD = "\x00"  # stands for a child among an element's texts; no XML can hold it
-TRUNCATED = ("no element found", "unclosed token")  # what expat says of a text that ends early
+UNFINISHED = frozenset(  # what the parser says at the end of a text that ends too early
+    {
+        ErrorTypes.ERR_INTERNAL_ERROR,  # there is no element
+        ErrorTypes.ERR_TAG_NOT_FINISHED,
+        ErrorTypes.ERR_GT_REQUIRED,
+        ErrorTypes.ERR_ATTRIBUTE_NOT_FINISHED,
+        ErrorTypes.ERR_COMMENT_NOT_FINISHED,
+        ErrorTypes.ERR_CDATA_NOT_FINISHED,
+        ErrorTypes.ERR_PI_NOT_FINISHED,
+    }
+)
 
 
 def read_xml(path: Path, source: Source, department: str | None, limit: int) -> Reading:
@@ -63,7 +61,7 @@ def read_xml(path: Path, source: Source, department: str | None, limit: int) -> 
 
 
 def _encoding(path: Path, source: Source) -> str:
-    """What the file says of itself: XML 1.0, appendix F."""
+    """Return the encoding that the file says of itself (XML 1.0, appendix F)."""
     with path.open("rb") as stream:
         head = stream.read(1024)
     if head.startswith((b"\xff\xfe", b"\xfe\xff")):
@@ -77,59 +75,92 @@ def _encoding(path: Path, source: Source) -> str:
         return "utf-8"
     name = declared[1].decode().lower()
     known = ENCODINGS.get(name)
-    if known is None or known.startswith("utf-16"):  # the prolog itself was not
+    if known is None or known.startswith("utf-16"):  # UTF-16 could not be read as this prolog was
         raise other_encoding(path, "utf-8 / gb18030 / utf-16", f"encoding={name}", source)
     return known
 
 
 def _rows(path: Path, source: Source, steps: list[str], encoding: str, beside: Beside) -> Records:
-    elements = _Elements(steps, source, beside)
-    parser = DefusedXMLParser(target=elements, forbid_dtd=True)
+    """Yield the records as the parser completes them; no tree of the file is ever built."""
+    target = _Target(steps, source, beside)
+    parser = XMLParser(
+        target=target,
+        resolve_entities=False,
+        no_network=True,
+        load_dtd=False,
+        huge_tree=False,
+        remove_comments=True,
+        remove_pis=True,
+    )
+    is_whole = False
     try:
         for text in strict_text(path, encoding, source):
-            elements.unheard += len(text)
+            # The parser buffers a tag or comment until it ends, however long that is.
+            target.silent += len(text)
             parser.feed(text)
-            if elements.unheard > RECORD_CHARACTERS:  # one tag, comment or the like so far
-                raise too_long(elements.number + 1)
-            yield from elements.taken()
+            if target.silent > RECORD_CHARACTERS:
+                raise too_long(target.number + 1)
+            _check_namespaces(parser, target)
+            yield from target.take()
+        is_whole = True
         parser.close()
-        yield from elements.taken()
-    except DefusedXmlException as error:
-        raise UnreadableError(Reason(code="unsafe_xml", value=type(error).__name__)) from None
-    except ParseError as error:
-        if str(error).startswith(TRUNCATED):
-            raise UnreadableError(Reason(code="damaged", value=str(error))) from None
-        number = str(elements.number + 1)
-        raise UnreadableError(Reason(code="malformed", value=number, expected="XML")) from None
+    except XMLSyntaxError as error:
+        if is_whole and error.code in UNFINISHED:
+            raise UnreadableError(Reason(code="damaged", value=str(error)[:200])) from None
+        raise _malformed(target) from None
+    _check_namespaces(parser, target)
+    yield from target.take()
 
 
-class _Elements:
-    """What the parser calls: keeps the open record only, and never a tree."""
+def _check_namespaces(parser: XMLParser, target: _Target) -> None:
+    """Raise UnreadableError if a prefix is not declared: the parser itself only drops it."""
+    errors = parser.feed_error_log.filter_from_errors()
+    if any(entry.domain_name == "NAMESPACE" for entry in errors):
+        raise _malformed(target)
+
+
+def _malformed(target: _Target) -> UnreadableError:
+    number = str(target.number + 1)
+    return UnreadableError(Reason(code="malformed", value=number, expected="XML"))
+
+
+class _Target:
+    """Receive what the parser reads, and turn one record after another into cells.
+
+    `number` counts the records, `silent` the characters since the parser last called.
+    """
 
     def __init__(self, steps: list[str], source: Source, beside: Beside) -> None:
         self.number = 0
-        self.unheard = 0  # characters fed since the parser last told of anything
+        self.silent = 0
         self._steps = steps
         self._beside = beside
-        self._text: list[str] = []  # of an element beside the records
-        self._column = named(source)
-        self._unit_fault = lru_cache(maxsize=MAX_FIELDS)(self._other_unit)
+        self._text_beside: list[str] = []  # of the open element, if it lies in no record
+        self._column = column_finder(source)
+        self._unit_fault = lru_cache(maxsize=MAX_FIELDS)(self._find_unit_fault)
         self._titles = source.titles
-        self._open: list[str] = []
-        self._texts: list[list[str]] = []  # of the record's open elements
+        self._open: list[str] = []  # names of the open elements
+        self._texts: list[list[str]] = []  # of the open record and the open elements in it
         self._cells: dict[str, str | None] = {}
         self._broken: Broken | None = None
         self._size = 0
         self._names: set[str] = set()
-        self._ready: list[tuple[int, Record]] = []
+        self._complete: list[tuple[int, Record]] = []
 
-    def taken(self) -> list[tuple[int, Record]]:
-        """The records that are complete, once."""
-        ready, self._ready = self._ready, []
-        return ready
+    def take(self) -> Iterator[tuple[int, Record]]:
+        """Yield the complete records, once."""
+        complete, self._complete = self._complete, []
+        yield from complete
+
+    def doctype(self, name: str, public_id: str | None, system_id: str | None) -> None:
+        """Refuse a document type before the parser reads what it declares."""
+        raise UnreadableError(Reason(code="unsafe_xml", value="DOCTYPE"))
+
+    def start_ns(self, prefix: str, uri: str) -> None:
+        self._remember(prefix)
 
     def start(self, tag: str, attributes: Mapping[str, str]) -> None:
-        self.unheard = 0
+        self.silent = 0
         self._remember(tag)
         self._open.append(_local(tag))
         if len(self._open) > DEPTH:
@@ -140,10 +171,13 @@ class _Elements:
             self.number += 1
             self._cells, self._broken, self._size = {}, None, 0
         elif len(self._open) == 1 and self._open[0] != self._steps[0]:
-            found, sought = self._open[0][:100], "/".join(self._steps)
-            raise UnreadableError(Reason(code="no_records", value=found, expected=sought))
+            root, path = self._open[0][:100], "/".join(self._steps)
+            raise UnreadableError(Reason(code="no_records", value=root, expected=path))
         else:
-            self._start_beside(attributes)
+            self._text_beside.clear()
+            if self._leads_to_records(self._open):
+                for name, value in attributes.items():
+                    self._beside.add(_local(name), value)
             return
         self._texts.append([])
         self._grow(len(tag))
@@ -151,63 +185,53 @@ class _Elements:
             self._remember(name)
             self._grow(len(name) + len(value))
             if not name.startswith(ABOUT_THE_FILE):
-                self._keep(self._place(f"@{_local(name)}"), value)
+                self._add_cell(self._path(f"@{_local(name)}"), value)
                 if self._broken is None and len(value) <= UNIT_LENGTH:
-                    self._broken = self._unit_fault(self._place(), _local(name), value)
+                    self._broken = self._unit_fault(self._path(), _local(name), value)
 
     def data(self, text: str) -> None:
-        self.unheard = 0
+        self.silent = 0
         if self._texts:
             self._grow(len(text))
             self._texts[-1].append(text)
-        elif len(self._text) <= LINE_CHARACTERS:
-            self._text.append(text[: LINE_CHARACTERS + 1])
+        elif len(self._text_beside) <= LINE_CHARACTERS:
+            self._text_beside.append(text[: LINE_CHARACTERS + 1])
 
     def end(self, tag: str) -> None:
-        self.unheard = 0
+        self.silent = 0
         if self._texts:
-            self._end_text("".join(self._texts.pop()))
+            self._add_text("".join(self._texts.pop()))
             if not self._texts:
-                self._ready.append((self.number, self._broken or self._cells))
-        elif self._is_on_the_way(self._open[:-1]):
-            self._beside.add(self._open[-1], "".join(self._text).strip())
+                self._complete.append((self.number, self._broken or self._cells))
+        elif self._leads_to_records(self._open[:-1]):
+            self._beside.add(self._open[-1], "".join(self._text_beside).strip())
         self._open.pop()
         if not self._texts:
-            self._text.clear()
+            self._text_beside.clear()
 
-    def _start_beside(self, attributes: Mapping[str, str]) -> None:
-        """Hear the attributes of an element that records are in."""
-        self._text.clear()
-        if self._is_on_the_way(self._open):
-            for name, value in attributes.items():
-                self._beside.add(_local(name), value)
+    def close(self) -> None:
+        """Return nothing: the parser asks for a tree, and none was built."""
 
-    def _is_on_the_way(self, opened: list[str]) -> bool:
+    def _leads_to_records(self, opened: list[str]) -> bool:
         return opened == self._steps[: len(opened)]
 
-    def _end_text(self, text: str) -> None:
-        """Keep the text of the element that ends; the record's own stands between its children."""
-        name = self._place()
+    def _path(self, *below: str) -> str:
+        """Return the path of the open element, or of what is `below` it, inside its record."""
+        return "/".join([*self._open[len(self._steps) :], *below])
+
+    def _add_text(self, text: str) -> None:
+        """Add the text of the element that ends as its cell, the record's own as `text()`."""
+        name = self._path()
         if CHILD not in text and name:
-            self._keep(name, text.strip() or None)
+            self._add_cell(name, text.strip() or None)
             return
-        runs = [run for one in text.split(CHILD) if (run := one.strip())]
+        runs = [run for part in text.split(CHILD) if (run := part.strip())]
         if runs:
             name = name or "text()"
             self._check_mixed(name, len(runs))
-            self._keep(name, " ".join(runs))
+            self._add_cell(name, " ".join(runs))
 
-    def start_ns(self, prefix: str, uri: str) -> None:
-        self._remember(prefix)
-
-    def close(self) -> None:
-        """The parser asks for what it has built: nothing."""
-
-    def _place(self, *below: str) -> str:
-        """The path of the open element inside its record."""
-        return "/".join([*self._open[len(self._steps) :], *below])
-
-    def _keep(self, name: str, value: str | None) -> None:
+    def _add_cell(self, name: str, value: str | None) -> None:
         name = name[:MAX_NAME]
         if name not in self._cells:
             self._cells[name] = value
@@ -215,21 +239,21 @@ class _Elements:
             self._broken = repeated(name)
 
     def _check_mixed(self, name: str, runs: int) -> None:
-        """Text among children is a value if it is in one piece and they are columns, too."""
+        """Refuse text among children, unless it is in one piece and the children are columns."""
         column = self._column(name)
         if column is None or self._broken is not None or name in self._cells:
             return
         inside = [
-            one
-            for one in self._cells
-            if one.startswith(f"{name}/") and not one.startswith(f"{name}/@")
+            cell
+            for cell in self._cells
+            if cell.startswith(f"{name}/") and not cell.startswith(f"{name}/@")
         ]
         if runs > 1 or not all(map(self._column, inside)):
             self._broken = Broken("mixed_text", self._titles[column.name], "")
 
-    def _other_unit(self, above: str, attribute: str, value: str) -> Broken | None:
-        """What is wrong with figures whose attribute says a unit: nobody would read it."""
-        column, name = self._column(above), f"{above}/@{attribute}"
+    def _find_unit_fault(self, path: str, attribute: str, value: str) -> Broken | None:
+        """Return the fault of a figure whose attribute says another unit than the contract's."""
+        column, name = self._column(path), f"{path}/@{attribute}"
         if column is None or column.type not in NUMBERS or self._column(name) is not None:
             return None
         unit = fold_header(value)
@@ -240,7 +264,7 @@ class _Elements:
         return Broken("attribute_unit", self._titles[column.name], shown) if suffix else None
 
     def _remember(self, name: str) -> None:
-        """Refuse names without end: the parser remembers every one."""
+        """Refuse names without end: the parser keeps every one of them for good."""
         self._names.add(name)
         if len(self._names) > MAX_FIELDS:
             raise too_many_fields()

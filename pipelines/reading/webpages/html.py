@@ -11,7 +11,7 @@ from lxml.etree import _Element as Element
 
 from pipelines.contracts.models import Source, WorkbookFormat
 from pipelines.deliveries.reasons import Reason, UnreadableError
-from pipelines.reading.decoding import HEAD_BYTES, other_encoding, strict_text
+from pipelines.reading.decoding import HEAD_BYTES, NAMED_ENCODINGS, other_encoding, strict_text
 from pipelines.reading.layout import Reading, damaged
 from pipelines.reading.webpages.second_tables import check_second_tables
 from pipelines.reading.webpages.tables import has_data, tables_of
@@ -23,17 +23,6 @@ from pipelines.reading.workbooks.grid import Book, Sheet, read_book
 PAGE_BYTES = 32 << 20
 END = "end-of-page"  # is fed after a page: the parser's last element, unless that swallowed it
 CHARSET = re.compile(rb"<meta\s[^>]*?charset\s*=\s*[\"']?\s*([A-Za-z][\w-]*)", re.IGNORECASE)
-ENCODINGS = {
-    "utf-8": "utf-8",
-    "utf8": "utf-8",
-    "gbk": "gb18030",
-    "gb2312": "gb18030",
-    "gb18030": "gb18030",
-    "x-gbk": "gb18030",
-    "unicode": "utf-16",
-    "utf-16": "utf-16",
-    "utf-16le": "utf-16",
-}
 
 
 def read_html(path: Path, source: Source, department: str | None, limit: int) -> Reading:
@@ -67,7 +56,7 @@ def _named_encoding(path: Path) -> str | None:
     with path.open("rb") as stream:
         head = stream.read(HEAD_BYTES).replace(b"\0", b"")
     name = CHARSET.search(head)
-    return ENCODINGS.get(name[1].decode().lower()) if name else None
+    return NAMED_ENCODINGS.get(name[1].decode().lower()) if name else None
 
 
 def _parsed(path: Path, source: Source, encoding: str) -> list[Element]:

@@ -483,7 +483,11 @@ OUTSIDE = (
 DTD = '<?xml version="1.0"?><!DOCTYPE data SYSTEM "http://127.0.0.1:9/x.dtd"><data/>'
 
 
-@pytest.mark.parametrize("data", [LAUGHS, OUTSIDE, DTD])
+LATE = f"<!--{'x' * 2_000_000}-->" + DTD.partition("?>")[2]
+EMPTY = "<!DOCTYPE data><data><records/></data>"
+
+
+@pytest.mark.parametrize("data", [LAUGHS, OUTSIDE, DTD, LATE, EMPTY])
 def test_document_types_and_entities_are_refused(data):
     assert refused(data, "xml").code == "unsafe_xml"
 
@@ -498,6 +502,11 @@ def test_document_types_and_entities_are_refused(data):
         ("<rows><row/></rows>", "no_records"),
         ("<data/><data/>", "malformed"),
         ("<data>\0</data>", "malformed"),
+        (xml("<record><n:编号>1</n:编号></record>"), "malformed"),
+        (xml("<record n:id='1'/>"), "malformed"),
+        (xml("<record id='1' id='2'/>"), "malformed"),
+        ("<data><records><record><编号", "damaged"),
+        ("<data><records><!-- 1", "damaged"),
     ],
 )
 def test_what_is_no_sound_xml_is_told(data, code):
