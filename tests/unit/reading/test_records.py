@@ -20,7 +20,7 @@ from pipelines.contracts.models import Column, Source
 from pipelines.deliveries.reasons import RejectedError, UnreadableError
 from pipelines.reading.formats import open_delivery
 from pipelines.reading.layout import layout
-from pipelines.reading.records import fields
+from pipelines.reading.records import fields, json_arrays
 
 LIMIT = 1 << 30
 SECRET = "13812345678"
@@ -521,7 +521,7 @@ HOSTILE = {
     "json: nested and cut off": ("[" * 3_000_000, "json", "deep"),
     "json: nested objects": ("[" + '{"编号":' * 100_000, "json", "deep"),
     "json: a long string": (f'[{{"编号": "{HUGE}"}}]', "json", "long_record"),
-    "json: a string without end": (f'[{{"编号": "{HUGE}', "json", "long_record"),
+    "json: a string without end": (f'[{{"编号": "{HUGE}', "json", "damaged"),
     "json: many keys": (
         "[" + ",".join(f'{{"k{n}": 1}}' for n in range(3_000)) + "]",
         "json",
@@ -558,6 +558,14 @@ def test_a_record_made_to_hurt_is_refused_in_bounded_memory(name):
         tracemalloc.stop()
     assert reason.code == code
     assert held < 150 << 20
+
+
+def test_a_document_beyond_the_limit_is_refused_with_a_mend(monkeypatch):
+    monkeypatch.setattr(json_arrays, "DOCUMENT_BYTES", 20)
+    assert len(read('[{"编号": "1"}]   '.encode(), "json")) == 1
+    reason = refused('[{"编号": "12345"}]'.encode(), "json")
+    assert (reason.code, reason.value, reason.expected) == ("large_array", "21", "20")
+    assert ".jsonl" in reason.chinese()
 
 
 def test_a_name_longer_than_any_header_keeps_the_row_out():

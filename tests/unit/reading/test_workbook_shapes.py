@@ -17,6 +17,7 @@ from pipelines.contracts.models import Source
 from pipelines.deliveries.reasons import RejectedError, UnreadableError
 from pipelines.reading.formats import open_delivery
 from pipelines.reading.layout import layout
+from pipelines.reading.webpages import html as html_module
 from pipelines.reading.workbooks import cells as cells_module
 
 LIMIT = 1 << 30
@@ -1645,6 +1646,37 @@ def test_pages_made_to_hurt_are_refused_in_time(read, text, code):
     assert time.perf_counter() - started < 20
     if code is not None:
         assert caught.value.reason.code == code
+
+
+def test_a_page_beyond_the_limit_is_refused_with_a_mend(refused, monkeypatch):
+    monkeypatch.setattr(html_module, "PAGE_BYTES", 100)
+    reason = refused(page(TABLE_HEADER, ROWS).encode(), "html")
+    assert (reason.code, reason.expected) == ("large_page", "100")
+    assert ".xlsx" in reason.chinese()
+
+
+@pytest.mark.parametrize("end", ["<!-- x", "<td class='x", "<script>var a;", "<td cla"])
+def test_a_page_that_ends_inside_its_markup_is_damaged(refused, end):
+    reason = refused(f"<table>{TABLE_HEADER}{ROWS}{end}".encode(), "html")
+    assert reason.code == "damaged"
+
+
+def test_pages_glued_together_are_one(read, refused):
+    first, second = page(TABLE_HEADER, ROWS), page(OTHER_HEADER, ROWS)
+    assert told(read((first + second).encode(), "html"), "code", "amount") == [("1", "5")]
+    assert codes(read((second + first).encode(), "html", table=1)) == ["1"]
+    reason = refused((first + second + first).encode(), "html")
+    assert (reason.code, reason.value) == ("second_table", "3")
+
+
+@pytest.mark.parametrize(
+    "left_open", ["<div>", "<div hidden>", "<span>", "<b>", "<center>", "<ul><li>"]
+)
+def test_an_element_left_open_in_a_cell_ends_with_it(read, left_open):
+    rows = f"<tr><td>{left_open}1<td>{left_open}5<td>6<tr><td>2<td>{left_open}7<td>8"
+    for tail in ("", "</tbody><tr><td>3<td>9"):
+        sent = read(page(TABLE_HEADER, f"<tbody>{rows}{tail}").encode(), "html")
+        assert told(sent, "code", "amount", "share")[:2] == [("1", "5", "6"), ("2", "7", "8")]
 
 
 FIGURES = Source.model_validate(
