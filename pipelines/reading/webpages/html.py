@@ -6,7 +6,7 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
-from lxml.etree import HTMLParser, XMLSyntaxError
+from lxml.etree import HTMLParser, XMLSyntaxError, strip_elements
 from lxml.etree import _Element as Element
 
 from pipelines.contracts.models import Source, WorkbookFormat
@@ -21,6 +21,7 @@ from pipelines.reading.workbooks.grid import Book, Sheet, read_book
 # The tree of a page takes 10 times the bytes of one with plain cells, and up to 37 times those of
 # one made of tags alone: some 1.2 GiB for the largest page that is parsed.
 PAGE_BYTES = 32 << 20
+UNSEEN = ("style", "script", "comment", "template", "title", "datalist")
 END = "end-of-page"  # is fed after a page: the parser's last element, unless that swallowed it
 CHARSET = re.compile(rb"<meta\s[^>]*?charset\s*=\s*[\"']?\s*([A-Za-z][\w-]*)", re.IGNORECASE)
 
@@ -89,6 +90,8 @@ def _parsed(path: Path, source: Source, encoding: str) -> list[Element]:
         last = last[-1]
     if last.tag != END:
         raise UnreadableError(Reason(code="damaged", value="the page ends inside its markup"))
+    for tree in roots:
+        strip_elements(tree, *UNSEEN, with_tail=False)
     return roots
 
 

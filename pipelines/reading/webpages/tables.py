@@ -12,7 +12,7 @@ from lxml.etree import _Element as Element
 
 from pipelines.deliveries.reasons import Reason, UnreadableError
 from pipelines.reading.headers.matching import SEARCHED_ROWS, Merged
-from pipelines.reading.webpages.text import BODIES, CELLS, UNSEEN, VEILS, cell_value, is_hidden
+from pipelines.reading.webpages.text import BODIES, CELLS, VEILS, cell_value, is_hidden
 from pipelines.reading.workbooks.cells import check_extent
 from pipelines.reading.workbooks.grid import plain_text
 
@@ -150,7 +150,7 @@ def _structure(element: Element) -> Iterator[tuple[str, Element]]:
     """
     for child in element:
         tag = child.tag
-        if tag == "table" or tag in UNSEEN:
+        if tag == "table":
             continue
         is_part = tag == "tr" or tag in BODIES
         if is_part or tag in CELLS:

@@ -20,7 +20,6 @@ LINES_BELOW = 200
 CELLS = frozenset({"td", "th"})
 BODIES = frozenset({"thead", "tbody", "tfoot"})
 PARTS = CELLS | BODIES | {"tr"}
-UNSEEN = frozenset({"style", "script", "comment", "template", "title", "datalist"})
 MARKS = frozenset({"sup", "sub", "s", "del", "strike", "rt", "rp"})
 FIELDS = frozenset({"input", "select", "textarea"})
 VALUELESS = frozenset({"hidden", "button", "submit", "reset", "image"})  # types of <input>
@@ -28,46 +27,11 @@ VOID = frozenset({"br", "hr", "img", "input", "wbr", "col", "embed"})  # have no
 # Elements that hide a table inside them. Others, such as <font hidden>, are often never closed:
 # they would hide the rest of a page that its browser shows.
 VEILS = frozenset({"article", "aside", "div", "fieldset", "form", "section", "span", "table"})
-LINE_ENDS = frozenset(
-    [
-        "address",
-        "article",
-        "blockquote",
-        "body",
-        "br",
-        "caption",
-        "center",
-        "dd",
-        "div",
-        "dl",
-        "dt",
-        "fieldset",
-        "footer",
-        "form",
-        "h1",
-        "h2",
-        "h3",
-        "h4",
-        "h5",
-        "h6",
-        "header",
-        "hr",
-        "legend",
-        "li",
-        "main",
-        "nav",
-        "ol",
-        "p",
-        "pre",
-        "section",
-        "table",
-        "tbody",
-        "tfoot",
-        "thead",
-        "tr",
-        "ul",
-    ]
-)
+BLOCKS = """
+address article blockquote body br caption center dd div dl dt fieldset footer form h1 h2 h3 h4 h5
+h6 header hr legend li main nav ol p pre section table tbody tfoot thead tr ul
+"""
+LINE_ENDS = frozenset(BLOCKS.split())
 UNDISPLAYED = re.compile(r"(?:^|;)\s*display\s*:\s*none\b", re.IGNORECASE)
 NUMBER = re.compile(r"[-+]?(?:\d{1,40}(?:\.\d{0,40})?|\.\d{1,40})(?:[eE][-+]?\d{1,3})?", re.ASCII)
 BLANKS = re.compile(r"[ \t\r\n\f]+")
@@ -159,7 +123,7 @@ class _CellContent:
         if self._is_over:
             return
         is_veiled = is_veiled or (tag in VEILS and is_hidden(child))
-        if tag in UNSEEN or (tag == "table" and is_veiled):
+        if tag == "table" and is_veiled:
             return
         is_edge = tag in CELLS or tag == "table"
         self._is_new_piece = self._is_new_piece or is_edge
@@ -225,8 +189,6 @@ class Lines:
 
     def _add(self, element: Element, is_marked: bool) -> None:
         tag = element.tag
-        if tag in UNSEEN:
-            return
         if tag in LINE_ENDS:
             self._end_line()
         elif tag in CELLS:
