@@ -1,1 +1,1 @@
-"""A returned feedback workbook becomes rows again."""
+"""Returned feedback workbooks: their rows replace rows of the delivery that they correct."""

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
-from pipelines.deliveries.feedback_form import ALL, FORMAT, scope
+from pipelines.deliveries.feedback_form import ALL, FORMAT, named
 from pipelines.deliveries.reasons import Reason
 from pipelines.errors import AccountingError
 
@@ -90,9 +90,12 @@ class Delivery(_Record):
     @property
     def origin(self) -> Origin:
         """It, as what a return is laid upon."""
-        whose = scope(self.path.name) if self.format == FORMAT else ""
+        name = named(self.path.name) if self.format == FORMAT else None
         return Origin(
-            delivery_id=self.delivery_id, sha256=self.sha256, format=self.format, scope=whose
+            delivery_id=self.delivery_id,
+            sha256=self.sha256,
+            format=self.format,
+            scope=name.department if name else "",
         )
 
     @property

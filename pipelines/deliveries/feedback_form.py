@@ -1,7 +1,8 @@
-"""Feedback workbooks, as they are named and laid out: what is written and what comes back agree.
+"""The names and the layout of feedback workbooks, for those who write and those who read them.
 
 `<source>.<department or all>.<business date or bulk>[.<part>].feedback-<delivery id>.xlsx`; the
-department is that whose rows are in it, `all` the bureau's own, which name nobody known.
+department is the one that the workbook's rows belong to; `all` is the bureau's own workbook, whose
+rows name no department that is known.
 """
 
 from __future__ import annotations
@@ -12,11 +13,11 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-FORMAT = "feedback"  # the format of a delivery that came back so
-ALL = "all"  # stands where the department would, of any file
+FORMAT = "feedback"  # the format of a delivery that is a returned feedback workbook
+ALL = "all"  # stands in place of a department, in the name of any file
 SUMMARY = "说明"
 SHEET = "待更正数据"  # and 待更正数据2 … when one sheet does not hold all rows
-# headers that no export has: the file's own stand between ACTION and REASONS
+# Headers that no export has. Those of the department's file stand between ACTION and REASONS.
 ORIGIN_SHEET = "工作表（勿改）"
 ORIGIN_ROW = "原文件行号（勿改）"
 SEAL = "校验码（勿改）"
@@ -30,7 +31,7 @@ ITEM, CONTENT = "项目（勿改）", "内容（勿改）"  # the headers of the
 DELIVERY_ID, SHA256 = "报送编号", "原件指纹（SHA-256）"  # of the summary and of the properties
 CUT = "……（内容过长，已截断，不能直接回传）"
 
-# browsers and people append to a name ((1), _已更正) and put something before it (副本)
+# Browsers and people append to a name, as in `(1)` or `_已更正`, and prefix it, as in `副本`.
 NAME = re.compile(
     r"(?:.*[^a-zA-Z0-9_])?(?P<source>[a-z][a-z0-9_]{0,62})\.(?P<department>[A-Za-z0-9_-]{1,32})"
     r"\.(?P<day>\d{4}-\d\d-\d\d|bulk)(?:\.(?P<part>[\w-]{1,64}))?"
@@ -39,7 +40,7 @@ NAME = re.compile(
 
 
 class Named(NamedTuple):
-    """What the name of a feedback workbook says; department and day as written in it."""
+    """The statements of a feedback workbook's name; department and day as written in it."""
 
     source: str
     department: str
@@ -50,34 +51,26 @@ class Named(NamedTuple):
 
 
 def named(file_name: str) -> Named | None:
-    """What a file's name says if it is that of a feedback workbook, as sent or renamed a little."""
+    """Return what a feedback workbook's name states, be it renamed a little; None for others."""
     match = NAME.fullmatch(file_name)
     return Named(**{key: text or "" for key, text in match.groupdict().items()}) if match else None
 
 
-def scope(file_name: str) -> str:
-    """Whose rows a return may replace in a file of many departments, by its name."""
-    told = named(file_name)
-    return told.department if told else ""
-
-
 def file_name(slot: tuple[str, str, str, str], department: str | None, delivery_id: str) -> str:
-    """The name of the workbook with `department`'s rows (None: nobody's) of a slot's delivery."""
+    """Return the name of the workbook for `department`'s rows of a delivery; None means ALL."""
     source, _, day, part = slot
     stem = ".".join(filter(None, (source, department or ALL, day, part)))
     return f"{stem}.{FORMAT}-{delivery_id}.xlsx"
 
 
-def place_seal(delivery_id: str, sheet: str, row: int) -> str:
-    """Tells a row that the workbook of a delivery was sent out with: the first part of its seal."""
-    return _hash([delivery_id, sheet, row])
-
-
 def seal(delivery_id: str, sheet: str, row: int, cells: Sequence[str]) -> str:
-    """Tells a row that nobody has touched; `cells` are what the workbook shows."""
+    """Return the seal of a workbook row with these `cells`, two hashes joined by `-`.
+
+    The first hash proves that the row was sent out in the workbook of this delivery, the second
+    that nobody has touched its cells since; spreadsheet programs may change their line ends.
+    """
     lines = [cell.replace("\r\n", "\n").replace("\r", "\n") for cell in cells]
-    return f"{place_seal(delivery_id, sheet, row)}-{_hash([sheet, row, *lines])}"
-
-
-def _hash(content: Sequence[str | int]) -> str:
-    return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:12]
+    sealed: tuple[Sequence[str | int], ...] = ([delivery_id, sheet, row], [sheet, row, *lines])
+    return "-".join(
+        hashlib.sha256(json.dumps(content).encode()).hexdigest()[:12] for content in sealed
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from decimal import Decimal, InvalidOperation
@@ -12,13 +13,12 @@ from typing import Any, NamedTuple
 
 from pipelines.contracts.catalog import Catalog
 from pipelines.contracts.models import ColumnType, Source
-from pipelines.corrections.as_written import headers_of
-from pipelines.corrections.opening import brought, open_brought
-from pipelines.corrections.overlay import are_in, corrected_rows
-from pipelines.corrections.workbook import Corrected, Row
+from pipelines.corrections.chain import archived_chain, are_in, corrected_rows, open_corrected
+from pipelines.corrections.returned_workbook import CorrectedRow, RowPlace, headers_of
 from pipelines.deliveries.delivery import Delivery
 from pipelines.engine import open_duckdb
 from pipelines.errors import UsageError
+from pipelines.reading.formats import FileOpener
 from pipelines.reading.headers.matching import match
 from pipelines.reading.layout import Reading
 from pipelines.reading.masking import mask_of
@@ -45,11 +45,15 @@ class SentFile(NamedTuple):
     headers: tuple[str, ...]
     positions: Mapping[str, int]
     units: Mapping[int, str]
-    rows: Mapping[Row, AsSent]
+    rows: Mapping[RowPlace, AsSent]
 
 
 def read_as_sent(
-    settings: Settings, catalog: Catalog, delivery: Delivery, wanted: Collection[Row], work: Path
+    settings: Settings,
+    catalog: Catalog,
+    delivery: Delivery,
+    wanted: Collection[RowPlace],
+    work: Path,
 ) -> SentFile:
     """The archived file with its `wanted` rows; UsageError where it cannot show them."""
     contract = catalog.sources[delivery.source]
@@ -59,20 +63,25 @@ def read_as_sent(
             duckdb = stack.enter_context(engine.connect()).connection.driver_connection
             assert duckdb is not None
             mask = mask_of(duckdb, contract)
-            chain, bench = stack.enter_context(brought(delivery, settings, work, mask))
+            limits = settings.max_uncompressed_bytes, settings.max_archive_ratio
+            scratch = work / f"unpacked-{delivery.sha256}"  # made when something is unpacked
+            stack.callback(shutil.rmtree, scratch, ignore_errors=True)
+            opener = FileOpener(delivery.department, *limits, scratch, mask)
+            files = archived_chain(delivery, settings.archive, work, opener)
+            chain = stack.enter_context(files)
             duckdb.execute("CREATE SCHEMA chunk")
             duckdb.register("names", department_names(catalog.departments))
             duckdb.execute("CREATE TABLE chunk.department_name AS FROM names")
             of = partial(owners, duckdb)
-            reading = open_brought(chain, bench, contract, of, as_written=True)
+            reading = open_corrected(chain, contract, of, as_written=True)
             headers = headers_of(reading.header)
-            raw: dict[Row, AsSent] = {}
+            raw: dict[RowPlace, AsSent] = {}
             for one in _among(reading, wanted):
                 own = reading.section(one["sheet"]).header
                 above = own.cells[: own.width]
                 raw[one["sheet"], one["row_number"]] = _as_sent(one, headers, above)
             positions = match(contract, headers).positions
-            judged = open_brought(chain, bench, contract, of)
+            judged = open_corrected(chain, contract, of)
             rows = list(_among(judged, raw.keys()))
             for one in rows:
                 row = one["sheet"], one["row_number"]
@@ -102,7 +111,7 @@ def _units(
     return units
 
 
-def _among(reading: Reading, wanted: Collection[Row]) -> Iterator[dict[str, Any]]:
+def _among(reading: Reading, wanted: Collection[RowPlace]) -> Iterator[dict[str, Any]]:
     for batch in reading.batches:
         yield from batch.filter(are_in(batch, wanted)).to_pylist()
 
@@ -134,7 +143,7 @@ def _check_faithful(
     judged: Reading,
     rows: Sequence[Mapping[str, Any]],
     headers: tuple[str, ...],
-    raw: Mapping[Row, AsSent],
+    raw: Mapping[RowPlace, AsSent],
 ) -> None:
     """UsageError unless rows that come back as they are shown are what they were.
 
@@ -142,15 +151,15 @@ def _check_faithful(
     that fit no columns it can but be asked whether their own header says the same.
     """
     names = contract.column_names
-    was: dict[Row, list[str]] = {}
-    otherwise: list[Row] = []
+    was: dict[RowPlace, list[str]] = {}
+    otherwise: list[RowPlace] = []
     for one in rows:
         row = one["sheet"], one["row_number"]
         if one["_fault"] is None:
             was[row] = [one[name] or "" for name in names]
         elif _is_filled(raw[row]) and not _says_the_same(judged, row[0]):
             otherwise.append(row)
-    shown = {row: Corrected(0, raw[row].cells) for row in was}
+    shown = {row: CorrectedRow(0, raw[row].cells) for row in was}
     for batch in corrected_rows(judged, contract, headers, shown):
         for one in batch.to_pylist():
             row = one["sheet"], one["row_number"]

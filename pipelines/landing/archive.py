@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
-from pipelines.errors import StorageError
+from pipelines.errors import StorageError, UsageError
 
 COMPRESSED = ".zst"
 CODEC = "zstd"
@@ -79,11 +79,16 @@ def folders(archive: Path) -> list[Path]:
 
 
 @contextmanager
-def raw_bytes(archive: Path, sha256: str, folder: Path) -> Iterator[Path]:
-    """A file with the bytes of this hash, in `folder`, for as long as the block lasts.
+def raw_bytes(archive: Path, sha256: str, folder: Path, delivery: object) -> Iterator[Path]:
+    """Yield a file with the bytes of this hash, in `folder`, for as long as the block lasts.
 
-    Raises StorageError when compressed ones turn out to be damaged.
+    Raise UsageError, which names the `delivery`, if the archive has lost them: the loss is ours,
+    and the department's file is not to blame. Raise StorageError if their compressed form is
+    damaged.
     """
+    if find(archive, sha256) is None:
+        lost = archived(archive, sha256)
+        raise UsageError(f"{delivery}: the archive has lost {lost.name}; restore it, {lost}")
     place, own = archived(archive, sha256), folder / f"raw-{sha256}"
     try:
         yield _bring(place, own)

@@ -5,8 +5,10 @@ One small table of formats; what every reader yields is said in layout.py.
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from pipelines.contracts.extensions import format_of
@@ -18,6 +20,7 @@ from pipelines.reading.archives.together import together
 from pipelines.reading.archives.unpacking import RATIO, Allowance
 from pipelines.reading.csv.delimited import read_csv
 from pipelines.reading.layout import Reading
+from pipelines.reading.masking import Mask, opened_masked
 from pipelines.reading.records.json_arrays import read_json
 from pipelines.reading.records.json_lines import read_jsonl
 from pipelines.reading.records.parquet import read_parquet
@@ -86,3 +89,33 @@ def open_delivery(
             rows_read = sum(batch.num_rows for batch in reading.batches)
             raise RejectedError((*contents.warnings, *faults), rows_read)
     return replace(reading, warnings=(*contents.warnings, *reading.warnings))
+
+
+@dataclass(frozen=True)
+class FileOpener:
+    """Opens the files of one delivery: whose they are, how far they may unpack, and where.
+
+    `limit` is in bytes, `ratio` how many times its own size an archive may unpack to. `mask`, if
+    the contract has personal data, masks the names inside the files. The caller removes `scratch`.
+    """
+
+    department: str | None
+    limit: int
+    ratio: int
+    scratch: Path
+    mask: Mask | None
+
+    def open(self, path: Path, format_name: str, source: Source) -> Reading:
+        """Open a file as `open_delivery` does, unpacked into a new folder below `scratch`."""
+        folder = self.scratch / uuid.uuid4().hex
+        opened = partial(
+            open_delivery,
+            path,
+            format_name,
+            source,
+            self.department,
+            self.limit,
+            folder,
+            self.ratio,
+        )
+        return opened() if self.mask is None else opened_masked(opened, self.mask)

@@ -8,8 +8,10 @@ files. Besides, every step notes in `Chunk.outcomes` what it learns of a deliver
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -20,13 +22,15 @@ import pyarrow as pa
 import sqlalchemy as sa
 
 from pipelines.contracts.models import Department, Drift, Source, Suite
-from pipelines.corrections.opening import brought, open_brought
+from pipelines.corrections.chain import archived_chain, open_corrected
 from pipelines.deliveries.delivery import Delivery, PartitionRows, Profile, StagedChunk
 from pipelines.deliveries.reasons import Reason, RejectedError, UnreadableError
 from pipelines.engine import duckdb_of, keep, quoted, rows, run, run_file, sql
+from pipelines.landing.archive import raw_bytes
 from pipelines.machine import logs
 from pipelines.machine.failures import is_rust_panic
-from pipelines.reading.layout import layout
+from pipelines.reading.formats import FileOpener
+from pipelines.reading.layout import Reading, layout
 from pipelines.reading.masking import Mask, mask_of, unstrayed
 from pipelines.settings import Settings
 from pipelines.staging.checks import ChecksFailedError, Judge, Rule, is_within, rules
@@ -169,10 +173,22 @@ def _raw_rows(chunk: Chunk, outcome: Outcome) -> Iterator[pa.RecordBatch]:
         if department is None or not department.valid_on(delivery.business_date):
             label = department.label if department else delivery.department
             outcome.warnings.append(Reason(code="outside_validity", value=label))
-    with brought(delivery, chunk.settings, chunk.folder, chunk.mask) as (chain, bench):
-        try:
+    archive, folder = chunk.settings.archive, chunk.folder
+    limits = chunk.settings.max_uncompressed_bytes, chunk.settings.max_archive_ratio
+    scratch = folder / f"unpacked-{delivery.sha256}"  # Made when something is unpacked.
+    opener = FileOpener(delivery.department, *limits, scratch, chunk.mask)
+    with ExitStack() as stack:
+        stack.callback(shutil.rmtree, scratch, ignore_errors=True)
+        open_it: Callable[[], Reading]
+        if delivery.corrects:
+            files = archived_chain(delivery, archive, folder, opener)
             of = partial(owners, duckdb_of(chunk.connection))
-            reading = open_brought(chain, bench, chunk.source, of)
+            open_it = partial(open_corrected, stack.enter_context(files), chunk.source, of)
+        else:
+            path = stack.enter_context(raw_bytes(archive, delivery.sha256, folder, delivery))
+            open_it = partial(opener.open, path, delivery.format, chunk.source)
+        try:
+            reading = open_it()
             outcome.warnings.extend([*reading.warnings, *reading.header.warnings])
             outcome.columns = tuple(sorted(reading.header.positions))
             outcome.extra_columns = tuple(sorted(reading.header.extra))

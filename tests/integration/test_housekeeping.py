@@ -229,7 +229,8 @@ def test_a_run_that_is_killed_while_compressing_loses_nothing(
             with pytest.raises(Killed):
                 clean(city, 8)
         whole = raw if raw.exists() else archive.compressed(raw)
-        with archive.raw_bytes(city.settings.archive, raw.name, city.settings.data_dir) as file:
+        folder = city.settings.data_dir
+        with archive.raw_bytes(city.settings.archive, raw.name, folder, raw.name) as file:
             assert file.read_bytes() == content
         assert whole.exists()
     clean(city, 12)

@@ -309,19 +309,19 @@ def test_a_delivery_that_breaks_the_checks_is_isolated(
 def test_a_delivery_that_our_code_fails_on_is_set_aside(
     city: City, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from pipelines.corrections import overlay
+    from pipelines.reading import formats
 
     city.source(RECORDS)
     for number in range(7):
         city.land([(f"k{number}", 1, "交通")], day=DAY + timedelta(days=number))
-    real = overlay.open_delivery
+    real = formats.open_delivery
 
     def defective(path: Path, *arguments: Any) -> Any:
         if b"k4" in path.read_bytes():
             raise RuntimeError("a defect")
         return real(path, *arguments)
 
-    monkeypatch.setattr(overlay, "open_delivery", defective)
+    monkeypatch.setattr(formats, "open_delivery", defective)
     judgements = city.take()
     verdicts = [one.verdict for one in judgements]
     assert verdicts.count(Verdict.ACCEPTED) == 6
@@ -330,7 +330,7 @@ def test_a_delivery_that_our_code_fails_on_is_set_aside(
     assert "(RuntimeError)" in broken.reasons[0].english()
     assert city.items() == {f"k{number}" for number in range(7) if number != 4}
 
-    monkeypatch.setattr(overlay, "open_delivery", real)
+    monkeypatch.setattr(formats, "open_delivery", real)
     repairs.rebuild(city.deployment, "records")
     assert city.items() == {f"k{number}" for number in range(7)}
 
