@@ -160,7 +160,8 @@ def _read_row(
     is_known = is_number and seal.partition("-")[0] == untouched.partition("-")[0]
     code = value = expected = ""
     if row["_fault"] is not None:
-        code, value, expected = row["_fault"], row["_fault_value"] or "", row["_fault_expected"] or ""
+        code = row["_fault"]
+        value, expected = row["_fault_value"] or "", row["_fault_expected"] or ""
     elif not is_known:
         code = "return_unknown_row"
     elif place in places:
