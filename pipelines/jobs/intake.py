@@ -1,16 +1,17 @@
-"""From landing into the warehouse: discover, stage, load. A run's tasks, and an ingest DAG's.
+"""Take deliveries from landing into the warehouse: discover, stage, load.
 
-Staging's modules are imported inside the functions that stage: they cost seconds, and most
-commands do not stage.
+`citybrain run` calls these three in one process, an ingest DAG in a task each. Staging's modules
+are imported inside `stage`: they bring Great Expectations, which costs seconds, and most commands
+do not stage.
 """
 
 from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from itertools import groupby
 from pathlib import Path
@@ -30,23 +31,23 @@ from pipelines.warehouse.loading import load, returns
 if TYPE_CHECKING:
     import sqlalchemy as sa
 
-    from pipelines.landing.files import LandingProblem
+    from pipelines.landing.files import Landed, LandingProblem
 
 log = logs.get(__name__)
 
 
-@dataclass(frozen=True)
+@dataclass
 class Discovery:
-    """What lies in landing: to be staged, changing nothing, nobody's delivery, being uploaded.
+    """Sort what lies in landing: new, unchanged, no delivery, still uploading; filled in turn.
 
-    The paths of those that wait are relative to landing.
+    `waiting` are paths below landing. `errors` are failures that kept files in landing, for people.
     """
 
-    pending: tuple[Delivery, ...]
-    unchanged: tuple[Delivery, ...]
-    problems: tuple[LandingProblem, ...]
-    waiting: tuple[Path, ...] = ()
-    errors: tuple[str, ...] = ()
+    pending: list[Delivery] = field(default_factory=list)
+    unchanged: list[Delivery] = field(default_factory=list)
+    problems: list[LandingProblem] = field(default_factory=list)
+    waiting: list[Path] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
 
 
 def discover(
@@ -57,118 +58,170 @@ def discover(
     progress: Progress = silent,
     settle_seconds: float = 0.0,
 ) -> Discovery:
-    """Archive what lies in landing and is settled, and tell what of it is new.
+    """Archive the settled files of landing and return which of them are new deliveries.
 
-    Receipts that change nothing are recorded as unchanged and cleared away.
+    Only files of `source` and of the business `dates` (both count) are taken, if given. Receipts
+    that change nothing are recorded as unchanged, and their files removed.
     """
     from pipelines.landing import files, receipts
 
     settings, catalog = deployment.settings, deployment.catalog
-    problems: list[LandingProblem] = []
-    waiting: list[files.Landed] = []
-    with step(settings, run_id, "discover", source or "") as told:
+    discovery = Discovery()
+    with step(settings, run_id, "discover", source or "") as timing:
         disks.require_all_disks(settings)
-        errors: list[str] = []
         try:
             receipts.tidy(settings.landing)
-        except OSError as error:  # what else lies in landing is taken all the same
-            errors.append(str(failures.machine_error(settings, "landing", error)))
-        landed, problems, waiting = files.look(settings.landing, catalog, settle_seconds)
-        wanted = [one for one in landed if source in (None, one.source) and _within(one, dates)]
-        waiting = [one for one in waiting if source in (None, one.source) and _within(one, dates)]
-        received: list[Delivery] = []
-        unkept: list[OSError] = []
+        except OSError as error:  # files in folders that can be read are taken all the same
+            discovery.errors.append(str(failures.machine_error(settings, "landing", error)))
+        landed, problems, uploading = files.look(settings.landing, catalog, settle_seconds)
+        discovery.problems += problems
+        wanted = _select(landed, source, dates)
+        uploading = _select(uploading, source, dates)
         with logs.part("archive"):
-            for number, one in enumerate(wanted, start=1):
-                try:
-                    received.append(
-                        receipts.receive(one, catalog, settings.archive, settle_seconds)
-                    )
-                except UsageError:  # another upload of it has just begun
-                    waiting.append(one)
-                except FileNotFoundError:
-                    log.debug("another run has taken a file", file=one.path.name)
-                except receipts.UnreadableFileError as error:
-                    problems.append(files.unreadable(one.path, settings.landing, str(error)))
-                except OSError as error:  # the archive's disk
-                    unkept.append(error)
-                    if not failures.is_out_of_space(error):  # nor will it take anything else
-                        break
-                progress("archiving", number, len(wanted))
-        if received:
-            os.sync()  # landing is cleared on the archive's word
-        errors += [str(failures.machine_error(settings, "archive", error)) for error in unkept[:1]]
+            received = _archive(deployment, wanted, discovery, uploading, settle_seconds, progress)
+        received.sort(key=lambda delivery: delivery.order)
         with open_warehouse(settings, f"run {run_id}, discover") as connection:
-            received.sort(key=lambda one: one.order)
             received, strays = returns.resolve(connection, received)
-            problems += [files.stray_return(one.path, settings.landing) for one in strays]
-            done = ledger.recorded(connection, received)
-            # two names of one receipt are one receipt
-            news = {one.receipt: one for one in received if one.receipt not in done}
-            again = [one for one in received if news.get(one.receipt) is not one]
-            fresh = list(news.values())
-            pending, repeated = _without_repeats(fresh, ledger.newest_inputs(connection, fresh))
+            discovery.problems += [
+                files.stray_return(stray.path, settings.landing) for stray in strays
+            ]
+            repeated = _sort_receipts(connection, received, discovery)
             load.record_unchanged(connection, repeated, run_id)
-        unchanged = (*again, *repeated)
-        errors += _clear(settings, unchanged)
-        told.deliveries = len(received)
-    return Discovery(
-        tuple(pending),
-        unchanged,
-        tuple(problems),
-        tuple(Path(files.printable(one.path, settings.landing)) for one in waiting),
-        tuple(errors),
-    )
+        discovery.errors += _clear(settings, discovery.unchanged)
+        discovery.waiting = [
+            Path(files.printable(file.path, settings.landing)) for file in uploading
+        ]
+        timing.deliveries = len(received)
+    return discovery
 
 
-def _within(landed: object, dates: tuple[date, date] | None) -> bool:
-    day = getattr(landed, "business_date", None)
-    return dates is None or (day is not None and dates[0] <= day <= dates[1])
+def _select(
+    files: Iterable[Landed], source: str | None, dates: tuple[date, date] | None
+) -> list[Landed]:
+    """Return the files of a source and of a range of business dates; None selects all.
+
+    Bulk files have no business date of their own: a range never selects them.
+    """
+    return [
+        file
+        for file in files
+        if source in (None, file.source)
+        and (
+            dates is None
+            or (file.business_date is not None and dates[0] <= file.business_date <= dates[1])
+        )
+    ]
 
 
-def _without_repeats(
+def _archive(
+    deployment: Deployment,
+    wanted: Sequence[Landed],
+    discovery: Discovery,
+    uploading: list[Landed],
+    settle_seconds: float,
+    progress: Progress,
+) -> list[Delivery]:
+    """Copy files into the archive and return their deliveries.
+
+    A file that cannot be received keeps no other from being received: it is added to `discovery`
+    or, if somebody began to write it again meanwhile, to `uploading`.
+    """
+    from pipelines.landing import files, receipts
+
+    settings, catalog = deployment.settings, deployment.catalog
+    received: list[Delivery] = []
+    archive_error: OSError | None = None
+    for number, file in enumerate(wanted, start=1):
+        try:
+            received.append(receipts.receive(file, catalog, settings.archive, settle_seconds))
+        except UsageError:
+            uploading.append(file)
+        except FileNotFoundError:
+            log.debug("another run has taken a file", file=file.path.name)
+        except receipts.UnreadableFileError as error:
+            problem = files.unreadable(file.path, settings.landing, str(error))
+            discovery.problems.append(problem)
+        except OSError as error:
+            # A full disk may have room for a smaller file; any other failure meets every file.
+            archive_error = archive_error or error
+            if not failures.is_out_of_space(error):
+                break
+        progress("archiving", number, len(wanted))
+    if received:
+        # Landing's files are removed because the archive has them: it must be on the disk by then.
+        os.sync()
+    if archive_error is not None:
+        discovery.errors.append(str(failures.machine_error(settings, "archive", archive_error)))
+    return received
+
+
+def _sort_receipts(
+    connection: sa.Connection, received: Sequence[Delivery], discovery: Discovery
+) -> list[Delivery]:
+    """Sort receipts into pending and unchanged ones; return the repeats that are not recorded yet.
+
+    A receipt that the ledger has already (a killed run recorded it, or the file has two names) is
+    unchanged, and needs no second record.
+    """
+    recorded = ledger.recorded(connection, received)
+    news = {delivery.receipt: delivery for delivery in received if delivery.receipt not in recorded}
+    discovery.unchanged += [
+        delivery for delivery in received if news.get(delivery.receipt) is not delivery
+    ]
+    fresh = list(news.values())
+    discovery.pending, repeated = _split_repeats(fresh, ledger.newest_inputs(connection, fresh))
+    discovery.unchanged += repeated
+    return repeated
+
+
+def _split_repeats(
     received: Sequence[Delivery], newest: Mapping[tuple[str, ...], sa.Row[Any]]
 ) -> tuple[list[Delivery], list[Delivery]]:
-    """Those that bring their slot other than its previous receipt brought, and the others.
+    """Split `received` into deliveries with new content and repeats of their slot's latest one.
 
-    `newest` is what the ledger received last for each slot. A receipt older than that is never a
-    repetition: where it belongs in its slot's history is for the load to say.
+    `newest` is the ledger's latest receipt of each slot. A delivery is compared with the latest
+    receipt only, so that A, B, A in a row load three times. A receipt older than the latest is
+    never a repeat: loading decides where it belongs in its slot's history.
     """
     pending: list[Delivery] = []
-    repeated: list[Delivery] = []
-    before: dict[tuple[str, ...], tuple[datetime, tuple[object, ...] | None]] = {
+    repeats: list[Delivery] = []
+    latest: dict[tuple[str, ...], tuple[datetime, tuple[object, ...] | None]] = {
         slot: (row.received_at, (row.sha256, row.format, row.contract_hash) if row.stands else None)
         for slot, row in newest.items()
     }
     for delivery in received:
         content = (delivery.sha256, delivery.format, delivery.contract_hash)
-        at, was = before.get(delivery.slot, (delivery.received_at, None))
-        is_newest = delivery.received_at >= at
-        (repeated if is_newest and content == was else pending).append(delivery)
+        latest_at, latest_content = latest.get(delivery.slot, (delivery.received_at, None))
+        is_newest = delivery.received_at >= latest_at
+        (repeats if is_newest and content == latest_content else pending).append(delivery)
         if is_newest:
-            before[delivery.slot] = (delivery.received_at, content)
-    return pending, repeated
+            latest[delivery.slot] = (delivery.received_at, content)
+    return pending, repeats
 
 
 def chunks(settings: Settings, pending: Iterable[Delivery]) -> Iterator[list[Delivery]]:
-    """Deliveries of one source at a time, few and small enough to be staged together."""
-    by_source = sorted(pending, key=lambda one: one.source)
-    for _, group in groupby(by_source, key=lambda one: one.source):
-        chunk: list[Delivery] = []
-        there: set[str] = set()
+    """Yield deliveries of one source at a time, few and small enough to be staged together.
+
+    The same bytes received twice, with others between them, go into two chunks: a chunk names its
+    deliveries by their bytes.
+    """
+    by_source = sorted(pending, key=lambda delivery: delivery.source)
+    for _, deliveries in groupby(by_source, key=lambda delivery: delivery.source):
+        chunk: dict[str, Delivery] = {}
         size = 0
-        for delivery in group:
-            full = len(chunk) >= settings.chunk_deliveries
-            # bytes that were received twice, with others between, are in two chunks
-            full = full or delivery.delivery_id in there
-            if chunk and (full or size + delivery.size > settings.chunk_bytes):
-                yield chunk
-                chunk, size, there = [], 0, set()
-            chunk.append(delivery)
-            there.add(delivery.delivery_id)
+        for delivery in deliveries:
+            is_full = (
+                len(chunk) >= settings.chunk_deliveries
+                or size + delivery.size > settings.chunk_bytes
+                or delivery.delivery_id in chunk
+            )
+            if chunk and is_full:
+                yield list(chunk.values())
+                chunk, size = {}, 0
+            chunk[delivery.delivery_id] = delivery
             size += delivery.size
         if chunk:
-            yield chunk
+            yield list(chunk.values())
 
 
 def stage(
@@ -176,15 +229,20 @@ def stage(
     deliveries: Sequence[Delivery],
     run_id: str,
     number: int,
-    progress: Callable[[int], None] = lambda done: None,
+    progress: Progress = silent,
+    done: int = 0,
+    total: int = 0,
 ) -> StagedChunk:
-    """Judge deliveries of one source; needs no warehouse and may run anywhere, in parallel."""
+    """Judge deliveries of one source; needs no warehouse and may run anywhere, in parallel.
+
+    `number` tells a run's chunks apart. `progress` counts on from `done` to `total` deliveries.
+    """
     from pipelines.staging import stage
 
     settings, catalog = deployment.settings, deployment.catalog
     name = deliveries[0].source
-    count = iter(range(1, len(deliveries) + 1))
-    with step(settings, run_id, "stage", name) as told:
+    count = iter(range(done + 1, done + len(deliveries) + 1))
+    with step(settings, run_id, "stage", name) as timing:
         staged = stage.stage(
             deliveries,
             catalog.sources[name],
@@ -192,26 +250,30 @@ def stage(
             catalog.departments,
             settings,
             settings.staging / run_id / f"{name}-{number:04}",
-            lambda delivery: progress(next(count)),
+            lambda _: progress("staging", next(count), total or len(deliveries)),
         )
-        told.deliveries = len(deliveries)
-        told.rows = sum(one.accounting.rows_read for one in staged.judgements if one.accounting)
+        timing.deliveries = len(deliveries)
+        timing.rows = sum(
+            judgement.accounting.rows_read
+            for judgement in staged.judgements
+            if judgement.accounting
+        )
     return staged
 
 
 def _clear(settings: Settings, taken: Iterable[Delivery]) -> list[str]:
-    """Remove the files of recorded deliveries from landing; what keeps some there, in words."""
+    """Remove recorded deliveries' files from landing; return why files are left, if any are."""
     from pipelines.landing import receipts
 
-    kept: list[OSError] = []
+    errors: list[OSError] = []
     with logs.part("clear"):
         for delivery in taken:
             try:
                 receipts.clear(delivery, settings.landing)
             except OSError as error:
-                kept.append(error)
-    then = f"files that were taken still lie there ({len(kept)}), and are not taken twice"
-    return [str(failures.machine_error(settings, "landing", error, then)) for error in kept[:1]]
+                errors.append(error)
+    then = f"files that were taken still lie there ({len(errors)}), and are not taken twice"
+    return [str(failures.machine_error(settings, "landing", error, then)) for error in errors[:1]]
 
 
 def load_staged(
@@ -220,58 +282,66 @@ def load_staged(
     run_id: str,
     errors: list[str] | None = None,
 ) -> list[Judgement]:
-    """Load staged chunks of any sources, then clear their files from landing and staging.
+    """Load staged chunks of any sources, then remove their files from landing and staging.
 
-    What keeps files in landing is appended to `errors`; without it StorageError is raised, when
+    Returns the final judgements, those of siblings judged anew included. If files cannot be removed
+    from landing, the reason is appended to `errors`; without `errors`, StorageError is raised once
     everything is loaded.
     """
     settings, catalog = deployment.settings, deployment.catalog
-    final: list[Judgement] = []
-    name = ", ".join(sorted({chunk.source for chunk in staged}))
-    with step(settings, run_id, "load", name) as told:
-        with open_warehouse(settings, f"run {run_id}, load {name}") as connection:
+    judgements: list[Judgement] = []
+    names = ", ".join(sorted({chunk.source for chunk in staged}))
+    with step(settings, run_id, "load", names) as timing:
+        with open_warehouse(settings, f"run {run_id}, load {names}") as connection:
             apply_configuration(connection, catalog)
             for chunk in staged:
-                source = catalog.sources[chunk.source]
-                metrics = catalog.metrics_of(source.name)
-                final += load.load_chunk(
-                    connection, chunk, source, metrics, deployment.calendar, run_id
+                judgements += load.load_chunk(
+                    connection,
+                    chunk,
+                    catalog.sources[chunk.source],
+                    catalog.metrics_of(chunk.source),
+                    deployment.calendar,
+                    run_id,
                 )
-        kept = _clear(settings, (one.delivery for chunk in staged for one in chunk.judgements))
+        failed = _clear(
+            settings, (judged.delivery for chunk in staged for judged in chunk.judgements)
+        )
         for chunk in staged:
             discard(chunk.folder)
-        told.deliveries = len(final)
-        told.rows = sum(one.accounting.accepted for one in final if one.accounting)
-    for judgement in final:
-        counts = judgement.accounting.model_dump() if judgement.accounting else {}
-        log.debug(
-            "delivery judged",
-            run_id=run_id,
-            delivery_id=judgement.delivery.delivery_id,
-            delivery=str(judgement.delivery),
-            verdict=judgement.verdict.value,
-            **counts,
-        )
-    if kept and errors is None:
-        raise StorageError(kept[0])
+        timing.deliveries, accepted = len(judgements), 0
+        for judgement in judgements:
+            counts = judgement.accounting.model_dump() if judgement.accounting else {}
+            accepted += counts.get("accepted", 0)
+            log.debug(
+                "delivery judged",
+                delivery_id=judgement.delivery.delivery_id,
+                delivery=str(judgement.delivery),
+                verdict=judgement.verdict.value,
+                **counts,
+            )
+        timing.rows = accepted
+    if failed and errors is None:
+        raise StorageError(failed[0])
     if errors is not None:
-        errors += kept
-    return final
+        errors += failed
+    return judgements
 
 
 def apply_configuration(connection: sa.Connection, catalog: Catalog) -> None:
-    """Compute redefined metrics anew, and only then note the configuration as in force."""
+    """Recompute metrics whose definition changed, then record the configuration as in force.
+
+    In this order, so that a killed run recomputes them again. A source whose table cannot follow
+    its contract is left to `citybrain rebuild`, which computes its metrics, too.
+    """
     redefined = ledger.redefined_sources(connection, catalog)
     for name in sorted(redefined):
-        with suppress(IncompatibleTableError):  # its rebuild computes them
+        with suppress(IncompatibleTableError):
             load.recompute(connection, catalog.sources[name], catalog.metrics_of(name))
     ledger.record_configuration(connection, catalog, bool(redefined))
 
 
 def discard(folder: Path) -> None:
-    """Remove a chunk's folder, and its run's when it was the last."""
+    """Remove a chunk's folder, and its run's folder if no other chunk is left in it."""
     shutil.rmtree(folder, ignore_errors=True)
-    try:
+    with suppress(OSError):
         folder.parent.rmdir()
-    except OSError:  # other chunks of the run are still there
-        return

@@ -1,6 +1,6 @@
-"""The night: what a run does from its intake to its digest, and what follows the intake.
+"""Compose a night: intake, pace, alerts, publication, one digest.
 
-Only composition: the command line and the DAGs' tasks call the same functions.
+`citybrain run` calls `run`, the nightly DAG the steps that follow the intake, in a task each.
 """
 
 from __future__ import annotations
@@ -10,24 +10,17 @@ from collections import Counter
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pipelines import clock, published
-from pipelines.contracts.catalog import Catalog
 from pipelines.deliveries.delivery import Judgement, Verdict
 from pipelines.deployment import Deployment
 from pipelines.errors import CitybrainError
-from pipelines.jobs.intake import (
-    Discovery,
-    apply_configuration,
-    chunks,
-    discover,
-    load_staged,
-    stage,
-)
-from pipelines.machine import failures, logs
+from pipelines.jobs import intake
+from pipelines.machine import logs
+from pipelines.machine.failures import translating
 from pipelines.operations import database
-from pipelines.operations.steps import Progress, counting, new_run_id, silent, step
+from pipelines.operations.steps import Progress, new_run_id, silent, step
 from pipelines.tracking.alerts import (
     Alert,
     delivery_alerts,
@@ -49,12 +42,12 @@ if TYPE_CHECKING:
     from pipelines.landing.files import LandingProblem
 
 log = logs.get(__name__)
-BAD = (Verdict.REJECTED, Verdict.HELD, Verdict.UNREADABLE)
+NOT_TAKEN = (Verdict.REJECTED, Verdict.HELD, Verdict.UNREADABLE)
 
 
 @dataclass
 class RunReport:
-    """What a run did: every delivery's judgement, every target's pace, the published file."""
+    """A run's outcome: judgements, landing's problems, paces, alerts, the published file, errors."""
 
     run_id: str
     as_of: date
@@ -70,13 +63,13 @@ class RunReport:
 
     @property
     def has_rejections(self) -> bool:
-        """Whether anything that arrived was not taken."""
-        bad = any(judgement.verdict in BAD for judgement in self.judgements)
-        return bad or bool(self.problems) or bool(self.errors)
+        """True if any file that arrived was not taken, or a step failed."""
+        not_taken = any(judgement.verdict in NOT_TAKEN for judgement in self.judgements)
+        return not_taken or bool(self.problems) or bool(self.errors)
 
     @property
     def is_behind(self) -> bool:
-        """Whether a target is behind or was missed."""
+        """True if a target is behind or was missed."""
         return any(pace.status in (Status.BEHIND, Status.MISSED) for pace in self.paces)
 
 
@@ -87,110 +80,121 @@ def run(
     progress: Progress = silent,
     settle_seconds: float = 0.0,
 ) -> RunReport:
-    """The whole night: every pending delivery into the warehouse, pace, alerts, publication.
+    """Take every pending delivery in, then track, alert, publish and notify as of a day.
 
-    `dates` limits it to deliveries of those business days (both count); bulk files, which have
-    no day of their own, are then left for a run without it. Files that have not been still for
-    `settle_seconds` are left for the next run. A source that cannot be loaded is
-    reported and does not stop the others.
+    `dates` limits the intake to deliveries of those business days (both count); bulk files, which
+    have no day of their own, are then left for a run without it. Files that have not been still for
+    `settle_seconds` are left for the next run. A source that cannot be loaded is reported and does
+    not stop the others.
     """
     report = RunReport(new_run_id(), as_of)
     started_at = clock.now()
     try:
-        found = discover(
+        discovery = intake.discover(
             deployment, report.run_id, dates, progress=progress, settle_seconds=settle_seconds
         )
-    except CitybrainError as error:  # what is loaded already is tracked and published all the same
-        found = Discovery((), (), (), errors=(str(error),))
-    report.unchanged, report.problems = len(found.unchanged), list(found.problems)
-    report.waiting, report.errors = list(found.waiting), list(found.errors)
+    except CitybrainError as error:
+        # Earlier nights' data is tracked and published all the same.
+        discovery = intake.Discovery(errors=[str(error)])
+    report.unchanged, report.problems = len(discovery.unchanged), discovery.problems
+    report.waiting, report.errors = discovery.waiting, discovery.errors
+    total = len(discovery.pending)
     judged: dict[tuple[str, datetime], Judgement] = {}
     done = 0
-    for number, chunk in enumerate(chunks(deployment.settings, found.pending)):
+    for number, chunk in enumerate(intake.chunks(deployment.settings, discovery.pending)):
         name = chunk[0].source
         try:
-            watch = counting(progress, done, len(found.pending))
-            staged = stage(deployment, chunk, report.run_id, number, watch)
-            progress(f"loading {name}", done + len(chunk), len(found.pending))
-            loaded = load_staged(deployment, [staged], report.run_id, report.errors)
+            staged = intake.stage(deployment, chunk, report.run_id, number, progress, done, total)
+            progress(f"loading {name}", done + len(chunk), total)
+            loaded = intake.load_staged(deployment, [staged], report.run_id, report.errors)
+            # A later chunk may judge an earlier one's deliveries anew: the last judgement counts.
             judged |= {judgement.delivery.receipt: judgement for judgement in loaded}
         except CitybrainError as error:
             report.errors.append(str(error))
-        except Exception as error:  # a defect must not take the other sources' night away
-            told = {"source": name, "deliveries": len(chunk)} | logs.arisen(error)
-            log.error("a chunk could not be taken in", **told)
+        except Exception as error:
+            # A defect of ours in one source must not take the other sources' night away.
+            log.error(
+                "a chunk could not be taken in",
+                source=name,
+                deliveries=len(chunk),
+                **logs.arisen(error),
+            )
             report.errors.append(f"{name}: {type(error).__name__}; this is a defect, see the log")
         done += len(chunk)
     report.judgements = list(judged.values())
     shutil.rmtree(deployment.settings.staging / report.run_id, ignore_errors=True)
-    progress("tracking", done, len(found.pending))
-    finish(deployment, report, started_at)
+    progress("tracking", done, total)
+    _finish(deployment, report, started_at)
     return report
 
 
-def finish(deployment: Deployment, report: RunReport, started_at: datetime) -> None:
-    """What follows the loads of a run: pace, alerts, publication, one digest."""
-    run_id = report.run_id
-    stored = True
+def _finish(deployment: Deployment, report: RunReport, started_at: datetime) -> None:
+    """Track, alert, publish and notify; go on after a failure as far as that tells no untruth.
+
+    Without pace nothing is published or sent. Without alerts figures are published, but no digest
+    is sent, which would say that all is well. Without a new generation readers keep the last one,
+    and the digest is sent.
+    """
+    run_id, as_of = report.run_id, report.as_of
+    has_alerts = False
     try:
-        report.paces = track(deployment, report.as_of, run_id)
+        report.paces = track(deployment, as_of, run_id)
         try:
-            report.alerts = raise_alerts(deployment, report.as_of, run_id)
-        except CitybrainError as error:  # figures are published without them
+            report.alerts = raise_alerts(deployment, as_of, run_id)
+            has_alerts = True
+        except CitybrainError as error:
             report.errors.append(str(error))
-            stored = False
-        close_run(deployment, report.as_of, run_id, started_at)
+        close_run(deployment, as_of, run_id, started_at)
     except CitybrainError as error:
         report.errors.append(str(error))
-        return  # nobody is told of figures that were not computed
+        return
     try:
         report.generation = publish(deployment, run_id)
-    except CitybrainError as error:  # readers keep the last sound one, and people are told
+    except CitybrainError as error:
         report.errors.append(str(error))
-    if not stored:
+    if not has_alerts:
         report.notified = "digest not sent: its alerts could not be stored"
         return
     try:
-        report.notified = notify(deployment, report.as_of, run_id)
+        report.notified = notify(deployment, as_of, run_id)
     except CitybrainError as error:
         report.errors.append(str(error))
 
 
 def track(deployment: Deployment, as_of: date, run_id: str) -> list[Pace]:
     """Compute and store the pace of every target as of a day."""
-    settings, catalog = deployment.settings, deployment.catalog
     with (
-        step(settings, run_id, "track") as told,
-        open_warehouse(settings, f"run {run_id}, track") as connection,
+        step(deployment.settings, run_id, "track") as timing,
+        open_warehouse(deployment.settings, f"run {run_id}, track") as connection,
     ):
-        apply_configuration(connection, catalog)
-        paces = _store_pace(connection, catalog, as_of, run_id)
-        told.rows = len(paces)
+        intake.apply_configuration(connection, deployment.catalog)
+        paces = _store_pace(connection, deployment, as_of, run_id)
+        timing.rows = len(paces)
     return paces
 
 
 def _store_pace(
-    connection: sa.Connection, catalog: Catalog, as_of: date, run_id: str
+    connection: sa.Connection, deployment: Deployment, as_of: date, run_id: str
 ) -> list[Pace]:
-    paces = pace_store.compute_pace(connection, catalog, as_of)
-    pace_store.store_pace(connection, paces, run_id, catalog.configuration_hash)
+    paces = pace_store.compute_pace(connection, deployment.catalog, as_of)
+    pace_store.store_pace(connection, paces, run_id, deployment.catalog.configuration_hash)
     return paces
 
 
 def raise_alerts(deployment: Deployment, as_of: date, run_id: str) -> list[Alert]:
-    """Store an alert for each target at risk or behind, delivery not taken and feed overdue."""
+    """Store an alert for each target at risk, delivery not taken, feed overdue, file of nobody."""
     from pipelines.landing import files
 
     settings, catalog = deployment.settings, deployment.catalog
-    with step(settings, run_id, "alerts") as told:
+    with step(settings, run_id, "alerts") as timing:
         with open_warehouse(settings, f"run {run_id}, alerts") as connection:
             refused = pace_store.refused_deliveries(connection, as_of)
             paces = pace_store.pace_of_run(connection, run_id)
             overdue = pace_store.overdue_feeds(connection, catalog, as_of)
-            seen = files.look(settings.landing, catalog)
-            strays = returns.strays(connection, [one.path for one in seen.landed])
+            look = files.look(settings.landing, catalog)
+            strays = returns.strays(connection, [file.path for file in look.landed])
         problems = [
-            *seen.problems,
+            *look.problems,
             *(files.stray_return(path, settings.landing) for path in strays),
         ]
         alerts = [
@@ -199,71 +203,84 @@ def raise_alerts(deployment: Deployment, as_of: date, run_id: str) -> list[Alert
             *feed_alerts(overdue, catalog.sources, catalog.departments),
             *landing_alerts((problem.path, problem.chinese) for problem in problems),
         ]
-        with database.open_operations(settings) as store:
-            database.store_alerts(store, alerts, run_id, as_of)
-        told.rows = len(alerts)
+        with database.open_operations(settings) as connection:
+            database.store_alerts(connection, alerts, run_id, as_of)
+        timing.rows = len(alerts)
     return alerts
 
 
 def close_run(deployment: Deployment, as_of: date, run_id: str, started_at: datetime) -> None:
-    """Note in the ledger that the run is done, and what was judged since the one before it."""
-    settings, catalog = deployment.settings, deployment.catalog
+    """Record in the ledger that the run is done, with its verdicts since the run before it."""
     with (
-        failures.translating(settings, "close run"),
-        open_warehouse(settings, f"run {run_id}, close") as connection,
+        translating(deployment.settings, "close run"),
+        open_warehouse(deployment.settings, f"run {run_id}, close") as connection,
     ):
         judgements = ledger.judged_since_last_run(connection)
-        summary = dict(Counter(judgement.verdict.value for judgement in judgements))
         ledger.record_run(
-            connection, run_id, as_of, started_at, catalog.configuration_hash, summary
+            connection,
+            run_id,
+            as_of,
+            started_at,
+            deployment.catalog.configuration_hash,
+            dict(Counter(judgement.verdict.value for judgement in judgements)),
         )
 
 
 def publish(deployment: Deployment, run_id: str | None = None) -> publishing.Generation:
     """Build, verify and put in place a read-only generation.
 
-    What people decided since the last run is in its pace, too.
+    If people decided something since the last run, its pace is computed again first: a generation's
+    figures and its ledger always agree.
     """
     settings, catalog = deployment.settings, deployment.catalog
     run_id = run_id or new_run_id()
-    with step(settings, run_id, "publish") as told:
+    with step(settings, run_id, "publish") as timing:
         with open_warehouse(settings, f"run {run_id}, publish") as connection:
             latest = ledger.latest_run(connection)
-            stands = (ledger.last_position(connection), catalog.configuration_hash)
-            if latest is not None and (latest.position, latest.configuration_hash) != stands:
-                again = new_run_id()
-                apply_configuration(connection, catalog)
-                _store_pace(connection, catalog, latest.as_of, again)
-                ledger.record_run(  # still that night's, told anew
-                    connection,
-                    again,
-                    latest.as_of,
-                    latest.started_at,
-                    catalog.configuration_hash,
-                    {},
-                )
-        with database.open_operations(settings) as store:
-            frames = database.export(store)
-        placed = publishing.publish(settings, catalog.sources, frames, database.METADATA)
-        told.rows = placed.rows
-    return placed
+            current = (ledger.last_position(connection), catalog.configuration_hash)
+            if latest is not None and (latest.position, latest.configuration_hash) != current:
+                _repeat_pace(connection, deployment, latest)
+        with database.open_operations(settings) as connection:
+            frames = database.export(connection)
+        generation = publishing.publish(settings, catalog.sources, frames, database.METADATA)
+        timing.rows = generation.rows
+    return generation
+
+
+def _repeat_pace(connection: sa.Connection, deployment: Deployment, latest: sa.Row[Any]) -> None:
+    """Compute the latest run's pace from what the ledger holds now, as a run of its own.
+
+    The new run has the latest run's day and start: it replaces its figures, not its night.
+    """
+    run_id = new_run_id()
+    intake.apply_configuration(connection, deployment.catalog)
+    _store_pace(connection, deployment, latest.as_of, run_id)
+    ledger.record_run(
+        connection,
+        run_id,
+        latest.as_of,
+        latest.started_at,
+        deployment.catalog.configuration_hash,
+        {},
+    )
 
 
 def notify(deployment: Deployment, as_of: date, run_id: str) -> str:
-    """Send the run's one digest; says in a line what became of it."""
+    """Send the run's one digest; return in one line for people whether it arrived."""
     from pipelines.outputs.notifications import send
 
-    settings, catalog = deployment.settings, deployment.catalog
-    with step(settings, run_id, "notify") as told:
+    settings = deployment.settings
+    with step(settings, run_id, "notify") as timing:
         with open_warehouse(settings, f"run {run_id}, notify") as connection:
             paces = pace_store.pace_of_run(connection, run_id)
-        with database.open_operations(settings) as store:
-            alerts = database.alerts_of_run(store, run_id)
-        title, body = digest(alerts, as_of, paces, catalog.targets)
+        with database.open_operations(settings) as connection:
+            alerts = database.alerts_of_run(connection, run_id)
+        title, body = digest(alerts, as_of, paces, deployment.catalog.targets)
+        # No transaction stays open while channels answer: SQLite would lock people out.
         sent = send(settings, title, body)
-        with database.open_operations(settings) as store:
-            database.store_notification(store, run_id, title, body, sent.channels, sent.error)
-        told.rows = len(alerts)
+        with database.open_operations(settings) as connection:
+            database.store_notification(connection, run_id, title, body, sent.channels, sent.error)
+        timing.rows = len(alerts)
     if sent.error is not None:
         return f"digest not delivered: {sent.error}"
     if not sent.channels:
@@ -274,9 +291,10 @@ def notify(deployment: Deployment, as_of: date, run_id: str) -> str:
 def status(
     deployment: Deployment, as_of: date | None = None, known_at: int | None = None
 ) -> list[Pace]:
-    """The pace of targets from the published generation: as the last run found it, or as of a day.
+    """Return the pace of targets from the published generation.
 
-    `known_at` is a ledger position: what was known then.
+    As stored by the last run; or, if a day or a ledger position (`known_at`) is given, computed
+    as of that day from what was known at that position.
     """
     engine = published.engine(deployment.settings)
     try:

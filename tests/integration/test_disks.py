@@ -472,7 +472,7 @@ def test_a_file_is_sent_again_and_again_while_runs_take_it(city: City, manners: 
         for _ in range(3):
             run_id = steps.new_run_id()
             found = intake.discover(deployment, run_id)
-            assert found.errors == found.problems == ()
+            assert found.errors == found.problems == []
             for number, chunk in enumerate(intake.chunks(settings, found.pending)):
                 staged = intake.stage(deployment, chunk, run_id, number)
                 intake.load_staged(deployment, [staged], run_id)

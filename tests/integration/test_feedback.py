@@ -509,7 +509,7 @@ def test_a_name_that_names_no_delivery_is_nobodys(city: City, of: str, by: str) 
     path = written(city)["a"]
     give_back(city, renamed(path.name, of, by), mend(path, MENDED))
     found = intake.discover(city.deployment, "r")
-    assert found.pending == ()
+    assert found.pending == []
     [problem] = found.problems
     assert problem.mend
     assert problem.chinese

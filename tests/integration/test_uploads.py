@@ -44,15 +44,15 @@ def test_a_file_that_a_process_keeps_writing_waits_and_is_taken_whole(city: City
         for attempt in ("first", "second", "third"):
             before = path.stat().st_size
             found = intake.discover(city.deployment, attempt, settle_seconds=5)
-            assert (found.pending, found.problems) == ((), ())
-            assert found.waiting == (Path("2021-09-23/a/records.csv"),)
+            assert found.pending == found.problems == []
+            assert found.waiting == [Path("2021-09-23/a/records.csv")]
             assert path.stat().st_size > before, "it grew while the run looked"
     finally:
         written, _ = writer.communicate()
     assert writer.returncode == 0
     time.sleep(0.6)
     found = intake.discover(city.deployment, "last", settle_seconds=0.5)
-    assert found.waiting == ()
+    assert found.waiting == []
     [delivery] = found.pending
     assert delivery.size == path.stat().st_size
     [judgement] = take(city, found)
@@ -70,7 +70,7 @@ def take(city: City, found: intake.Discovery):
 def test_a_marked_file_is_taken_at_once_and_its_marker_goes_with_it(city: City) -> None:
     path = city.land([("k1", 1, "交通")])
     os.utime(path)
-    assert intake.discover(city.deployment, "early", settle_seconds=60).pending == ()
+    assert intake.discover(city.deployment, "early", settle_seconds=60).pending == []
     path.with_name("records.csv.done").touch()
     found = intake.discover(city.deployment, "marked", settle_seconds=60)
     assert len(found.pending) == 1
@@ -96,9 +96,9 @@ def test_only_what_a_run_would_take_is_said_to_wait(city: City) -> None:
     for day in ("2021-09-23", "2021-09-24"):
         os.utime(city.land([("k1", 1, "交通")], day=day))
     found = intake.discover(city.deployment, "one", (DAY, DAY), "records", settle_seconds=60)
-    assert found.waiting == (Path("2021-09-23/a/records.csv"),)
+    assert found.waiting == [Path("2021-09-23/a/records.csv")]
     other = intake.discover(city.deployment, "two", source="cameras", settle_seconds=60)
-    assert other.waiting == ()
+    assert other.waiting == []
 
 
 def test_an_upload_that_begins_between_the_look_and_the_receipt_waits(
@@ -113,7 +113,7 @@ def test_an_upload_that_begins_between_the_look_and_the_receipt_waits(
 
     monkeypatch.setattr(receipts, "receive", and_before_that_an_upload_begins)
     found = intake.discover(city.deployment, "half", settle_seconds=60)
-    assert (found.pending, found.problems) == ((), ())
+    assert found.pending == found.problems == []
     assert len(found.waiting) == 1
 
 
@@ -133,7 +133,7 @@ def test_a_file_that_another_run_takes_meanwhile_is_no_problem(city: City, monke
 
     monkeypatch.setattr(receipts, "receive", and_another_run_is_faster)
     found = intake.discover(city.deployment, "slow")
-    assert (found.problems, found.waiting) == ((), ())
+    assert found.problems == found.waiting == []
     [delivery] = found.pending
     assert delivery.department == "b"
     assert city.items() == {"k1", "k2"}
