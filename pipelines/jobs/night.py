@@ -47,7 +47,7 @@ NOT_TAKEN = (Verdict.REJECTED, Verdict.HELD, Verdict.UNREADABLE)
 
 @dataclass
 class RunReport:
-    """A run's outcome: judgements, landing's problems, paces, alerts, the published file, errors."""
+    """Collect a run's outcome: judgements, problems in landing, paces, alerts, errors."""
 
     run_id: str
     as_of: date

@@ -1,10 +1,12 @@
-"""Use cases of people who mend: rebuild, accept, withdraw. Recorded in the ledger."""
+"""Use cases of people who mend: rebuild a source, accept or withdraw a delivery.
+
+Each is recorded in the ledger, and honoured by later rebuilds.
+"""
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +14,7 @@ from pipelines.deliveries.delivery import Judgement, StagedChunk, Verdict
 from pipelines.deployment import Deployment
 from pipelines.errors import UsageError, WorseError
 from pipelines.jobs import intake
-from pipelines.operations import steps
+from pipelines.operations.steps import Progress, new_run_id, silent, step
 from pipelines.settings import Settings
 from pipelines.warehouse import ledger, purges
 from pipelines.warehouse.connection import open_warehouse
@@ -23,119 +25,133 @@ if TYPE_CHECKING:
 
 
 def rebuild(
-    deployment: Deployment, name: str, progress: steps.Progress = steps.silent, force: bool = False
+    deployment: Deployment, name: str, progress: Progress = silent, force: bool = False
 ) -> list[Judgement]:
     """Judge a source's whole archive by its contract of today and replace its table.
 
-    Decisions of people are honoured. Raises UsageError for a source that nobody knows, and
-    WorseError, with nothing changed, when deliveries that are in force would no longer be taken,
-    or cannot be, since their bytes were purged; `force` takes them away. Purged deliveries that
-    provide nothing any more are left out.
+    People's decisions are honoured. Raises UsageError for an unknown source. Raises WorseError, and
+    changes nothing, if deliveries in force would no longer be taken, or cannot be because their
+    bytes were purged; `force` takes them away. Purged deliveries that provide no rows in force are
+    left out.
+
+    Staging takes hours for a large archive, and the warehouse is not locked meanwhile. So the loop
+    stages what the ledger names, looks again, and reloads only once nothing new has come.
     """
     settings, catalog = deployment.settings, deployment.catalog
     if name not in catalog.sources:
         raise UsageError(f"no source is called {name}; there are {', '.join(catalog.sources)}")
-    run_id = steps.new_run_id()
-    source, metrics = catalog.sources[name], catalog.metrics_of(name)
+    run_id = new_run_id()
     staged: list[StagedChunk] = []
+    staged_receipts: set[tuple[object, ...]] = set()
     try:
-        with steps.step(settings, run_id, "rebuild", name) as told:
-            known: set[tuple[object, ...]] = set()
+        with step(settings, run_id, "rebuild", name) as timing:
             while True:
                 with open_warehouse(settings, f"rebuild {name}") as connection:
-                    purged = _purged(settings, connection, name)
-                    if not force:
-                        _refuse_without_bytes(purges.provided(connection, name), purged)
-                    receipts = {
-                        (row.delivery_id, row.received_at, row.overruled): row
-                        for row in ledger.deliveries_to_rebuild(connection, name)
-                        if row.delivery_id not in purged
-                    }
-                    if receipts.keys() <= known:  # nothing came while this was staged
-                        in_force = {} if force else ledger.in_force(connection, name)
-                        _refuse_losses(in_force, (j for chunk in staged for j in chunk.judgements))
-                        judgements = load.reload(
-                            connection,
-                            staged,
-                            source,
-                            metrics,
-                            deployment.calendar,
-                            run_id,
-                            ledger.withdrawals(connection, name),
-                            _accepted(receipts.values()),
-                            partial(_refuse_held, in_force),
+                    receipts = _receipts_to_stage(connection, settings, name, force)
+                    if receipts.keys() <= staged_receipts:
+                        judgements = _reload(
+                            connection, deployment, name, staged, receipts.values(), run_id, force
                         )
-                        intake.apply_configuration(connection, catalog)
-                        told.deliveries = len(judgements)
+                        timing.deliveries = len(judgements)
                         return judgements
-                came = [row for receipt, row in receipts.items() if receipt not in known]
-                staged += _stage_anew(deployment, came, run_id, len(staged), progress)
-                known |= receipts.keys()
+                new = [receipts[receipt] for receipt in receipts if receipt not in staged_receipts]
+                deliveries = [
+                    ledger.delivery_of(row, catalog.contract_hash(row.source), row.overruled)
+                    for row in new
+                ]
+                done = 0
+                for chunk in intake.chunks(settings, deliveries):
+                    staged.append(
+                        intake.stage(
+                            deployment, chunk, run_id, len(staged), progress, done, len(deliveries)
+                        )
+                    )
+                    done += len(chunk)
+                staged_receipts |= receipts.keys()
     finally:
         shutil.rmtree(settings.staging / run_id, ignore_errors=True)
 
 
-def _accepted(receipts: Iterable[sa.Row[Any]]) -> dict[tuple[str, datetime], datetime]:
-    """When people accepted which receipts."""
-    return {
-        (row.delivery_id, row.received_at): row.decided_at for row in receipts if row.decided_at
-    }
+def _receipts_to_stage(
+    connection: sa.Connection, settings: Settings, name: str, force: bool
+) -> dict[tuple[object, ...], sa.Row[Any]]:
+    """Return the ledger's receipts of a source whose bytes the archive still has.
 
-
-def _purged(settings: Settings, connection: sa.Connection, name: str) -> dict[str, sa.Row[Any]]:
-    """A source's deliveries whose bytes were purged and have not been received again since.
-
-    A return goes with what it is laid upon.
+    Raises WorseError if rows in force come from bytes that were purged, unless `force`.
     """
-    from pipelines.landing import archive
-
-    gone = {
-        row.delivery_id: row
-        for row in purges.purged(connection, name)
-        if archive.find(settings.archive, row.sha256) is None
-    }
-    for delivery_id, upon in returns.foundations(connection, name) if gone else ():
-        if upon in gone:
-            gone.setdefault(delivery_id, gone[upon])
-    return gone
-
-
-def _refuse_without_bytes(provided: Mapping[str, int], purged: Mapping[str, sa.Row[Any]]) -> None:
-    """Rows whose raw bytes are gone cannot be built again: they are not thrown away unasked."""
-    lost = [row for name, row in purged.items() if name in provided]
+    purged = _purged(connection, settings, name)
+    provided = {} if force or not purged else purges.provided(connection, name)
+    lost = [row for delivery_id, row in purged.items() if delivery_id in provided]
     if lost:
-        rows = sum(provided[name] for name in purged if name in provided)
+        rows = sum(provided[delivery_id] for delivery_id in purged if delivery_id in provided)
         raise WorseError(
             f"{len(lost)} deliveries with {rows} rows that are in force cannot be built again: "
             f"their bytes were purged, such as those of {lost[0].delivery_id} on "
             f"{lost[0].purged_at:%Y-%m-%d} ({lost[0].reason}); send them again, or say --force "
             "to go on without them"
         )
+    return {
+        (row.delivery_id, row.received_at, row.overruled): row
+        for row in ledger.deliveries_to_rebuild(connection, name)
+        if row.delivery_id not in purged
+    }
 
 
-def _stage_anew(
+def _purged(connection: sa.Connection, settings: Settings, name: str) -> dict[str, sa.Row[Any]]:
+    """Return a source's deliveries whose bytes were purged, by id, as rows of the ledger's `purge`.
+
+    Not those whose bytes were received again since. A feedback workbook's delivery counts as purged
+    with the file that it corrects: without that file it is only a few rows.
+    """
+    from pipelines.landing import archive
+
+    purged = {
+        row.delivery_id: row
+        for row in purges.purged(connection, name)
+        if archive.find(settings.archive, row.sha256) is None
+    }
+    for delivery_id, foundation in returns.foundations(connection, name) if purged else ():
+        if foundation in purged:
+            purged.setdefault(delivery_id, purged[foundation])
+    return purged
+
+
+def _reload(
+    connection: sa.Connection,
     deployment: Deployment,
-    receipts: Sequence[sa.Row[Any]],
+    name: str,
+    staged: list[StagedChunk],
+    receipts: Iterable[sa.Row[Any]],
     run_id: str,
-    first_number: int,
-    progress: steps.Progress,
-) -> Iterator[StagedChunk]:
-    """Judge receipts of the ledger by the contract of today, from the archive."""
-    deliveries = [
-        ledger.delivery_of(row, deployment.catalog.contract_hash(row.source), row.overruled)
-        for row in receipts
-    ]
-    done = 0
-    for number, chunk in enumerate(
-        intake.chunks(deployment.settings, deliveries), start=first_number
-    ):
-        watch = steps.counting(progress, done, len(deliveries))
-        yield intake.stage(deployment, chunk, run_id, number, watch)
-        done += len(chunk)
+    force: bool,
+) -> list[Judgement]:
+    """Replace a source's table by its staged deliveries, unless that takes rows in force away.
+
+    Losses are looked for twice: in the judgements of staging before anything is loaded; and, of
+    deliveries held because of their history, in the final judgements before the commit.
+    """
+    in_force = {} if force else ledger.in_force(connection, name)
+    _refuse_losses(in_force, (judged for chunk in staged for judged in chunk.judgements))
+    judgements = load.reload(
+        connection,
+        staged,
+        deployment.catalog.sources[name],
+        deployment.catalog.metrics_of(name),
+        deployment.calendar,
+        run_id,
+        ledger.withdrawals(connection, name),
+        {(row.delivery_id, row.received_at): row.decided_at for row in receipts if row.decided_at},
+        partial(_refuse_held, in_force),
+    )
+    intake.apply_configuration(connection, deployment.catalog)
+    return judgements
 
 
 def _refuse_losses(in_force: Mapping[str, int], judgements: Iterable[Judgement]) -> None:
-    """Worse never displaces better: not even when a contract was changed for the worse."""
+    """Raise WorseError if deliveries in force (rows by id) are judged so that they do not load.
+
+    Worse never displaces better, not even when a contract was changed for the worse.
+    """
     lost = [
         judgement
         for judgement in judgements
@@ -152,50 +168,63 @@ def _refuse_losses(in_force: Mapping[str, int], judgements: Iterable[Judgement])
 
 
 def _refuse_held(in_force: Mapping[str, int], final: Iterable[Judgement]) -> None:
-    """As above, of what only history finds: deliveries whose last judgement holds them."""
+    """Raise WorseError if the last judgement of a delivery in force holds it."""
     latest = {judgement.delivery.delivery_id: judgement for judgement in final}
-    _refuse_losses(in_force, (one for one in latest.values() if one.verdict is Verdict.HELD))
+    _refuse_losses(
+        in_force, (judgement for judgement in latest.values() if judgement.verdict is Verdict.HELD)
+    )
 
 
 def accept(deployment: Deployment, prefix: str, reason: str) -> Judgement:
-    """Overrule a held or rejected delivery: its good rows load. Recorded; rebuilds honour it."""
+    """Overrule a held or rejected delivery, named by how its id starts: its good rows load."""
     settings, catalog = deployment.settings, deployment.catalog
-    run_id = steps.new_run_id()
+    run_id = new_run_id()
     with open_warehouse(settings, "accept") as connection:
         row = ledger.find_delivery(connection, prefix)
         if row.verdict not in (Verdict.HELD, Verdict.REJECTED):
             raise UsageError(f"delivery {row.delivery_id} is {row.verdict}, not held or rejected")
-        gone = _purged(settings, connection, row.source).get(row.delivery_id)
-        if gone is not None:
+        purge = _purged(connection, settings, row.source).get(row.delivery_id)
+        if purge is not None:
             raise UsageError(
-                f"the bytes of delivery {row.delivery_id} were purged on {gone.purged_at:%Y-%m-%d} "
-                f"({gone.reason}); send them again"
+                f"the bytes of delivery {row.delivery_id} were purged on "
+                f"{purge.purged_at:%Y-%m-%d} ({purge.reason}); send them again"
             )
         delivery = ledger.delivery_of(row, catalog.contract_hash(row.source), reason)
         delivery = returns.without_refused(connection, delivery)
     staged = intake.stage(deployment, [delivery], run_id, 0)
-    source, metrics = catalog.sources[row.source], catalog.metrics_of(row.source)
     with (
-        steps.step(settings, run_id, "accept", source.name),
+        step(settings, run_id, "accept", row.source),
         open_warehouse(settings, "accept") as connection,
     ):
-        final = load.accept(
-            connection, staged, source, metrics, deployment.calendar, run_id, row, reason
+        judgement = load.accept(
+            connection,
+            staged,
+            catalog.sources[row.source],
+            catalog.metrics_of(row.source),
+            deployment.calendar,
+            run_id,
+            row,
+            reason,
         )
     intake.discard(staged.folder)
-    return final
+    return judgement
 
 
 def withdraw(deployment: Deployment, prefix: str, reason: str) -> int:
-    """Take a delivery's rows out of the warehouse, recorded; returns how many there were."""
+    """Take the rows of a delivery, named by how its id starts, out; return how many there were."""
     settings, catalog = deployment.settings, deployment.catalog
-    run_id = steps.new_run_id()
+    run_id = new_run_id()
     with (
-        steps.step(settings, run_id, "withdraw") as told,
+        step(settings, run_id, "withdraw") as timing,
         open_warehouse(settings, "withdraw") as connection,
     ):
         row = ledger.find_delivery(connection, prefix)
-        source = catalog.sources[row.source]
-        metrics = catalog.metrics_of(row.source)
-        told.rows = load.withdraw(connection, row, source, metrics, run_id, reason)
-    return told.rows
+        timing.rows = load.withdraw(
+            connection,
+            row,
+            catalog.sources[row.source],
+            catalog.metrics_of(row.source),
+            run_id,
+            reason,
+        )
+    return timing.rows
