@@ -30,7 +30,7 @@ from pipelines.settings import Settings
 
 if TYPE_CHECKING:
     from pipelines.doctor import Finding
-    from pipelines.jobs.housekeeping import Removal
+    from pipelines.jobs.cleaning import Removal
 
 SHOWN = 20  # things of a kind that a table names one by one
 STYLES = {"ok": "green", "warning": "yellow", "failure": "bold red"}

@@ -1,6 +1,6 @@
-"""The operational database: alerts and notifications, which people touch while a load runs.
+"""The operational database: alerts, notifications and timings, which change while a load runs.
 
-SQLAlchemy on SQLite in the data folder, or on what CITYBRAIN_OPS_URL names.
+SQLAlchemy on SQLite in the data folder, or on the database that CITYBRAIN_OPS_URL names.
 """
 
 from __future__ import annotations
@@ -68,23 +68,28 @@ step_table = sa.Table(
     sa.Column("error", sa.String(255), comment="未完成的原因；空表示已完成"),
     comment="运行步骤：用时与数量",
 )
-AGES = {"alert": "raised_at", "notification": "created_at", "step": "started_at"}
-_migrated: set[str] = set()  # URLs that this process has brought to the newest schema
+# By table: the column that tells how old a row is.
+MOMENTS = {
+    "alert": alert_table.c.raised_at,
+    "notification": notification_table.c.created_at,
+    "step": step_table.c.started_at,
+}
+_current: set[str] = set()  # URLs whose schema this process knows to be the newest
 
 
 @contextmanager
 def open_operations(settings: Settings) -> Iterator[sa.Connection]:
-    """The operational database, migrated, in one transaction."""
+    """Open the operational database, brought to the newest schema, in one transaction."""
     settings.data_dir.mkdir(parents=True, exist_ok=True)
     url = settings.operations_url
     patience = {"timeout": max(5.0, settings.lock_seconds)} if url.startswith("sqlite") else {}
     engine = sa.create_engine(url, connect_args=patience)
     try:
-        if settings.operations_url not in _migrated:
-            # two processes that start together would both make its tables
+        if url not in _current:
+            # Under a lock, as two processes that start together would both make its tables.
             with writer_lock(settings, "migrate", "operations.lock"), engine.begin() as connection:
                 migrate(connection, "operations")
-            _migrated.add(settings.operations_url)
+            _current.add(url)
         with engine.begin() as connection:
             yield connection
     finally:
@@ -94,17 +99,18 @@ def open_operations(settings: Settings) -> Iterator[sa.Connection]:
 def store_alerts(
     connection: sa.Connection, alerts: Sequence[Alert], run_id: str, as_of: date
 ) -> None:
-    """Keep a run's alerts, replacing those of an earlier attempt at the same run."""
+    """Store a run's alerts, replacing those of an earlier attempt at the same run."""
     connection.execute(sa.delete(alert_table).where(alert_table.c.run_id == run_id))
     if alerts:
         common = {"run_id": run_id, "as_of": as_of, "raised_at": clock.now()}
-        told = {alert.key[:255]: asdict(alert) for alert in alerts}  # paths may be longer
-        rows = [common | alert | {"key": key} for key, alert in told.items()]
+        # A key may be the path of a file, and longer than its column; two may be cut alike.
+        by_key = {alert.key[:255]: asdict(alert) for alert in alerts}
+        rows = [common | alert | {"key": key} for key, alert in by_key.items()]
         connection.execute(sa.insert(alert_table), rows)
 
 
 def alerts_of_run(connection: sa.Connection, run_id: str) -> list[Alert]:
-    """The alerts that a run stored."""
+    """Return the alerts that a run stored."""
     columns = [alert_table.c[field.name] for field in fields(Alert)]
     query = sa.select(*columns).where(alert_table.c.run_id == run_id).order_by(alert_table.c.key)
     return [Alert(**row._asdict()) for row in connection.execute(query)]
@@ -113,68 +119,61 @@ def alerts_of_run(connection: sa.Connection, run_id: str) -> list[Alert]:
 def store_notification(
     connection: sa.Connection, run_id: str, title: str, body: str, channels: int, error: str | None
 ) -> None:
-    """Keep what was sent for a run; `error` says why it did not arrive."""
-    table = notification_table
-    connection.execute(sa.delete(table).where(table.c.run_id == run_id))
-    sent_at = clock.now() if channels and error is None else None
+    """Store what a run sent to how many channels, and `error`: why it did not arrive."""
+    connection.execute(sa.delete(notification_table).where(notification_table.c.run_id == run_id))
+    now = clock.now()
     connection.execute(
-        sa.insert(table).values(
+        sa.insert(notification_table).values(
             run_id=run_id,
-            created_at=clock.now(),
+            created_at=now,
             title=title,
             body=body,
             channels=channels,
-            sent_at=sent_at,
+            sent_at=now if channels and error is None else None,
             error=error,
         )
     )
 
 
-def store_step(connection: sa.Connection, step: Step) -> None:
-    """Keep how long a step of a run took and how much it dealt with."""
-    connection.execute(sa.insert(step_table).values(**asdict(step)))
+def store_step(connection: sa.Connection, timing: Step) -> None:
+    """Store how long a step of a run took and how much it dealt with."""
+    connection.execute(sa.insert(step_table).values(**asdict(timing)))
 
 
-def forget(settings: Settings, before: Mapping[str, datetime], dry_run: bool) -> dict[str, int]:
-    """Delete rows that are older than an instant (UTC), by table; how many there were.
+def delete_old(settings: Settings, before: Mapping[str, datetime], dry_run: bool) -> dict[str, int]:
+    """Delete rows that are older than an instant (UTC) given by table; return their counts.
 
-    A dry run only counts them, and does not even migrate.
+    A dry run only counts, and neither makes the database nor upgrades it.
     """
-    if not _is_there(settings):
+    url = sa.make_url(settings.operations_url)
+    is_file = url.get_backend_name() == "sqlite" and url.database not in (None, "", ":memory:")
+    if is_file and not Path(url.database or "").exists():
         return {}
     if not dry_run:
         with open_operations(settings) as connection:
-            return {name: _delete(connection, name, at) for name, at in before.items()}
+            return {
+                name: connection.execute(
+                    sa.delete(METADATA.tables[name]).where(MOMENTS[name] < moment)
+                ).rowcount
+                for name, moment in before.items()
+            }
     engine = sa.create_engine(settings.operations_url)
     try:
-        there = [name for name in before if sa.inspect(engine).has_table(name)]
         with engine.connect() as connection:
-            return {name: _count(connection, name, before[name]) for name in there}
+            tables = sa.inspect(connection).get_table_names()
+            return {
+                name: connection.execute(
+                    sa.select(sa.func.count()).where(MOMENTS[name] < moment)
+                ).scalar_one()
+                for name, moment in before.items()
+                if name in tables
+            }
     finally:
         engine.dispose()
 
 
-def _is_there(settings: Settings) -> bool:
-    """Whether there is a database: a look must not make SQLite's file."""
-    url = sa.make_url(settings.operations_url)
-    is_file = url.get_backend_name() == "sqlite" and url.database not in (None, "", ":memory:")
-    return not is_file or Path(url.database or "").exists()
-
-
-def _delete(connection: sa.Connection, name: str, before: datetime) -> int:
-    table = METADATA.tables[name]
-    return connection.execute(sa.delete(table).where(table.c[AGES[name]] < before)).rowcount
-
-
-def _count(connection: sa.Connection, name: str, before: datetime) -> int:
-    table = METADATA.tables[name]
-    query = sa.select(sa.func.count()).select_from(table).where(table.c[AGES[name]] < before)
-    found: int = connection.execute(query).scalar_one()
-    return found
-
-
 def export(connection: sa.Connection) -> dict[str, pd.DataFrame]:
-    """Every operational table as a frame, for the published generation."""
+    """Return every operational table as a frame, for the published generation."""
     import pandas as pd
 
     return {

@@ -21,7 +21,7 @@ from pipelines.cli import app
 from pipelines.deployment import Deployment
 from pipelines.errors import StorageError, UsageError, WorseError
 from pipelines.jobs import housekeeping, intake, night, repairs
-from pipelines.jobs.housekeeping import Removal
+from pipelines.jobs.cleaning import Removal
 from pipelines.landing import archive
 from pipelines.machine.logs import Step
 from pipelines.operations import database
