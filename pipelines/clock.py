@@ -1,6 +1,6 @@
-"""What time it is: instants in UTC without a zone, as every table has them, and days of Shanghai.
+"""The clock: instants in UTC without a zone, as every table stores them, and days of Shanghai.
 
-Only what starts work reads it; rules are told their day.
+Only code that starts work reads it. Rules get the day to look from as an argument.
 """
 
 from __future__ import annotations
@@ -10,23 +10,23 @@ from zoneinfo import ZoneInfo
 
 from pipelines.errors import UsageError
 
-SHANGHAI = ZoneInfo("Asia/Shanghai")  # days are its days
+SHANGHAI = ZoneInfo("Asia/Shanghai")  # business dates are days of this zone
 
 
 def now() -> datetime:
-    """This instant in UTC, without a zone."""
+    """Return this instant in UTC, without a zone."""
     return datetime.now(UTC).replace(tzinfo=None)
 
 
 def today() -> date:
-    """The calendar day in Shanghai."""
+    """Return the calendar day in Shanghai."""
     return datetime.now(SHANGHAI).date()
 
 
-def refuse_future(day: date, today: date, said: str = "") -> None:
-    """UsageError for a day that nothing can be known of; `said` is where it was given."""
+def refuse_future(day: date, today: date, option: str = "") -> None:
+    """Raise UsageError if `day` is later than `today`; `option` says where it was given."""
     if day > today:
         raise UsageError(
-            f"{said + ': ' if said else ''}{day} lies in the future (today is {today} in "
+            f"{option + ': ' if option else ''}{day} lies in the future (today is {today} in "
             "Shanghai); nothing can be known of it yet"
         )

@@ -1,4 +1,4 @@
-"""The whole exception tree. Every message names what is wrong, where, and the mend."""
+"""Every exception that a person can mend: its message names what is wrong, where, and the mend."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 
 class CitybrainError(Exception):
-    """Something a person can mend; the CLI prints it in one line, without a stack trace."""
+    """An error that a person can mend; the CLI prints its message without a stack trace."""
 
     exit_code = 1
 
 
 @dataclass(frozen=True)
 class Problem:
-    """One mistake in the configuration: the file, the key inside it, what is wrong, the mend."""
+    """One mistake in the configuration: its file, the key in it, what is wrong, the mend."""
 
     file: str
     key: str
@@ -26,7 +26,7 @@ class Problem:
 
 
 class UsageError(CitybrainError):
-    """The command was called with arguments that make no sense."""
+    """A command or use case was called with arguments that make no sense."""
 
     exit_code = 2
 
@@ -42,31 +42,31 @@ class ConfigurationError(CitybrainError):
 
 
 class AccountingError(CitybrainError):
-    """Rows read and rows accounted for differ: a defect of ours, and the delivery is not loaded."""
+    """Rows read differ from rows accounted for: a defect of ours; the delivery is not loaded."""
 
 
 class IncompatibleTableError(CitybrainError):
-    """A contract changed in a way its table cannot follow; names the command that rebuilds it."""
+    """A contract changed so that its table cannot follow; `citybrain rebuild` makes it anew."""
 
 
 class WorseError(CitybrainError):
-    """What was asked for would take sound data away; names how much, and how to insist."""
+    """A command would take sound data away; the message names how much, and how to insist."""
 
 
 class WarehouseBusyError(CitybrainError):
-    """Another process holds the warehouse; names it and says since when."""
+    """Another process holds a lock or a database; the message names it and says since when."""
 
 
 class NewerSchemaError(CitybrainError):
-    """A store has a schema that this version does not know; names the revision and the mend."""
+    """A store has a schema that this version does not know; the message names its revision."""
 
 
 class StorageError(CitybrainError):
-    """A disk is full, read-only or gone; names the place and the mend. Nothing half-done stays."""
+    """The disk or memory failed; the message names the place. Nothing half-done stays."""
 
 
 class NotPublishedError(CitybrainError):
-    """There is no published generation to read yet."""
+    """There is no published generation to read yet, or it is of another version."""
 
 
 class VerificationError(CitybrainError):

@@ -1,4 +1,4 @@
-"""Where things are and how large they may grow: paths and environment, prefix CITYBRAIN_."""
+"""Settings of a deployment: where its folders are and how large they may grow."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ SQL = PROJECT / "warehouse"
 class Settings(BaseSettings):
     """One deployment's settings, read from the environment.
 
-    Every field is an environment variable: `data_dir` is CITYBRAIN_DATA_DIR, and so on.
+    Every field is an environment variable with the prefix CITYBRAIN_: `data_dir` is
+    CITYBRAIN_DATA_DIR, and so on.
     """
 
     model_config = SettingsConfigDict(env_prefix="CITYBRAIN_", frozen=True)
@@ -34,23 +35,23 @@ class Settings(BaseSettings):
         200, ge=1, description="how many times its size an archive above 10 MB may unpack to"
     )
     settle_seconds: float = Field(
-        60, ge=0, description="how long a file must have been still before a DAG takes it"
+        60, ge=0, description="how long a file must have been still before a DAG takes it in"
     )
-    keep_generations: int = Field(7, ge=1, description="published generations kept")
-    keep_days: int = Field(7, ge=0, description="days of which the last generation is kept, too")
+    keep_generations: int = Field(7, ge=1, description="how many published generations are kept")
+    keep_days: int = Field(7, ge=0, description="days whose last generation is kept, too")
     leftover_hours: float = Field(
-        24, ge=1, description="how old what a killed run left must be to be removed"
+        24, ge=1, description="how old leftovers of a killed run must be to be removed"
     )
     compress_days: int = Field(7, ge=0, description="after how many days the archive is compressed")
     archive_days: int | None = Field(
-        None, ge=1, description="after how many days archived bytes that no rebuild needs go"
+        None, ge=1, description="days after which archived bytes that no rebuild needs are deleted"
     )
     log_days: int = Field(30, ge=1, description="days that log files are kept")
     step_days: int = Field(90, ge=1, description="days that the timings of steps are kept")
 
     @cached_property
     def landing(self) -> Path:
-        """Where departments' files arrive."""
+        """The folder where departments' files arrive."""
         return self.data_dir / "landing"
 
     @cached_property
@@ -65,12 +66,12 @@ class Settings(BaseSettings):
 
     @cached_property
     def warehouse(self) -> Path:
-        """The one DuckDB file with one writer."""
+        """The DuckDB file, which has one writer at a time."""
         return self.data_dir / "warehouse.duckdb"
 
     @cached_property
     def logs(self) -> Path:
-        """What commands that change something did, as JSON lines; a file a day."""
+        """Folder of the events of commands that change something: JSON lines, a file a day."""
         return self.data_dir / "logs"
 
     @cached_property
@@ -80,7 +81,7 @@ class Settings(BaseSettings):
 
     @cached_property
     def feedback(self) -> Path:
-        """Workbooks for departments to mend; a folder a department. They hold personal data."""
+        """Folder of the workbooks for departments to mend, which hold personal data."""
         return self.data_dir / "feedback"
 
     @cached_property

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from pipelines.doctor.readings import holder, lock
 from pipelines.doctor.visit import Finding, Visit, counted, failure, fine, megabytes, warning
 from pipelines.machine.failures import is_damaged
-from pipelines.machine.locks import HELD
+from pipelines.machine.locks import GUARDED
 from pipelines.published import READERS_FILE
 from pipelines.schema import Schema
 from pipelines.warehouse.publish import pinned_to
@@ -24,7 +24,7 @@ def locks(visit: Visit) -> Iterator[Finding]:
             f"{other_program} has {visit.settings.warehouse} open: no run can open it",
             "close it there, and let it read the published copy",
         )
-    findings = [finding for name in HELD for finding in _lock(visit, name)]
+    findings = [finding for name in GUARDED for finding in _lock(visit, name)]
     yield from findings or ([] if other_program else [fine("locks", "all free")])
 
 

@@ -1,1 +1,1 @@
-"""What the operating system does to us: logs, locks, disks and how their errors read."""
+"""The machine below us: its logs, locks and disks, and what its failures mean."""

@@ -1,8 +1,8 @@
-"""Structured logs: an event's name and its fields, bound to the run and step in which it happened.
+"""Structured logs: an event with its fields, bound to the run and the step in which it happened.
 
 The command appends JSON lines to `<data>/logs/<day>.jsonl` and shows warnings on standard error. In
-Airflow, which has configured structlog before us, the task's own log takes them. Fields never hold
-what a file's cells say: of an exception only its kind and where it arose.
+Airflow, which has configured structlog before us, events go to the task's log. Fields never hold
+the text of a file's cells: of an exception only its class and the places it came through.
 """
 
 from __future__ import annotations
@@ -28,23 +28,23 @@ Log = structlog.stdlib.BoundLogger
 
 
 def get(name: str) -> Log:
-    """A module's logger."""
+    """Return a module's logger."""
     log: Log = structlog.get_logger(name, origin=name)
     return log
 
 
 def arisen(error: BaseException) -> dict[str, object]:
-    """Fields for an event about an exception: its kind and the places it came through."""
+    """Return fields for an event about an exception: its class and the places it came through."""
     frames = traceback.extract_tb(error.__traceback__)
     return {
         "exception": type(error).__name__,
-        "frames": [f"{Path(one.filename).name}:{one.lineno} {one.name}" for one in frames],
+        "frames": [f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in frames],
     }
 
 
 @dataclass
 class Step:
-    """One step of a run, and how much it dealt with; `error` says why it was not finished."""
+    """One step of a run: its time, how much it dealt with, and the error that ended it early."""
 
     run_id: str
     name: str
@@ -58,36 +58,36 @@ class Step:
 
 @contextmanager
 def step(run_id: str, name: str, source: str = "", level: int = logging.INFO) -> Iterator[Step]:
-    """Tell that a step has begun, and how it ended after how long; the caller fills in counts."""
+    """Log the start and the end of the block with its time; the caller fills in counts."""
     log = get(__name__)
-    told = Step(run_id, name, source, clock.now())
+    timing = Step(run_id, name, source, clock.now())
     started = time.perf_counter()
     with bound_contextvars(run_id=run_id, step=name, **({"source": source} if source else {})):
         log.log(level, "step started")
         try:
-            yield told
+            yield timing
         except BaseException as error:
-            told.error = type(error).__name__
+            timing.error = type(error).__name__
             raise
         finally:
-            told.seconds = round(time.perf_counter() - started, 3)
-            counts = {"deliveries": told.deliveries, "rows": told.rows, "error": told.error}
-            said = {key: value for key, value in counts.items() if value is not None}
-            log.log(level, "step finished", seconds=told.seconds, **said)
+            timing.seconds = round(time.perf_counter() - started, 3)
+            counts = {"deliveries": timing.deliveries, "rows": timing.rows, "error": timing.error}
+            known = {key: value for key, value in counts.items() if value is not None}
+            log.log(level, "step finished", seconds=timing.seconds, **known)
 
 
 @contextmanager
 def part(name: str) -> Iterator[None]:
-    """A part of a step, told at debug level only."""
+    """Log the block as a part of the current step, at debug level."""
     current = structlog.contextvars.get_contextvars()
     with step(current.get("run_id", ""), name, current.get("source", ""), logging.DEBUG):
         yield
 
 
 def to_folder(folder: Path) -> None:
-    """Append every event to a file of today (UTC) in `folder`, and show warnings to the person.
+    """Append every event to a file of today (UTC) in `folder`, and show warnings on the terminal.
 
-    Where the folder cannot be written, warnings are shown all the same.
+    If the folder cannot be written, warnings are shown all the same.
     """
     file: TextIO | None = None
     try:
@@ -100,33 +100,34 @@ def to_folder(folder: Path) -> None:
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            _shown,
+            _show,
             structlog.processors.JSONRenderer(ensure_ascii=False, default=str),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG),
-        logger_factory=structlog.WriteLoggerFactory(_Patient(file)),  # type: ignore[arg-type]
+        logger_factory=structlog.WriteLoggerFactory(_LogFile(file)),  # type: ignore[arg-type]
         cache_logger_on_first_use=False,
     )
 
 
-def _shown(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """Shows warnings and what is worse to the person who started the command, if still there."""
+def _show(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Print an event from level warning on standard error, and pass it on."""
     if event["level"] in ("warning", "error", "critical"):
         fields = {
             key: value
             for key, value in event.items()
             if key not in ("event", "level", "timestamp", "frames", "origin", "run_id", "step")
         }
-        said = ", ".join(f"{key} {value}" for key, value in fields.items())
+        details = ", ".join(f"{key} {value}" for key, value in fields.items())
         with suppress(OSError, ValueError):  # a terminal that was closed
             print(
-                f"{event['level']}: {event['event']}{': ' if said else ''}{said}", file=sys.stderr
+                f"{event['level']}: {event['event']}{': ' if details else ''}{details}",
+                file=sys.stderr,
             )
     return event
 
 
-class _Patient:
-    """A file that a full disk does not turn into a failed night; None takes nothing."""
+class _LogFile:
+    """A log file that takes nothing more once its disk fails: no night fails for its log."""
 
     def __init__(self, file: TextIO | None) -> None:
         self.file = file
@@ -140,11 +141,11 @@ class _Patient:
                 self.file = None
 
     def flush(self) -> None:
-        """Written lines are flushed already."""
+        """Ignore it: `write` has flushed."""
 
 
 def to_logging() -> None:
-    """Send every event where Python's `logging` sends things, as programs without ours expect."""
+    """Send every event to Python's `logging`, for programs that configure no log of ours."""
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,

@@ -1,1 +1,1 @@
-"""What leaves the house: notifications (and, later, reports, pages and feedback workbooks)."""
+"""Outputs that leave the house: notifications."""

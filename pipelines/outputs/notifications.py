@@ -1,4 +1,4 @@
-"""Sends the digest through Apprise to the URLs in CITYBRAIN_NOTIFY_URLS."""
+"""Send the digest through Apprise to the URLs in CITYBRAIN_NOTIFY_URLS."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from pipelines.settings import Settings
 
 @dataclass(frozen=True)
 class Sent:
-    """How many channels there are, and why not all of them took the message (None: all did)."""
+    """An attempt: how many channels there are, and why not all took the message (None: all did)."""
 
     channels: int
     error: str | None
 
 
 def send(settings: Settings, title: str, body: str) -> Sent:
-    """Send one message to every configured channel; never raises for a channel that fails.
+    """Send one message to every configured channel; a channel that fails is no exception.
 
     URLs carry secrets: they are neither logged nor returned.
     """
