@@ -1,11 +1,11 @@
 """The one layout in which every reader yields a file's rows.
 
-The contract's columns (text, null where the file lacks one), `sheet`, `row_number` (in the file as
-a person counts, from 1), and what starts with `_`, as no declared column does: `_first` (the row's
-first filled cell, no further than the contract's first column), `_noise` (declared noise: blank,
-hidden by contract, or the header again), and `_fault`, `_fault_value`, `_fault_expected`: a
-Reason's code and fields when the row cannot be mapped to columns; its cells are then in `_torn`
-only, as a JSON list, which feedback reads from the archive and staging never stores.
+A batch has the contract's columns (text, null where the file lacks one), `sheet`, `row_number` (as
+a person counts in the file, from 1), and columns that begin with `_`, as no declared column does:
+`_first` is the row's first filled cell, no further than the contract's first column; `_noise` flags
+rows that are ignored: blank, hidden by contract, or the header again. A row that cannot be mapped
+to columns has `_fault`, `_fault_value` and `_fault_expected`, a Reason's code and fields. Its cells
+are in `_torn` only, as a JSON list, which feedback reads from the archive and staging never stores.
 """
 
 from __future__ import annotations
@@ -26,30 +26,28 @@ from pipelines.contracts.models import SCALES, Column, Source
 from pipelines.deliveries.reasons import Reason, UnreadableError
 from pipelines.machine.failures import is_disk_failure
 from pipelines.reading.headers.matching import Header, suffix_of
-from pipelines.reading.pages import pages_of, without_pages
+from pipelines.reading.pages import without_pages
 
 BATCH_ROWS = 50_000
-JSON = json.JSONEncoder(ensure_ascii=False)
 FIGURES = f"[0-9０-９〇零一二三四五六七八九两{SCALES}]"
 BLANK = r"[\s\p{Z}\x{200B}-\x{200F}\x{2060}\x{FEFF}]+"
-# what shows nothing; a last \x1a is where a file of DOS ends
-SPACES = "".join(filter(str.isspace, map(chr, range(0x3001))))
-INVISIBLE = SPACES + "".join(
+# Characters that show nothing; \x1a ends a file of DOS.
+INVISIBLE = "".join(filter(str.isspace, map(chr, range(0x3001)))) + "".join(
     map(chr, (0x1A, *range(0x200B, 0x2010), *range(0x202A, 0x202F), 0x2060, 0xFEFF))
 )
 LABEL = r"^[^:：]*\p{Han}[^:：]*[:：]|^第.{1,8}页|^[合总小]计$"  # of a note, without blanks
 DAY = "^(?:[0-9]{4}[-/.][0-9]{1,2}[-/.][0-9]{1,2}|.{4}年.{1,3}月.{1,3}[日号])$"
-NOTE = "note"  # the fault of a row that says nothing else
+NOTE = "note"  # the fault of a row that holds nothing but a note
 POWERS = dict(zip(SCALES, (1, 2, 3, 4, 8), strict=True))
-SHOWN_WORDS = 5  # of those that show an undeclared unit
-TABLE_COLUMNS = 3  # of one narrower, a row may well have one cell
+SHOWN_WORDS = 5
+TABLE_COLUMNS = 3  # a row of a narrower table may well have one cell
 
 
 @dataclass(frozen=True)
 class Section:
-    """The rows of one `sheet`: their header, and what `from_sheet` columns say of them.
+    """The rows of one sheet: their header, and the text of `from_sheet` columns.
 
-    `title` is '' where they say the `sheet` itself.
+    `title` is '' where that text is the sheet's own name.
     """
 
     header: Header
@@ -58,9 +56,9 @@ class Section:
 
 @dataclass(frozen=True)
 class Reading:
-    """An opened delivery: its header, its rows yet to be read, what people should know of it.
+    """An opened delivery: its header, its rows yet to be read, and warnings for people.
 
-    `sections` are those, by `sheet`, of which rows have been read; they grow with the batches.
+    `sections`, by `sheet`, are of the rows read so far: they grow with the batches.
     """
 
     header: Header
@@ -72,30 +70,23 @@ class Reading:
     def holds(self) -> tuple[Reason, ...]:
         """Return why a person must look at the delivery, once all its batches have been read."""
         headers = [self.header, *(section.header for section in self.sections.values())]
-        words = dict.fromkeys(word for header in headers for word in header.unit_words)
+        words = [*dict.fromkeys(word for header in headers for word in header.unit_words)]
         if not words:
             return ()
-        shown = "、".join([*words][:SHOWN_WORDS]) + ("、…" if len(words) > SHOWN_WORDS else "")
-        return (Reason(code="undeclared_unit", value=shown),)
+        more = ["…"] if len(words) > SHOWN_WORDS else []
+        return (Reason(code="undeclared_unit", value="、".join(words[:SHOWN_WORDS] + more)),)
 
     def section(self, sheet: str) -> Section:
-        """What the rows of `sheet`, once read, stand in; the whole file where it is but one."""
+        """Return the section of rows that have been read; the whole file if it is only one."""
         return self.sections.get(sheet, Section(self.header))
 
 
 def layout(source: Source) -> pa.Schema:
-    """The columns that every reader yields for `source`."""
-    lineage = [
-        ("_first", pa.string()),
-        ("_noise", pa.bool_()),
-        ("sheet", pa.string()),
-        ("row_number", pa.int64()),
-        ("_fault", pa.string()),
-        ("_fault_value", pa.string()),
-        ("_fault_expected", pa.string()),
-        ("_torn", pa.string()),
-    ]
-    return pa.schema([(name, pa.string()) for name in source.column_names] + lineage)
+    """Return the columns that every reader yields for `source`."""
+    kinds = dict.fromkeys((*source.column_names, "_first"), pa.string())
+    kinds |= {"_noise": pa.bool_(), "sheet": pa.string(), "row_number": pa.int64()}
+    faults = ("_fault", "_fault_value", "_fault_expected", "_torn")
+    return pa.schema(kinds | dict.fromkeys(faults, pa.string()))
 
 
 def from_columns(
@@ -107,240 +98,167 @@ def from_columns(
     hidden: np.ndarray | None = None,
     title: str = "",
 ) -> pa.RecordBatch:
-    """Physical columns (those beyond the header only count for blankness) as our layout.
+    """Return the columns of a file as a batch of our layout.
 
-    `hidden` says of each row whether it is left out by contract, `title` what `from_sheet` columns
-    say in place of `sheet`.
+    `numbers` are the rows' numbers, `hidden` flags rows that the contract leaves out, `title` is
+    the text of `from_sheet` columns if not `sheet`. Columns of no header only count for blankness.
     """
     count = len(numbers)
     nothing = pa.nulls(count, pa.string())
     filled = [pc.fill_null(column, "") for column in columns] or [pa.array([""] * count)]
-    cells = [
-        _given(column, source, header, columns, count, title or sheet) for column in source.columns
-    ]
-    noise = _noise(header, filled)
-    pages = pages_of(source, header)
-    if pages is not None and count:
-        noise = without_pages(pages, filled, numbers, noise, sheet)
+    cells = []
+    for column in source.columns:
+        if column.from_sheet:
+            cells.append(pa.array([title or sheet or None] * count, pa.string()))
+        elif column.name not in header.positions:
+            cells.append(nothing)
+        elif column.name in header.suffixes:
+            cells.append(_with_unit(source, header, column, columns))
+        else:
+            cells.append(columns[header.positions[column.name]])
+    anchor = min(header.positions.values(), default=0)
+    first = filled[0]
+    for column in filled[1 : anchor + 1]:
+        first = pc.if_else(_are_blank([first]), column, first)
+    # Most rows have their first column filled: the others alone are looked at in all columns.
+    noise = _are_blank([filled[anchor]])
+    if noise.true_count:
+        noise = pc.replace_with_mask(
+            noise, noise, _are_blank([column.filter(noise) for column in filled])
+        )
+    noise = without_pages(source, header, filled, numbers, noise, sheet)
     if hidden is not None:
         noise = pc.or_(noise, pa.array(hidden))
-    batch = pa.record_batch(
-        [
-            *cells,
-            _first(header, filled),
-            noise,
-            pa.array([sheet] * count, pa.string()),
-            pa.array(numbers, pa.int64()),
-            nothing,
-            nothing,
-            nothing,
-            nothing,
-        ],
-        schema=layout(source),
-    )
+    places = [pa.array([sheet] * count, pa.string()), pa.array(numbers, pa.int64())]
+    batch = pa.record_batch([*cells, first, noise, *places, *[nothing] * 4], schema=layout(source))
     notes = _notes(source, header, filled, noise)
     if notes is not None:
-        torn = torn_rows(filled, notes)
-        batch = unmapped(source, batch, notes, NOTE, [""] * len(torn), "", torn)
-    beyond = filled[header.width :]
-    if not beyond or not header.positions:
+        batch = with_faults(source, batch, filled, notes, NOTE)
+    # Cells to the right of the header belong to no column.
+    beyond = filled[header.width :] if header.positions else []
+    if not beyond or not (over := pc.invert(_are_blank(beyond))).true_count:
         return batch
-    over = pc.invert(_blank(beyond))  # cells to the right of the header belong to no column
-    if not over.true_count:
-        return batch
-    torn = torn_rows(filled, over)
-    sent = [str(len(cells)) for cells in torn]
-    return unmapped(source, batch, over, "cells", sent, str(header.width), torn)
-
-
-def _given(
-    column: Column,
-    source: Source,
-    header: Header,
-    columns: Sequence[pa.Array],
-    count: int,
-    title: str,
-) -> pa.Array:
-    """What the file gives for a column of the contract."""
-    if column.from_sheet:
-        return pa.array([title or None] * count, pa.string())
-    if column.name not in header.positions:
-        return pa.nulls(count, pa.string())
-    cells = columns[header.positions[column.name]]
-    suffix = header.suffixes.get(column.name)
-    at = header.positions.get(column.unit_from or "")
-    denied = None
-    if suffix is not None and at is not None:
-        nulls = source.column(column.unit_from or "").nulls
-        denied = _other_unit(column, columns[at], suffix, nulls)
-    if suffix or (denied is not None and denied.true_count):
-        return _with_unit(column, cells, suffix or "", denied)
-    return cells
-
-
-def _other_unit(
-    column: Column, units: pa.Array, suffix: str, nulls: Sequence[str]
-) -> pa.Array | None:
-    """Which rows say a unit that is not their header's; a scale alone (万) goes with any."""
-    if suffix and not suffix.lstrip(SCALES):
-        return None
-    same = [suffix] if suffix else column.unit
-    said = pc.replace_substring_regex(pc.fill_null(units, ""), BLANK, "")
-    return pc.invert(pc.is_in(said, pa.array(["", *same, *nulls], pa.string())))
+    return with_faults(source, batch, filled, over, "cells", str(header.width))
 
 
 def _with_unit(
-    column: Column, cells: pa.Array, suffix: str, denied: pa.Array | None = None
+    source: Source, header: Header, column: Column, columns: Sequence[pa.Array]
 ) -> pa.Array:
-    """Figures with the unit that their header says, and which they leave away.
+    """Return a column's cells, its figures with the unit that their header says (`suffix`).
 
-    One that says a unit or a scale of its own contradicts it, unless it says the very same, and so
-    does a row whose unit is another (`denied`): such a cell gets the header's in brackets, with
-    which it is no number. (3亿5千 would become 3亿5千万.)
+    A figure with a scale or unit of another kind contradicts its header, and so does one whose row
+    names another unit: it gets the header's in brackets, with which it is no number and keeps its
+    row out (3亿5千 would become 3亿5千万).
     """
+    cells, suffix = columns[header.positions[column.name]], header.suffixes[column.name]
+    unit_at = header.positions.get(column.unit_from or "")
+    contrary: pa.Array | pa.Scalar = pa.scalar(False)
+    if unit_at is not None and not (suffix and not suffix.lstrip(SCALES)):  # 万 goes with any
+        agreed = ["", *([suffix] if suffix else column.unit)]
+        agreed += source.column(column.unit_from or "").nulls
+        units = pc.replace_substring_regex(pc.fill_null(columns[unit_at], ""), BLANK, "")
+        contrary = pc.invert(pc.is_in(units, pa.array(agreed, pa.string())))
+    elif not suffix:
+        return cells
     trimmed = pc.utf8_trim_whitespace(cells)
     figures = pc.and_not(
         pc.match_substring_regex(trimmed, FIGURES),
         pc.is_in(trimmed, pa.array(column.nulls, pa.string())),
     )
-    if not suffix:  # the unit that is stored: said by the header, denied by rows
-        end = f"（{column.unit[0]}）"
-        other = pc.binary_join_element_wise(trimmed, end, "")
-        return pc.if_else(pc.and_(figures, denied), other, cells)
-    figures = pc.and_not(figures, pc.ends_with(trimmed, suffix))
-    own = re.escape(suffix.lstrip(SCALES))
-    scales = "万亿" if suffix[0] in "万亿" else SCALES  # 5百 of a 万 is 5百万
-    contrary = pc.match_substring_regex(trimmed, f"[{scales}]|{own}$" if own else f"[{scales}]")
-    if denied is not None:
-        contrary = pc.or_(contrary, denied)
-    end = pc.if_else(contrary, f"（{suffix}）", suffix)
+    if suffix:
+        figures = pc.and_not(figures, pc.ends_with(trimmed, suffix))
+        unit = re.escape(suffix.lstrip(SCALES))
+        scales = "万亿" if suffix[0] in "万亿" else SCALES  # 5百 below 万 is 5百万
+        pattern = f"[{scales}]|{unit}$" if unit else f"[{scales}]"
+        contrary = pc.or_(contrary, pc.match_substring_regex(trimmed, pattern))
+    else:
+        figures = pc.and_(figures, contrary)
+    end = pc.if_else(contrary, f"（{suffix or column.unit[0]}）", suffix)
     return pc.if_else(figures, pc.binary_join_element_wise(trimmed, end, ""), cells)
 
 
-def _first(header: Header, columns: Sequence[pa.Array]) -> pa.Array:
-    """Each row's first filled cell, no further than the contract's first column."""
-    first = columns[0]
-    for column in columns[1 : _anchor(header) + 1]:
-        first = pc.if_else(_blank([first]), column, first)
-    return first
-
-
 def first_of(header: Header, cells: Sequence[str]) -> str:
-    """The same of one row, of any width."""
-    return next((cell for cell in cells[: _anchor(header) + 1] if cell.strip()), "")
-
-
-def _anchor(header: Header) -> int:
-    """The position of the contract's first column."""
-    return min(header.positions.values(), default=0)
+    """Return `_first` of one row, of any width."""
+    anchor = min(header.positions.values(), default=0)
+    return next((cell for cell in cells[: anchor + 1] if cell.strip()), "")
 
 
 def _notes(
     source: Source, header: Header, columns: Sequence[pa.Array], noise: pa.Array
 ) -> pa.Array | None:
-    """Rows of a table with nothing but what notes say, where these begin; None without any."""
+    """Flag rows whose one filled cell, where rows begin, is a note, a page, a day or a total."""
     if not header.rows or header.width < TABLE_COLUMNS:
         return None
-    anchor = _anchor(header)
+    anchor = min(header.positions.values(), default=0)
     rows = pa.array(np.flatnonzero(pc.invert(noise)))
     for column in columns[anchor + 1 :]:
-        rows = rows.filter(_blank([column.take(rows)]))
+        rows = rows.filter(_are_blank([column.take(rows)]))
         if not len(rows):
             return None
-    days = [column.name for column in source.columns if column.type in DATES]
-    spared = {header.positions.get(name) for name in days}
-    lone, found = np.zeros(len(rows), int), np.zeros(len(rows), bool)
+    days = {header.positions.get(one.name) for one in source.columns if one.type in DATES}
+    filled, are_notes = np.zeros(len(rows), int), np.zeros(len(rows), bool)
     for position, column in enumerate(columns[: anchor + 1]):
         cells = pc.replace_substring_regex(column.take(rows), BLANK, "")
-        pattern = LABEL if position in spared else f"{LABEL}|{DAY}"
-        lone += np.array(pc.not_equal(cells, ""), dtype=int)
-        found |= np.array(pc.match_substring_regex(cells, pattern), dtype=bool)
+        filled += np.array(pc.not_equal(cells, ""), dtype=int)
+        pattern = LABEL if position in days else f"{LABEL}|{DAY}"
+        are_notes |= np.array(pc.match_substring_regex(cells, pattern), dtype=bool)
     flags = np.zeros(len(noise), bool)
-    flags[rows.to_numpy()[found & (lone == 1)]] = True
+    flags[rows.to_numpy()[are_notes & (filled == 1)]] = True
     return pa.array(flags) if flags.any() else None
 
 
-def _blank(columns: Sequence[pa.Array]) -> pa.Array:
-    """Whether a row has nothing in all of `columns`."""
+def _are_blank(columns: Sequence[pa.Array]) -> pa.Array:
+    """Flag rows that show nothing in all of `columns`."""
     joined = pc.binary_join_element_wise(*columns, "") if len(columns) > 1 else columns[0]
     return pc.equal(pc.utf8_ltrim(joined, INVISIBLE), "")
 
 
-def _noise(header: Header, columns: Sequence[pa.Array]) -> pa.Array:
-    """Rows without anything, and rows that are the header's again: of pages glued together."""
-    anchor = _anchor(header)
-    trimmed = pc.utf8_trim_whitespace(columns[anchor])
-    noise = pc.equal(pc.utf8_ltrim(trimmed, INVISIBLE), "")
-    if noise.true_count:  # the others are looked at in these rows only
-        blank = _blank([column.filter(noise) for column in columns])
-        noise = pc.replace_with_mask(noise, noise, blank)
-    for row in header.rows:
-        wanted = {
-            position: row[position].strip() if position < len(row) else ""
-            for position in header.positions.values()
-        }
-        if not any(wanted.values()):
-            continue
-        again = pc.equal(trimmed, wanted[anchor])
-        for position, text in wanted.items():
-            if not again.true_count:
-                break
-            if position != anchor:
-                cells = pc.utf8_trim_whitespace(columns[position])
-                again = pc.and_(again, pc.equal(cells, text))
-        noise = pc.or_(noise, again)
-    return noise
-
-
-def torn_rows(columns: Sequence[pa.Array], torn: pa.Array) -> list[tuple[str, ...]]:
-    """The raw cells of the rows that `torn` flags, each as far as it is filled."""
-    rows = zip(*(column.filter(torn).to_pylist() for column in columns), strict=True)
-    return [as_far_as_filled(row) for row in rows]
-
-
 def as_far_as_filled(cells: Sequence[str]) -> tuple[str, ...]:
-    """The cells without the blank ones at the end."""
+    """Return the cells without the blank ones at the end."""
     end = len(cells)
     while end and not cells[end - 1].strip():
         end -= 1
     return tuple(cells[:end])
 
 
-def unmapped(
+def with_faults(
     source: Source,
     batch: pa.RecordBatch,
+    columns: Sequence[pa.Array],
     rows: pa.Array,
     code: str,
-    values: Sequence[str],
-    expected: str,
-    torn: Sequence[tuple[str, ...]],
+    expected: str = "",
+    values: Sequence[str] | None = None,
 ) -> pa.RecordBatch:
-    """The batch with the rows that `rows` flags as faults; `values` and `torn` are theirs alone."""
-    told = {
+    """Return `batch` with the flagged `rows` as faults, their cells of `columns` in `_torn`.
+
+    `values` are those of the flagged rows; of `cells` they are how many cells each row has.
+    """
+    flagged = zip(*(column.filter(rows).to_pylist() for column in columns), strict=True)
+    torn = [as_far_as_filled(cells) for cells in flagged]
+    if values is None:
+        values = [str(len(cells)) if code == "cells" else "" for cells in torn]
+    changed = dict.fromkeys(source.column_names, pa.scalar(None, pa.string())) | {
         "_fault": pa.scalar(code),
         "_fault_value": pa.array(values, pa.string()),
         "_fault_expected": pa.scalar(expected),
-        "_torn": pa.array([_written(cells) for cells in torn], pa.string()),
-    } | dict.fromkeys(source.column_names, pa.scalar(None, pa.string()))
+        "_torn": pa.array([_as_json(cells) for cells in torn], pa.string()),
+    }
     return pa.record_batch(
         [
-            pc.replace_with_mask(column, rows, told[name]) if name in told else column
+            pc.replace_with_mask(column, rows, changed[name]) if name in changed else column
             for name, column in zip(batch.schema.names, batch.columns, strict=True)
         ],
         schema=batch.schema,
     )
 
 
-def _written(cells: Sequence[str]) -> str:
-    return JSON.encode(cells)
+_as_json = json.JSONEncoder(ensure_ascii=False).encode
 
 
 @dataclass(frozen=True)
 class Fault:
-    """A row that cannot be mapped: its number, what is wrong, what tells noise from data.
-
-    `torn` are its raw cells.
-    """
+    """A row that cannot be mapped: its number, what was found, `_first`, `_noise`, raw cells."""
 
     number: int
     value: str
@@ -352,66 +270,64 @@ class Fault:
 def faulty(
     source: Source, code: str, expected: str, rows: Sequence[Fault], sheet: str = ""
 ) -> pa.RecordBatch:
-    """Rows that cannot be mapped, as our layout: coordinates, and the raw cells in `_torn`."""
+    """Return a batch of rows that cannot be mapped: where they stand, and their raw cells."""
     count = len(rows)
+    nothing = pa.nulls(count, pa.string())
+    fields = [
+        [row.first for row in rows],
+        [row.noise for row in rows],
+        [sheet] * count,
+        [row.number for row in rows],
+        [code] * count,
+        [row.value for row in rows],
+        [expected] * count,
+        [_as_json(row.torn) for row in rows],
+    ]
     return pa.record_batch(
-        [
-            *[pa.nulls(count, pa.string())] * len(source.columns),
-            pa.array([row.first for row in rows], pa.string()),
-            pa.array([row.noise for row in rows]),
-            pa.array([sheet] * count, pa.string()),
-            pa.array([row.number for row in rows], pa.int64()),
-            pa.array([code] * count, pa.string()),
-            pa.array([row.value for row in rows], pa.string()),
-            pa.array([expected] * count, pa.string()),
-            pa.array([_written(row.torn) for row in rows], pa.string()),
-        ],
-        schema=layout(source),
+        [*[nothing] * len(source.columns), *map(pa.array, fields)], schema=layout(source)
     )
 
 
 def damaged(error: Exception) -> Exception:
-    """What to raise when a library cannot read a file: the file is to blame, or this machine."""
+    """Return what to raise for a library's error: the file is to blame, or this machine."""
     if isinstance(error, OSError) and is_disk_failure(error):
         return error
     return UnreadableError(Reason(code="damaged", value=str(error)[:200]))
 
 
 def decimal_text(cell: float, suffix: str = "") -> str:
-    """A binary float as the decimal that is stored of it: more digits are how it was computed.
+    """Return a binary float as the decimal that is stored, without the digits of its computation.
 
     `suffix` is the unit that its header or row says: 12.3456789012 亿 has two places.
     """
     scale = suffix[: len(suffix) - len(suffix.lstrip(SCALES))]
     digits = f"{cell:.15g}" if scale else repr(cell)
-    places = 6 + sum(POWERS[one] for one in scale)
+    places = 6 + sum(POWERS[letter] for letter in scale)
     return f"{Decimal(digits):.{places}f}".rstrip("0").rstrip(".")
 
 
 def suffix_in(column: Column, unit: str) -> str:
-    """What a figure leaves away whose row says `unit`."""
+    """Return the unit that a figure leaves away whose row says `unit`; '' for the stored one."""
     return suffix_of(column, fold_header(unit)) or ""
 
 
 def cell_text(cell: object) -> str | None:
-    """A workbook's or JSON's value as the text a person would have typed; None for nothing."""
-    if cell is None or cell == "":
-        return None
-    if isinstance(cell, str):
-        return cell
-    if isinstance(cell, bool):
-        return "true" if cell else "false"
-    if isinstance(cell, int):
-        return str(cell)
-    if isinstance(cell, float):
-        return str(int(cell)) if cell.is_integer() else f"{Decimal(repr(cell)):f}"
-    if isinstance(cell, Decimal):
-        return f"{cell:f}"
-    if isinstance(cell, datetime):
-        midnight = cell.time() == time()
-        return cell.date().isoformat() if midnight else cell.isoformat(" ")
-    if isinstance(cell, date | time):
-        return cell.isoformat()
-    if isinstance(cell, timedelta):
-        return str(cell)
+    """Return a workbook's or JSON's value as a person would have typed it; None for nothing."""
+    match cell:
+        case None | "":
+            return None
+        case str():
+            return cell
+        case bool():
+            return "true" if cell else "false"
+        case int() | timedelta():
+            return str(cell)
+        case float():
+            return str(int(cell)) if cell.is_integer() else f"{Decimal(repr(cell)):f}"
+        case Decimal():
+            return f"{cell:f}"
+        case datetime():
+            return cell.date().isoformat() if cell.time() == time() else cell.isoformat(" ")
+        case date() | time():
+            return cell.isoformat()
     return json.dumps(cell, ensure_ascii=False, default=str)

@@ -1,4 +1,4 @@
-"""What the rows of a CSV file become: data, noise, or faults that say what is wrong with them."""
+"""Rows of a CSV file as batches: data, noise, or faults that say what is wrong with them."""
 
 from __future__ import annotations
 
@@ -23,10 +23,9 @@ from pipelines.reading.layout import (
     faulty,
     first_of,
     from_columns,
-    torn_rows,
-    unmapped,
+    with_faults,
 )
-from pipelines.reading.pages import check_row, pages_of
+from pipelines.reading.pages import check_row
 
 if TYPE_CHECKING:
     from _csv import Reader
@@ -36,21 +35,22 @@ BREAK = "\r\n|\r|\n"
 
 
 @dataclass(frozen=True)
-class Seen:
-    """What there is anywhere in a file, so that what there is not need not be looked for.
+class Scan:
+    """What one look at the whole text told, so that later passes can skip work.
 
-    `crowd` is how many line ends are in as many bytes as are parsed at a time.
+    `crowd` is the largest number of line ends in a block that Arrow parses at a time; `quotes`
+    counts quotes; `has_nul` and `has_formulas` say whether any cell may have one.
     """
 
     crowd: int
     quotes: int
-    nul: bool
-    formulas: bool
+    has_nul: bool
+    has_formulas: bool
 
 
 @dataclass(frozen=True)
 class Table:
-    """A CSV file's rows: `above` of them, which take `skipped` lines, end with the header.
+    """A CSV file below its header, which ends with row `above` and line `skipped`.
 
     `width` is how many cells its rows have, as far as the first ones tell.
     """
@@ -62,105 +62,99 @@ class Table:
     above: int
     skipped: int
     width: int
-    seen: Seen
+    scan: Scan
 
 
 def record_reader(lines: Iterable[str], dialect: CsvDialect) -> Reader:
-    """Python's reader in the dialect, for a few rows: Arrow's is for many."""
+    """Return Python's CSV reader in the dialect, for a few rows: Arrow's is for many."""
     return csv.reader(lines, delimiter=dialect.delimiter, quotechar=dialect.quote)
 
 
 def unwrapped(cell: str) -> str:
-    """The text that a cell wraps as a formula; else the cell."""
-    found = re.fullmatch(FORMULA, cell) if cell.startswith('="') else None
-    return found[1].replace('""', '"') if found else cell
+    """Return the text that a cell wraps as a formula; otherwise the cell."""
+    match = re.fullmatch(FORMULA, cell) if cell.startswith('="') else None
+    return match[1].replace('""', '"') if match else cell
 
 
 def rows_of_any_width(table: Table, block: list[tuple[int, str, int]]) -> Iterator[pa.RecordBatch]:
-    """Rows that lack only empty cells, or have only such to the right, are taken; others not.
+    """Yield the rows of `block` (number, text, cells), which are shorter or longer than most.
 
-    One cell alone may be a note below the table: `pad` is not for it.
+    Rows that only lack empty cells, or have only empty ones too many, are data; others are faults.
+    `pad` is not for a row of one filled cell: it may be a note below the table.
     """
-    width = table.header.width
-    pages = pages_of(table.source, table.header)
+    width, breaks = table.header.width, re.compile("[\r\n]")
     numbers: list[int] = []
     taken: list[list[str]] = []
-    torn: list[Fault] = []
+    faults: list[Fault] = []
     for number, text, sent in block:
-        if sent > MAX_COLUMNS:  # more of it than its size is not worth the memory
-            blank = not text.replace(table.dialect.delimiter, "").strip()
-            torn.append(Fault(number, str(sent), noise=blank))
+        if sent > MAX_COLUMNS:  # more than its size is not worth the memory
+            is_blank = not text.replace(table.dialect.delimiter, "").strip()
+            faults.append(Fault(number, str(sent), noise=is_blank))
             continue
-        written = next(record_reader([text], table.dialect), [""])
-        cells = [unwrapped(cell) for cell in written] if table.seen.formulas else written
+        cells = next(record_reader([text], table.dialect), [""])
+        if table.scan.has_formulas:
+            cells = [unwrapped(cell) for cell in cells]
         beyond = "".join(cells[width:]).strip(INVISIBLE)
-        joined = "".join(cells)
-        is_blank = not joined.strip(INVISIBLE)
+        is_blank = not "".join(cells).strip(INVISIBLE)
         is_lone = sum(bool(cell.strip()) for cell in cells[:width]) == 1
-        takes_short = is_blank or (table.dialect.short_rows == "pad" and not is_lone)
-        if width and not beyond and (sent >= width or takes_short):
+        is_padded = is_blank or (table.dialect.short_rows == "pad" and not is_lone)
+        if width and not beyond and (sent >= width or is_padded):
             numbers.append(number)
-            taken.append([*written[:width], *[""] * (width - len(written))])
+            taken.append([*cells[:width], *[""] * (width - len(cells))])
             continue
         filled = as_far_as_filled(cells)
-        if pages is not None:
-            check_row(pages, number, filled)
-        value = str(len(filled) if beyond else sent)
-        has_breaks = "\n" in joined or "\r" in joined
-        swallows = has_breaks and any(_swallows(table, cell) for cell in cells)
+        check_row(table.source, table.header, number, filled)
+        # A cell that swallows rows would make them a footer if it began with 合计.
+        swallows = width > 1 and any(
+            breaks.search(cell) and cell.count(table.dialect.delimiter) >= width - 1
+            for cell in cells
+        )
         first = "" if swallows else first_of(table.header, cells)
-        torn.append(Fault(number, value, first, is_blank, filled))
+        faults.append(Fault(number, str(len(filled) if beyond else sent), first, is_blank, filled))
     if taken:
         columns = [pa.array(column, pa.string()) for column in zip(*taken, strict=True)]
         yield rows_of_one_width(table, columns, np.array(numbers))
-    if torn:
-        yield faulty(table.source, "cells", str(width or table.width), torn)
+    if faults:
+        yield faulty(table.source, "cells", str(width or table.width), faults)
 
 
 def rows_of_one_width(
     table: Table, columns: Sequence[pa.Array], numbers: np.ndarray
 ) -> pa.RecordBatch:
-    """Rows of one width as our layout; those with cells that no person meant are faults."""
-    lacking = table.header.width - len(columns)
-    if lacking > 0:
-        columns = [*columns, *[pa.array([""] * len(numbers))] * lacking]
-    if table.seen.formulas:
+    """Return rows of one width as a batch; those with cells that nobody meant are faults.
+
+    Whether a row is short, holds NUL or swallows others is looked for in this order: a row has one
+    fault.
+    """
+    width, sent = table.header.width, len(columns)
+    if sent < width:
+        columns = [*columns, *[pa.array([""] * len(numbers))] * (width - sent)]
+    if table.scan.has_formulas:
         columns = [_unwrapped_column(column) for column in columns]
     batch = from_columns(table.source, table.header, columns, numbers)
     swallowed = pa.nulls(len(numbers), pa.int32())
-    if table.seen.quotes and table.header.width > 1:
+    if table.scan.quotes and width > 1:
         swallowed = _swallowed_lines(table, columns)
-        first = pc.if_else(pc.is_valid(swallowed), "", batch["_first"])  # it is nobody's footer
+        first = pc.if_else(pc.is_valid(swallowed), "", batch["_first"])  # it is no footer
         batch = batch.set_column(batch.schema.get_field_index("_first"), "_first", first)
-    if lacking > 0:
-        batch = _without_short(table, batch, columns, table.header.width - lacking)
+    if sent < width:
+        short: pa.Array = pa.array([str(sent)] * len(numbers))
+        if table.dialect.short_rows == "pad":
+            counts = [pc.not_equal(pc.utf8_trim_whitespace(cells), "") for cells in columns]
+            filled = sum(np.array(count, dtype=int) for count in counts)
+            short = pc.if_else(pa.array(filled == 1), short, None)
+        batch = _faulted(table, batch, columns, "cells", short, str(width))
         if table.dialect.short_rows == "quarantine":
             return batch
-    if table.seen.nul:
-        batch = _without_nul(table, batch, columns)
+    if table.scan.has_nul:
+        first_nul = pa.nulls(len(numbers), pa.int32())  # the first cell with NUL, from 1
+        for number, column in enumerate(columns, start=1):
+            place = pc.if_else(
+                pc.match_substring(column, "\0"), pa.scalar(number, pa.int32()), None
+            )
+            first_nul = pc.coalesce(first_nul, place)
+        batch = _faulted(table, batch, columns, "nul", first_nul)
     return _faulted(table, batch, columns, "swallowed", swallowed)
-
-
-def _without_short(
-    table: Table, batch: pa.RecordBatch, columns: Sequence[pa.Array], width: int
-) -> pa.RecordBatch:
-    """The batch with its rows as faults, for they have `width` cells; blank ones stay noise.
-
-    Where short rows are padded, only those with one cell filled.
-    """
-    sent = pa.array([str(width)] * batch.num_rows)
-    if table.dialect.short_rows == "pad":
-        sent = pc.if_else(_lone(columns), sent, None)
-    return _faulted(table, batch, columns, "cells", sent, str(table.header.width))
-
-
-def _lone(columns: Sequence[pa.Array]) -> pa.Array:
-    """Whether a row has but one cell filled."""
-    filled = pa.array(np.zeros(len(columns[0]), np.int32))
-    for column in columns:
-        has = pc.not_equal(pc.utf8_trim_whitespace(column), "")
-        filled = pc.add(filled, pc.cast(has, pa.int32()))
-    return pc.equal(filled, 1)
 
 
 def _unwrapped_column(cells: pa.Array) -> pa.Array:
@@ -171,50 +165,27 @@ def _unwrapped_column(cells: pa.Array) -> pa.Array:
     return pc.replace_with_mask(cells, formulas, pc.replace_substring(texts, '""', '"'))
 
 
-def _without_nul(
-    table: Table, batch: pa.RecordBatch, columns: Sequence[pa.Array]
-) -> pa.RecordBatch:
-    """The batch with rows that hold NUL as faults, which name the first such cell from 1 on."""
-    first = pa.nulls(batch.num_rows, pa.int32())
-    for number, column in enumerate(columns, start=1):
-        holds = pc.match_substring(column, "\0")
-        first = pc.coalesce(first, pc.if_else(holds, pa.scalar(number, pa.int32()), None))
-    return _faulted(table, batch, columns, "nul", first)
-
-
-def _swallows(table: Table, cell: str) -> bool:
-    """Whether a pair of stray quotes may have made a cell of several rows."""
-    breaks = table.header.width > 1 and ("\n" in cell or "\r" in cell)
-    return breaks and cell.count(table.dialect.delimiter) >= table.header.width - 1
-
-
 def _swallowed_lines(table: Table, columns: Sequence[pa.Array]) -> pa.Array:
-    """How many lines of text a row is, where one of its cells swallows rows; else null.
+    """Count the lines of rows in which a pair of stray quotes made one cell of several rows.
 
-    See _swallows.
+    Such a cell has line breaks and as many separators as a row has; other rows give null.
     """
     lines = pa.nulls(len(columns[0]), pa.int32())
     for column in columns:
-        if not _has_breaks(column):
+        # A look at all bytes of a column is quicker than one at each cell.
+        _, offsets, data = column.buffers()
+        ends = np.frombuffer(offsets, np.int32)[[column.offset, column.offset + len(column)]]
+        letters = np.frombuffer(b"" if data is None else data, np.uint8)[ends[0] : ends[1]]
+        if not ((letters == ord("\n")) | (letters == ord("\r"))).any():
             continue
         breaks = pc.count_substring_regex(column, BREAK)
         separators = pc.count_substring(column, table.dialect.delimiter)
-        swallowed = pc.and_(
+        swallows = pc.and_(
             pc.greater(breaks, 0), pc.greater_equal(separators, table.header.width - 1)
         )
-        told = pc.if_else(swallowed, pc.add(breaks, pa.scalar(1, pa.int32())), None)
-        lines = pc.max_element_wise(lines, told)
+        count = pc.if_else(swallows, pc.add(breaks, pa.scalar(1, pa.int32())), None)
+        lines = pc.max_element_wise(lines, count)
     return lines
-
-
-def _has_breaks(cells: pa.Array) -> bool:
-    """Whether any cell may have a line break: a look at all bytes is quicker than at each cell."""
-    _, offsets, data = cells.buffers()
-    if data is None:
-        return False
-    start, end = np.frombuffer(offsets, np.int32)[[cells.offset, cells.offset + len(cells)]]
-    letters = np.frombuffer(data, np.uint8)[start:end]
-    return bool((letters == 10).any() or (letters == 13).any())
 
 
 def _faulted(
@@ -225,13 +196,13 @@ def _faulted(
     values: pa.Array,
     expected: str = "",
 ) -> pa.RecordBatch:
-    """The batch with the rows that have a value as faults, unless they are noise or faults.
+    """Return `batch` with the rows that have a value as faults, unless they are noise or faults.
 
-    What only looks like a note (as far as its cells go) is told by what is wrong with its line.
+    A row that looks like a note is named by what is wrong with its line.
     """
     is_fault = pc.not_equal(pc.fill_null(batch["_fault"], NOTE), NOTE)
     rows = pc.and_not(pc.is_valid(values), pc.or_(is_fault, batch["_noise"]))
     if not rows.true_count:
         return batch
-    told = [str(value) for value in values.filter(rows).to_pylist()]
-    return unmapped(table.source, batch, rows, code, told, expected, torn_rows(columns, rows))
+    shown = [str(value) for value in values.filter(rows).to_pylist()]
+    return with_faults(table.source, batch, columns, rows, code, expected, shown)

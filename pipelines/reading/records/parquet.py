@@ -24,8 +24,7 @@ from pipelines.reading.layout import (
     decimal_text,
     from_columns,
     suffix_in,
-    torn_rows,
-    unmapped,
+    with_faults,
 )
 from pipelines.reading.records.fields import MAX_FIELDS, too_many_fields, wanted
 
@@ -231,9 +230,8 @@ def _without_bytes(
             continue
         bad = pc.fill_null(pc.match_substring(columns[position], NO_TEXT), False)
         if bad.true_count:
-            torn = torn_rows([pc.fill_null(column, "") for column in columns], bad)
-            title = source.titles[name]
-            batch = unmapped(source, batch, bad, "no_text", [""] * len(torn), title, torn)
+            texts = [pc.fill_null(column, "") for column in columns]
+            batch = with_faults(source, batch, texts, bad, "no_text", source.titles[name])
     return batch
 
 
