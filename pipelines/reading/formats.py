@@ -1,6 +1,6 @@
-"""Readers: a file's rows as batches of text under the contract's column names.
+"""Open a delivery: its rows as batches of text under the contract's column names.
 
-One small table of formats; what every reader yields is said in layout.py.
+FORMATS says which module reads which format; layout.py describes what every reader yields.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from pipelines.contracts.extensions import format_of
 from pipelines.contracts.models import Source
 from pipelines.deliveries.reasons import Reason, RejectedError, UnreadableError
 from pipelines.reading.archives.contents import Contents, DataFile
@@ -56,16 +55,12 @@ def open_delivery(
 
     `limit` is how many bytes an archive may unpack to, `ratio` how many times its own size,
     `scratch` the folder into which it is unpacked; the caller removes it when the rows are read.
-    A file that is really of another declared format is read as such, with a warning. Raises
+    A file that is really of another declared format is read as such, with a warning. Raise
     UnreadableError when the bytes are of no declared format and RejectedError when columns are
     missing; both may also come while the batches are read.
     """
-    contents = Contents(
-        source,
-        scratch,
-        lambda name: format_of(Path(name)),
-        Allowance(limit, path.stat().st_size, ratio),
-    )
+    allowance = Allowance(limit, path.stat().st_size, ratio)
+    contents = Contents(source, scratch, allowance)
     files = contents.files(path, format_name)
 
     def read(file: DataFile) -> Reading:

@@ -1,18 +1,16 @@
-"""What a delivery's file really holds: its files of data, unpacked, each with its true format."""
+"""Find the files of data that a delivery really holds, unpacked, each with its true format."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from itertools import count
 from pathlib import Path
 
-from pipelines.contracts.extensions import WRAPPERS
+from pipelines.contracts.extensions import WRAPPERS, format_of
 from pipelines.contracts.models import Source
 from pipelines.deliveries.reasons import Reason, UnreadableError
 from pipelines.reading.archives.sniffing import ENCRYPTED, TEXT, format_by_content
-from pipelines.reading.archives.unpacking import Allowance, extract, gunzip, listed, members
+from pipelines.reading.archives.unpacking import Allowance, extract, gunzip, members, shown_names
 
 DEPTH = 2  # archives in archives
 NOTES = re.compile(r"(?:^|/)(?:read[ _-]?me|[^/]*说明)[^/]*\.(?:txt|html?)$", re.I)
@@ -33,22 +31,21 @@ class DataFile:
 
 @dataclass
 class Contents:
-    """Finds the files of data in one delivery, and notes what people should know of it.
+    """Find the files of data in one delivery; `warnings` are what people should know of them.
 
-    `claim` tells the format that a name claims, None when it claims none that we know.
+    Archives are unpacked into `scratch`, as far as `allowance` permits.
     """
 
     source: Source
     scratch: Path
-    claim: Callable[[str], str | None]
     allowance: Allowance
     warnings: list[Reason] = field(default_factory=list)
-    _numbers: count[int] = field(default_factory=count)
+    _unpacked: int = 0  # files in `scratch`
 
     def files(self, path: Path, claimed: str, member: str = "", depth: int = 0) -> list[DataFile]:
-        """The files of data in `path`, whose name claims the (wrapped) format `claimed`.
+        """Return the files of data in `path`, whose name claims the (wrapped) format `claimed`.
 
-        Raises UnreadableError when it is of no declared format, or an archive that is refused.
+        Raise UnreadableError when it is of no declared format, or an archive that is refused.
         """
         if path.stat().st_size == 0:
             raise UnreadableError(Reason(code="empty_file"))
@@ -56,73 +53,68 @@ class Contents:
         actual = format_by_content(path, outer)
         if actual in WRAPPERS:
             if actual != outer:
-                self._misnamed(actual, claimed)
+                self._warn_misnamed(actual, claimed)
                 inside = inside if outer in WRAPPERS else claimed
             if depth == DEPTH:
                 raise UnreadableError(Reason(code="nested", expected=str(DEPTH)))
-            unpack = self._gzipped if actual == "gz" else self._zipped
-            return unpack(path, inside, member, depth + 1)
+            if actual == "zip":
+                return self._zipped(path, inside, member, depth + 1)
+            place = self._new_place()
+            gunzip(path, place, self.allowance)
+            return self.files(place, inside, member, depth + 1)
         if outer in WRAPPERS and inside and inside not in WRAPPERS:  # it is not packed at all
             actual = format_by_content(path, inside)
-        agreed = self._agreed(actual, claimed)
-        return [DataFile(path, agreed, member, is_unsigned=actual == TEXT)]
-
-    def _gzipped(self, path: Path, inside: str, member: str, depth: int) -> list[DataFile]:
-        place = self._place()
-        gunzip(path, place, self.allowance)
-        return self.files(place, inside, member, depth)
+        declared = self.source.formats.declared
+        is_unsigned = actual == TEXT
+        if is_unsigned and "csv" in declared:
+            actual = "csv"
+        if actual not in declared:
+            if actual == ENCRYPTED:
+                raise UnreadableError(Reason(code="encrypted"))
+            code, expected = "format" if actual == claimed else "other_format", ", ".join(declared)
+            raise UnreadableError(Reason(code=code, value=actual, expected=expected))
+        if actual != claimed:
+            self._warn_misnamed(actual, claimed)
+        return [DataFile(path, actual, member, is_unsigned)]
 
     def _zipped(self, path: Path, inside: str, member: str, depth: int) -> list[DataFile]:
-        there = members(path, self.allowance)
-        claims = {one.name: self.claim(one.name) for one in there if not NOTES.search(one.name)}
-        data = [one for one in there if claims.get(one.name)]
-        if not data and len(there) == 1 and inside:  # the archive's own name says what it is
-            data, claims = there, {there[0].name: inside}
-        names = listed([one.name for one in there])
+        """Return the files of data of a zip; `inside` is the format that its own name claims."""
+        packed = members(path, self.allowance)
+        claims = {entry.name: format_of(Path(entry.name)) for entry in packed}
+        data = [entry for entry in packed if claims[entry.name] and not NOTES.search(entry.name)]
+        if not data and len(packed) == 1 and inside:
+            data, claims = packed, {packed[0].name: inside}
         if not data:
+            names = shown_names(packed)
             expected = ", ".join(self.source.formats.declared)
             raise UnreadableError(Reason(code="no_data_file", value=names, expected=expected))
         if len(data) > 1 and self.source.formats.zip.members == "one":
-            names = listed([one.name for one in data])
-            raise UnreadableError(Reason(code="several_files", value=names))
-        ignored = [one.name for one in there if one not in data]
+            raise UnreadableError(Reason(code="several_files", value=shown_names(data)))
+        ignored = [entry for entry in packed if entry not in data]
         if ignored:
-            self.warnings.append(Reason(code="member_ignored", value=listed(ignored)))
-        found: list[DataFile] = []
-        for one in data:
-            name = f"{member}/{one.name}" if member else one.name
-            place = self._place()
+            self.warnings.append(Reason(code="member_ignored", value=shown_names(ignored)))
+        files: list[DataFile] = []
+        for entry in data:
+            name = f"{member}/{entry.name}" if member else entry.name
+            place = self._new_place()
             try:
-                extract(path, one, place, self.allowance)
-                found += self.files(place, claims[one.name] or "", name, depth)
+                extract(path, entry, place, self.allowance)
+                files += self.files(place, claims[entry.name] or "", name, depth)
             except UnreadableError as error:
-                raise placed(error, one.name) from None
-        return found
+                raise placed(error, entry.name) from None
+        return files
 
-    def _place(self) -> Path:
+    def _new_place(self) -> Path:
+        """Return a path of ours for a file to unpack: names in archives are never used as one."""
         self.scratch.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return self.scratch / f"unpacked-{next(self._numbers)}"
+        self._unpacked += 1
+        return self.scratch / f"unpacked-{self._unpacked}"
 
-    def _agreed(self, actual: str, claimed: str) -> str:
-        """The declared format in which the file is read."""
-        declared = self.source.formats.declared
-        expected = ", ".join(declared)
-        if actual == ENCRYPTED:
-            raise UnreadableError(Reason(code="encrypted"))
-        if actual == TEXT and "csv" in declared:
-            actual = "csv"
-        if actual in declared:
-            if actual != claimed:
-                self._misnamed(actual, claimed)
-            return actual
-        code = "format" if actual == claimed else "other_format"
-        raise UnreadableError(Reason(code=code, value=actual, expected=expected))
-
-    def _misnamed(self, actual: str, claimed: str) -> None:
+    def _warn_misnamed(self, actual: str, claimed: str) -> None:
         self.warnings.append(Reason(code="misnamed", value=actual, expected=claimed))
 
 
 def placed(error: UnreadableError, member: str) -> UnreadableError:
-    """The error, naming the member that it speaks of."""
+    """Return the error with the name of the archive's member in which it arose."""
     place = error.reason.place or member
     return UnreadableError(error.reason.model_copy(update={"place": place}))

@@ -1,4 +1,4 @@
-"""What a file is by its first bytes, whatever it is called; of text nothing is guessed."""
+"""Tell what a file is by its first bytes, whatever it is called; of text nothing is guessed."""
 
 from __future__ import annotations
 
@@ -26,6 +26,12 @@ MAGIC = {
     b"BZh": "bzip2",
     b"PK\x05\x06": "zip",
 }
+PARTS = {
+    "xl/workbook.bin": "xlsb",
+    "xl/workbook.xml": "xlsx",
+    "word/document.xml": "Word",
+    "ppt/presentation.xml": "PowerPoint",
+}
 PAGE = re.compile(r"<(?:!doctype\s+html|html|head|body|meta|style|table)\b", re.IGNORECASE)
 SPREADSHEETML = "urn:schemas-microsoft-com:office:spreadsheet"
 MHTML = re.compile(r"mime-version:", re.IGNORECASE)
@@ -34,50 +40,31 @@ BLANK = " \t\r\n\ufeff"
 
 
 def format_by_content(path: Path, claimed: str) -> str:
-    """The format of the file's bytes: `claimed` itself where nothing speaks against it.
+    """Return the format of the file's bytes: `claimed` itself unless they speak against it.
 
-    Else another format's name, gz, zip, `encrypted`, `txt`, or the name of what we do not read.
+    Otherwise it is the name of another format, gz, zip, `encrypted`, `txt`, or that of a format
+    which is not read.
     """
     with path.open("rb") as stream:
         head = stream.read(HEAD_BYTES)
-    signed = _signature(path, head)
-    if signed:
-        return signed
-    text = _text(head)
-    start = text.lstrip(BLANK)
-    marked = _markup(start)
-    if marked and (marked != "xml" or claimed != "html"):
-        return marked
-    if claimed in ("json", "jsonl") and start[:1] in ("[", "{"):
-        return _json(start, claimed)
-    if claimed in ("csv", "jsonl") or (claimed in ("xml", "html") and start.startswith("<")):
-        return claimed
-    return claimed if CONTROLS.search(text) or not start else TEXT
-
-
-def _signature(path: Path, head: bytes) -> str:
     if head.startswith(OLE):
         with path.open("rb") as stream, mmap.mmap(stream.fileno(), 0, prot=mmap.PROT_READ) as file:
             return ENCRYPTED if file.find("EncryptedPackage".encode("utf-16-le")) >= 0 else "xls"
     if head.startswith(b"PK\x03\x04"):
         with opened(path) as package:
-            return _package(package)
-    return next((name for magic, name in MAGIC.items() if head.startswith(magic)), "")
+            return _package_format(package)
+    for magic, name in MAGIC.items():
+        if head.startswith(magic):
+            return name
+    return _text_format(head, claimed)
 
 
-def _package(package: zipfile.ZipFile) -> str:
-    """What kind of zip: a workbook's parts stand where its format says."""
+def _package_format(package: zipfile.ZipFile) -> str:
+    """Return what kind of zip it is: a workbook has its parts where its format says."""
     names = set(package.namelist())
     if "[Content_Types].xml" in names:
-        for part, kind in (
-            ("xl/workbook.bin", "xlsb"),
-            ("xl/workbook.xml", "xlsx"),
-            ("word/document.xml", "Word"),
-            ("ppt/presentation.xml", "PowerPoint"),
-        ):
-            if part in names:
-                return kind
-        return "xlsx"
+        kinds = (kind for part, kind in PARTS.items() if part in names)
+        return next(kinds, "xlsx")
     if "mimetype" in names and package.getinfo("mimetype").file_size < 200:
         kind = package.read("mimetype").decode("latin-1")
         if kind.startswith("application/vnd.oasis.opendocument"):
@@ -85,8 +72,23 @@ def _package(package: zipfile.ZipFile) -> str:
     return "xlsx" if any(name.startswith("xl/") for name in names) else "zip"
 
 
-def _text(head: bytes) -> str:
-    """The head as text whose ASCII can be trusted, in whatever encoding the file is."""
+def _text_format(head: bytes, claimed: str) -> str:
+    """Return the format of what has no signature, by its first characters."""
+    text = _decoded(head)
+    start = text.lstrip(BLANK)
+    if start[:1] in ("<", "m", "M"):
+        markup = _markup_format(start)
+        if markup and (markup != "xml" or claimed != "html"):
+            return markup
+    if claimed in ("json", "jsonl") and start[:1] in ("[", "{"):
+        return _json_format(start, claimed)
+    if claimed in ("csv", "jsonl") or (claimed in ("xml", "html") and start.startswith("<")):
+        return claimed
+    return claimed if CONTROLS.search(text) or not start else TEXT
+
+
+def _decoded(head: bytes) -> str:
+    """Return the head as text whose ASCII can be trusted, in whatever encoding the file is."""
     if head.startswith((b"\xff\xfe", b"\xfe\xff")):
         return head[: len(head) & ~1].decode("utf-16", "replace")
     for pattern, encoding in ((b"<\0", "utf-16-le"), (b"\0<", "utf-16-be")):
@@ -95,8 +97,8 @@ def _text(head: bytes) -> str:
     return head.removeprefix(b"\xef\xbb\xbf").decode("latin-1")
 
 
-def _markup(start: str) -> str:
-    """HTML, XML or what Office writes as such; nothing for other text."""
+def _markup_format(start: str) -> str:
+    """Return HTML, XML or what Office writes as such; '' for other text."""
     if MHTML.match(start):
         return "MHTML"
     if start.startswith("<?xml"):
@@ -108,20 +110,15 @@ def _markup(start: str) -> str:
     return "html" if PAGE.match(start) else ""
 
 
-def _json(start: str, claimed: str) -> str:
-    """An array or one object, or objects in lines: told by whether the first line is whole."""
-    if start.startswith("["):
-        return "json" if claimed == "json" or _is_open(start) else claimed
-    line, _, rest = start.partition("\n")
-    try:
-        json.loads(line.encode("latin-1", "replace").decode("utf-8", "replace"))
-    except (ValueError, RecursionError):
-        return "json" if claimed == "json" or _is_open(start) else "jsonl"
-    is_single = not rest.lstrip(BLANK).startswith("{")
-    return claimed if is_single else "jsonl"
-
-
-def _is_open(start: str) -> bool:
-    """Whether the first line only begins an array or object that others go on with."""
-    line = start.partition("\n")[0].strip(BLANK)
-    return line in ("[", "{") or line.startswith("[{")
+def _json_format(start: str, claimed: str) -> str:
+    """Tell an array or one object from objects in lines: a first line that is whole is a record."""
+    first, _, rest = start.partition("\n")
+    line = first.strip(BLANK)
+    is_begun = line in ("[", "{") or line.startswith("[{")  # later lines go on with it
+    if not start.startswith("["):
+        try:
+            json.loads(first.encode("latin-1", "replace").decode("utf-8", "replace"))
+            return "jsonl" if rest.lstrip(BLANK).startswith("{") else claimed
+        except (ValueError, RecursionError):
+            return "json" if claimed == "json" or is_begun else "jsonl"
+    return "json" if is_begun else claimed

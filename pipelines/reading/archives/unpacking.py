@@ -1,7 +1,7 @@
-"""Archives around deliveries: unpacked into a folder of ours, counting the bytes that come out.
+"""Unpack archives into a folder of ours, counting the bytes that come out.
 
-Names inside are untrusted: they are shown and their extensions read, and never used as a path.
-What an archive says of its sizes is not believed either.
+Names inside are strangers' words: they are shown and their extensions read, and never used as a
+path. What an archive says of its sizes is not believed either.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import gzip
 import re
 import zipfile
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO
@@ -33,7 +34,7 @@ UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 @dataclass
 class Allowance:
-    """How much may still come out of one delivery: `packed` bytes came, `unpacked` went out."""
+    """Limit what may come out of one delivery: `packed` bytes came, `unpacked` went out so far."""
 
     limit: int
     packed: int
@@ -42,14 +43,13 @@ class Allowance:
     unpacked: int = 0
 
     def take(self, count: int) -> None:
-        """Count bytes that have come out."""
+        """Count bytes that have come out; raise UnreadableError if they are too many."""
         self.unpacked += count
         if self.unpacked > self.limit:
-            found = f"over {self.limit}"
-            raise UnreadableError(Reason(code="too_large", value=found, expected=str(self.limit)))
+            value = f"over {self.limit}"
+            raise UnreadableError(Reason(code="too_large", value=value, expected=str(self.limit)))
         if self.unpacked > max(ALLOWED_BYTES, self.ratio * self.packed):
-            found, expected = f"{self.packed} -> {self.unpacked}", f"1:{self.ratio}"
-            raise UnreadableError(Reason(code="bomb", value=found, expected=expected))
+            raise _bomb(f"{self.packed} -> {self.unpacked}", f"1:{self.ratio}")
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,10 @@ class Member:
 
     name: str
     entry: zipfile.ZipInfo
+
+
+def _bomb(value: str, expected: str) -> UnreadableError:
+    return UnreadableError(Reason(code="bomb", value=value, expected=expected))
 
 
 def gunzip(path: Path, place: Path, allowance: Allowance) -> None:
@@ -70,21 +74,21 @@ def gunzip(path: Path, place: Path, allowance: Allowance) -> None:
 
 
 def members(path: Path, allowance: Allowance) -> list[Member]:
-    """The files of a zip archive that are no litter of somebody's system."""
+    """Return the files of a zip archive, without the litter of operating systems."""
     with opened(path) as package:
         entries = package.infolist()
     if len(entries) > allowance.members:
-        found, expected = f"{len(entries)} files", str(allowance.members)
-        raise UnreadableError(Reason(code="bomb", value=found, expected=expected))
-    named = [Member(_shown(entry), entry) for entry in entries if not entry.filename.endswith("/")]
-    kept = [member for member in named if not LITTER.search(member.name)]
-    if len({member.name for member in kept}) < len(kept):  # rows could not be told apart
+        raise _bomb(f"{len(entries)} files", str(allowance.members))
+    files = (entry for entry in entries if not entry.filename.endswith("/"))
+    named = [Member(_printable_name(entry), entry) for entry in files]
+    data = [member for member in named if not LITTER.search(member.name)]
+    if len({member.name for member in data}) < len(data):  # rows could not be told apart
         raise UnreadableError(Reason(code="damaged", value="two of its files have one name"))
-    return kept
+    return data
 
 
 def extract(path: Path, member: Member, place: Path, allowance: Allowance) -> None:
-    """Unpack one member to `place`; its checksum is held."""
+    """Unpack one member to `place`, and check its checksum."""
     entry = member.entry
     if entry.flag_bits & ENCRYPTED_FLAG:
         raise UnreadableError(Reason(code="encrypted_archive", value=member.name))
@@ -102,10 +106,11 @@ def _copy(stream: IO[bytes] | gzip.GzipFile, place: Path, allowance: Allowance) 
             target.write(block)
 
 
-def _shown(entry: zipfile.ZipInfo) -> str:
-    """The member's name in printable characters, as the system that packed it spelled it."""
+def _printable_name(entry: zipfile.ZipInfo) -> str:
+    """Return the member's name as the system that packed it spelled it."""
     name = entry.filename
-    if not entry.flag_bits & UTF8_FLAG:  # zipfile took it for CP437
+    if not entry.flag_bits & UTF8_FLAG:
+        # Without the flag zipfile takes a name for CP437. Chinese systems write GBK or UTF-8.
         raw = name.encode("cp437", "replace")
         for encoding in ("utf-8", "gb18030"):
             try:
@@ -116,7 +121,8 @@ def _shown(entry: zipfile.ZipInfo) -> str:
     return UNPRINTABLE.sub("?", name.replace("\\", "/"))[-200:]
 
 
-def listed(names: list[str]) -> str:
-    """Names for a message."""
-    more = f" … ({len(names)})" if len(names) > SHOWN_NAMES else ""
-    return "、".join(PurePosixPath(name).name for name in names[:SHOWN_NAMES]) + more
+def shown_names(packed: Sequence[Member]) -> str:
+    """Return the first names of members, without their folders, for a message."""
+    more = f" … ({len(packed)})" if len(packed) > SHOWN_NAMES else ""
+    names = (PurePosixPath(member.name).name for member in packed[:SHOWN_NAMES])
+    return "、".join(names) + more
