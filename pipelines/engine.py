@@ -1,4 +1,8 @@
-"""Opens DuckDB through SQLAlchemy with our limits and macros; reads the project's .sql files."""
+"""Open DuckDB through SQLAlchemy with our limits and macros, and run the project's .sql files.
+
+SQL has two kinds of places: `$name` is a value, which DuckDB binds, and `${name}` is an identifier
+or a list of identifiers, which `sql` fills in from names that the contracts' rules have checked.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import ConnectionPoolEntry, NullPool, StaticPool
 
 from pipelines.contracts.models import ColumnType
@@ -31,37 +36,29 @@ COLUMN_TYPES = {
 def open_duckdb(
     path: Path | None, settings: Settings, *, read_only: bool = False, macros: bool = False
 ) -> Engine:
-    """An engine on the DuckDB file at `path`; None is a database in memory.
+    """Return an engine on the DuckDB file at `path`; None is a database in memory.
 
-    The file is held exactly while a connection is open. Nothing is ever fetched from outside:
-    extensions are neither installed nor loaded by themselves.
+    The file is held exactly while a connection is open. `macros` makes those of warehouse/macros
+    known to each connection.
     """
     engine = create_engine(
-        duckdb_url(path),
+        f"duckdb:///{path or ':memory:'}",
         connect_args=connect_args(settings, read_only=read_only),
         poolclass=NullPool if path else StaticPool,
-        # a file that a full disk has broken is to be closed, and lets nothing be rolled back
+        # A file that a full disk has damaged refuses the rollback before a connection closes.
         skip_autocommit_rollback=True,
     )
-
-    @event.listens_for(engine, "connect")
-    def prepare(connection: object, _entry: ConnectionPoolEntry) -> None:
-        execute = connection.execute  # type: ignore[attr-defined]
-        execute("SET TimeZone = 'UTC'")
-        if macros:
-            for script in macro_scripts():
-                execute(script)
-
+    event.listen(engine, "connect", _set_time_zone)
+    if macros:
+        event.listen(engine, "connect", _create_macros)
     return engine
 
 
-def duckdb_url(path: Path | None) -> str:
-    """SQLAlchemy's URL of a DuckDB file."""
-    return f"duckdb:///{path or ':memory:'}"
-
-
 def connect_args(settings: Settings, *, read_only: bool = False) -> dict[str, object]:
-    """Our limits; every connection of a process to one file must carry the same."""
+    """Return our limits; all connections of a process to one file must have the same.
+
+    DuckDB fetches nothing from outside: it may neither install nor load extensions by itself.
+    """
     config = {
         "memory_limit": settings.memory_limit,
         "threads": settings.threads,
@@ -72,45 +69,48 @@ def connect_args(settings: Settings, *, read_only: bool = False) -> dict[str, ob
     return {"read_only": read_only, "config": config}
 
 
+def _set_time_zone(connection: Any, _entry: ConnectionPoolEntry) -> None:
+    """Make instants read and written as UTC, whatever the machine's time zone."""
+    connection.execute("SET TimeZone = 'UTC'")
+
+
+def _create_macros(connection: Any, _entry: ConnectionPoolEntry) -> None:
+    for script in macro_scripts():
+        connection.execute(script)
+
+
 @cache
 def macro_scripts() -> tuple[str, ...]:
-    """The normaliser, and the codes and masks, which are written in its terms."""
+    """Return the macros of warehouse/macros, each script after those whose macros it uses."""
     names = ("normalise.sql", "codes.sql", "mask.sql")
     return tuple((SQL / "macros" / name).read_text(encoding="utf-8") for name in names)
 
 
-@cache
-def _statement(name: str) -> str:
-    return (SQL / name).read_text(encoding="utf-8")
-
-
 def sql(name: str, **parts: str) -> str:
-    """The statement in warehouse/`name`, its `${part}`s filled in.
-
-    Parts are identifiers and lists of columns made from contracts, whose names are checked;
-    values are bound, never filled in.
-    """
-    return re.sub(r"\$\{(\w+)\}", lambda found: parts[found[1]], _statement(name))
+    """Return the text of warehouse/`name` with its `${part}`s, which are identifiers, filled in."""
+    text = (SQL / name).read_text(encoding="utf-8")
+    return re.sub(r"\$\{(\w+)\}", lambda place: parts[place[1]], text)
 
 
 def quoted(name: str) -> str:
-    """An identifier as SQL wants it."""
+    """Quote an identifier for SQL."""
     return '"' + name.replace('"', '""') + '"'
 
 
 def literal(constant: str) -> str:
-    """A text literal as SQL wants it, for declared constants inside expressions."""
+    """Quote a declared text for places where DuckDB binds no values, such as COMMENT ON."""
     return "'" + constant.replace("'", "''") + "'"
 
 
 @contextmanager
 def transaction(connection: Connection) -> Iterator[None]:
-    """One DuckDB transaction: all of the block, or nothing of it."""
+    """Run the block as one DuckDB transaction: all of it takes effect, or nothing."""
     run(connection, "BEGIN TRANSACTION")
     try:
         yield
     except BaseException:
-        with suppress(Exception):  # a full disk has ended it already
+        # After an error of the disk DuckDB has rolled back already, and refuses to do it twice.
+        with suppress(Exception):
             run(connection, "ROLLBACK")
         raise
     run(connection, "COMMIT")
@@ -125,7 +125,7 @@ def run(connection: Connection, statements: str, **values: Any) -> None:
 
 
 def run_file(
-    connection: Connection, name: str, values: Mapping[str, Any] | None = None, **parts: str
+    connection: Connection, name: str, values: Mapping[str, Any] | None = None, /, **parts: str
 ) -> None:
     """Execute the statements of a .sql file of warehouse/, each with the `$name`s it mentions.
 
@@ -152,10 +152,24 @@ def keep(connection: Connection, name: str, table: pa.Table) -> None:
 
 
 def duckdb_of(connection: Connection) -> Any:
-    """DuckDB's own connection below SQLAlchemy's."""
+    """Return DuckDB's own connection below SQLAlchemy's."""
     return connection.connection.driver_connection
 
 
+def is_migrated(connection: Connection, store: str) -> bool:
+    """Tell, with one query, whether a store has the newest migration of warehouse/migrations.
+
+    `store` is `warehouse` or `operations`. A store without tables has none. PostgreSQL aborts the
+    transaction of a query that fails, so give this a connection of its own.
+    """
+    newest = max(path.name for path in (SQL / "migrations" / store).glob("[a-z]*.py"))
+    try:
+        revisions = connection.exec_driver_sql("SELECT version_num FROM alembic_version").all()
+    except DBAPIError:
+        return False
+    return [tuple(row) for row in revisions] == [(newest.partition("_")[0],)]
+
+
 def file_literal(path: Path) -> str:
-    """A path inside a SQL text literal."""
+    """Quote a path inside a SQL text literal."""
     return str(path).replace("'", "''")

@@ -1,9 +1,12 @@
-"""How far the stores' schemas are, and how they get further: Alembic, all the way or not at all."""
+"""Migrate the stores: tell how far a store's schema is, and bring it further with Alembic.
+
+Only a store that is older, newer or empty needs this module: `engine.is_migrated` tells the usual
+case with one query.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import sqlalchemy as sa
@@ -20,78 +23,75 @@ OUR_REVISION = re.compile(r"[a-z]\d{4}")
 
 
 class Schema(NamedTuple):
-    """How far a store is: its revision (None: no tables yet), ours, and whether we know its own."""
+    """State of a store's schema: its revision (None: no tables yet), our newest, is it ours?"""
 
-    there: str | None
+    revision: str | None
     newest: str
-    known: bool
+    is_known: bool
 
     def refusal(self) -> tuple[str, str]:
-        """What a revision that we do not know says of a store, and the mend."""
-        if self.there and not OUR_REVISION.fullmatch(self.there):
+        """Explain an unknown revision: what it says of the store, and the mend."""
+        if self.revision and not OUR_REVISION.fullmatch(self.revision):
             return (
-                f"has another program's tables (revision {self.there})",
+                f"has another program's tables (revision {self.revision})",
                 "give each program a database of its own",
             )
-        return f"was made by a newer version (revision {self.there})", "install that version"
+        return f"was made by a newer version (revision {self.revision})", "install that version"
 
 
 def schema(connection: sa.Connection, store: str) -> Schema:
-    """How far a store's schema is; it changes nothing."""
-    known = revisions(store)
-    there = _revisions(connection)
-    return Schema(", ".join(there) or None, known[-1], set(there) <= set(known))
-
-
-def _revisions(connection: sa.Connection) -> Sequence[str]:
-    from alembic.migration import MigrationContext
-
+    """Return the state of a store's schema; change nothing."""
     if connection.dialect.name != "duckdb":
-        return MigrationContext.configure(connection).get_current_heads()
-    # Alembic would ask with a bound value, for which DuckDB loads pandas
-    if not rows(connection, "FROM duckdb_tables() WHERE table_name = 'alembic_version'"):
-        return ()
-    return [row.version_num for row in rows(connection, "FROM alembic_version")]
+        from alembic.migration import MigrationContext
+
+        present = list(MigrationContext.configure(connection).get_current_heads())
+    # Alembic would ask DuckDB with a bound value, for which DuckDB imports pandas.
+    elif rows(connection, "FROM duckdb_tables() WHERE table_name = 'alembic_version'"):
+        present = [row.version_num for row in rows(connection, "FROM alembic_version")]
+    else:
+        present = []
+    known = revisions(store)
+    return Schema(", ".join(present) or None, known[-1], set(present) <= set(known))
 
 
 def migrate(connection: sa.Connection, store: str) -> None:
     """Bring a store (`warehouse` or `operations`) to its newest schema.
 
-    Raises NewerSchemaError when the store has one that this version does not know.
+    Raise NewerSchemaError if the store has a schema that this version does not know.
     """
-    found = schema(connection, store)
-    if found.there == found.newest:
+    state = schema(connection, store)
+    if state.revision == state.newest:
         return
-    if not found.known:
-        said, mend = found.refusal()
-        raise NewerSchemaError(f"this {STORES[store]} {said}; {mend}")
-    upgrade(connection, store, found.newest)
+    if not state.is_known:
+        fault, mend = state.refusal()
+        raise NewerSchemaError(f"this {STORES[store]} {fault}; {mend}")
+    upgrade(connection, store, state.newest)
 
 
 def upgrade(connection: sa.Connection, store: str, revision: str) -> None:
-    """Bring a store to a later revision: all the way or, when it is killed or fails, not at all."""
+    """Bring a store to a later revision in one transaction, so that a kill leaves the earlier."""
     from alembic import command
-    from duckdb_sqlalchemy import alembic_impl  # noqa: F401 - tells Alembic of DuckDB
+    from duckdb_sqlalchemy import alembic_impl  # noqa: F401 - registers DuckDB with Alembic
 
     config = _migrations(store)
     config.attributes["connection"] = connection
-    if not connection.in_transaction():  # so that Alembic neither begins one nor commits it
+    # Within a transaction of ours Alembic neither begins nor commits one.
+    if not connection.in_transaction():
         connection.begin()
     if connection.dialect.name == "duckdb":
         with transaction(connection):
             command.upgrade(config, revision)
         return
-    if connection.dialect.name == "sqlite":  # its driver begins none for CREATE TABLE
+    # SQLite's driver begins a transaction before INSERT and UPDATE, but not before CREATE TABLE.
+    if connection.dialect.name == "sqlite":
         connection.exec_driver_sql("BEGIN IMMEDIATE")
     command.upgrade(config, revision)
 
 
 def revisions(store: str) -> list[str]:
-    """Every revision of a store's schema, the first first."""
-    from alembic.script import ScriptDirectory
-
-    scripts = ScriptDirectory.from_config(_migrations(store))
-    return [script.revision for script in scripts.walk_revisions()][::-1]
+    """Return every revision of a store's schema in order: migrations are named after theirs."""
+    files = (SQL / "migrations" / store).glob("[a-z]*.py")
+    return sorted(path.name.partition("_")[0] for path in files)
 
 
 def _migrations(store: str) -> Config:

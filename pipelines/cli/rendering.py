@@ -17,7 +17,7 @@ from rich.text import Text
 from pipelines.contracts.catalog import Catalog
 from pipelines.deliveries.delivery import Accounting
 from pipelines.deliveries.reasons import Reason
-from pipelines.tracking.pace import Pace
+from pipelines.tracking.pace import Pace, pace_columns
 
 if TYPE_CHECKING:
     from pipelines.jobs.night import RunReport
@@ -39,21 +39,6 @@ COLOURS = {
 }
 WHOLE = ("delivery", "date", "department", "source", "verdict", "status", "target")  # never cut
 COUNTS = tuple(Accounting.model_fields)
-PACE_KEYS = (
-    "target",
-    "department",
-    "as_of",
-    "baseline",
-    "goal",
-    "actual",
-    "expected",
-    "progress",
-    "spi",
-    "spi_t",
-    "required_per_day",
-    "coverage",
-    "status",
-)
 DELIVERY_KEYS = (
     "delivery",
     "source",
@@ -86,8 +71,9 @@ def _plain(value: object) -> object:
 
 
 def pace_records(paces: Iterable[Pace]) -> list[dict[str, Any]]:
-    """`status --json`: one object per target and department (null: the city)."""
-    return [{key: getattr(pace, key) for key in PACE_KEYS} for pace in paces]
+    """Return the objects of `status --json`: one per target and department (null: the city)."""
+    keys = [name for name, (_, column) in pace_columns().items() if column.in_json]
+    return [{key: getattr(pace, key) for key in keys} for pace in paces]
 
 
 def delivery_records(found: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -138,8 +124,8 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str | Text
 
 
 def pace_table(paces: Sequence[Pace], catalog: Catalog) -> Table:
-    """Targets with their pace and status."""
-    as_of = paces[0].as_of if paces else "-"
+    """Return targets with their pace and status: the columns that `Pace` gives a heading."""
+    shown = {name: declared for name, declared in pace_columns().items() if declared[1].heading}
     rows = []
     for pace in paces:
         target = catalog.targets.get(pace.target)
@@ -147,31 +133,20 @@ def pace_table(paces: Sequence[Pace], catalog: Catalog) -> Table:
         if pace.department is not None:
             department = catalog.departments.get(pace.department)
             title = f"  {department.label if department else pace.department}"
-        rows.append(
-            (
-                title,
-                number(pace.actual),
-                number(pace.expected),
-                number(pace.goal),
-                "-" if pace.progress is None else f"{pace.progress:.1%}",
-                "-" if pace.spi_t is None else f"{pace.spi_t:.2f}",
-                number(pace.required_per_day),
-                "-" if pace.coverage is None else f"{pace.coverage:.0%}",
-                coloured(str(pace.status)),
-            )
-        )
-    columns = (
-        "target",
-        "actual #",
-        "expected #",
-        "goal #",
-        "progress #",
-        "SPI(t) #",
-        "required/day #",
-        "coverage #",
-        "status",
-    )
-    return table(f"Targets as of {as_of}", columns, rows)
+        cells: list[str | Text] = [title]
+        for name, (_, column) in shown.items():
+            value = getattr(pace, name)
+            if column.layout and value is not None:
+                cells.append(format(value, column.layout))
+            else:
+                cells.append(coloured(str(value)) if isinstance(value, str) else number(value))
+        rows.append(cells)
+    # ` #` makes a column right-aligned, as figures are.
+    headings = [
+        column.heading + (" #" if kind in (int, float) else "") for kind, column in shown.values()
+    ]
+    as_of = paces[0].as_of if paces else "-"
+    return table(f"Targets as of {as_of}", ("target", *headings), rows)
 
 
 def accounting_table(report: RunReport) -> Table:

@@ -25,7 +25,6 @@ from pipelines.cli.terminal import (
 )
 from pipelines.contracts.catalog import read_catalog
 from pipelines.deliveries.delivery import Verdict
-from pipelines.deployment import Deployment
 from pipelines.errors import NotPublishedError, UsageError
 from pipelines.settings import Settings
 
@@ -50,43 +49,50 @@ def status(
 ) -> None:
     """Show how far each target is, from the published generation.
 
-    JSON: a list of {target, department (null for the city), as_of, baseline, goal, actual,
-    expected, progress, spi, spi_t, required_per_day, coverage, status}.
+    JSON: a list of objects, one per target and department (null for the city); docs/query.md lists
+    their keys.
 
     Examples: `citybrain status` · `citybrain status --target hundred_day_collection --departments`
     """
     from pipelines.cli import rendering
-    from pipelines.jobs import night
+    from pipelines.warehouse import pace as pace_store
 
-    deployment = Deployment.load(Settings())
-    catalog = deployment.catalog
-    if target is not None and target not in catalog.targets:
-        raise UsageError(f"no target is called {target}; there are {', '.join(catalog.targets)}")
+    settings = Settings()
+    is_computed = as_of is not None or known_at is not None
+    # The configuration names targets in Chinese and computes; stored figures as JSON need neither.
+    catalog = None
+    if is_computed or target is not None or not as_json:
+        catalog = catalog_of(settings)
+        if target is not None and target not in catalog.targets:
+            names = ", ".join(catalog.targets)
+            raise UsageError(f"no target is called {target}; there are {names}")
+    day = parse_day(as_of) if as_of else None
     with of_this_version():
-        paces = night.status(deployment, parse_day(as_of) if as_of else None, known_at)
+        paces = pace_store.status(settings, catalog if is_computed else None, day, known_at)
     paces = [pace for pace in paces if target in (None, pace.target)]
-    if as_json:
-        typer.echo(rendering.as_json(rendering.pace_records(paces)))
-    else:
+    corrections: list[dict[str, Any]] = []
+    if not as_json or fail_on in (FailOn.REJECTED, FailOn.ANY):
+        corrections = _select("queries/rejected_corrections.sql")
+    if catalog is not None and not as_json:
         shown = [pace for pace in paces if departments or pace.department is None]
         console.print(rendering.pace_table(shown, catalog))
-        _show_attention(deployment.settings, paces)
-    behind = any(pace.status in ("behind", "missed") for pace in paces)
-    exit_for(fail_on, bool(_rejected_corrections()), behind)
+        _show_attention(settings, paces, corrections)
+    else:
+        typer.echo(rendering.as_json(rendering.pace_records(paces)))
+    is_behind = any(pace.status in ("behind", "missed") for pace in paces)
+    exit_for(fail_on, bool(corrections), is_behind)
 
 
-def _rejected_corrections() -> list[dict[str, Any]]:
-    return _select("queries/rejected_corrections.sql")
-
-
-def _show_attention(settings: Settings, paces: list[Pace]) -> None:
-    """What a reader of the figures must know besides."""
+def _show_attention(
+    settings: Settings, paces: list[Pace], corrections: list[dict[str, Any]]
+) -> None:
+    """Print what a reader of the figures must know besides."""
     from pipelines.warehouse.publish import pinned_to
 
     silent = [pace for pace in paces if pace.department and pace.status in ("no_data", "stale")]
     if silent:
         console.print(f"{len(silent)} departments' figures are stale or missing (--departments)")
-    for row in _rejected_corrections():
+    for row in corrections:
         console.print(
             f"correction {row['verdict']}: {row['business_date']}/{row['department']}/"
             f"{row['source']} ({row['delivery_id'][:8]}); the figures are those of the earlier one",

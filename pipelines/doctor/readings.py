@@ -160,7 +160,7 @@ def _read(engine: sa.Engine, is_copy: bool = False) -> Reading:
     try:
         with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             store_schema = schema(connection, "warehouse")
-            if store_schema.there is None or not store_schema.known:
+            if store_schema.revision is None or not store_schema.is_known:
                 return Reading(store_schema)
             query = "SELECT number FROM generation"
             number = rows(connection, query)[0][0] if is_copy else None
@@ -216,7 +216,7 @@ def read_operations(settings: Settings, steps: int = 1000) -> Operations:
 
 def _operations(connection: sa.Connection, where: str, steps: int) -> Operations:
     store_schema = schema(connection, "operations")
-    if store_schema.there != store_schema.newest:
+    if store_schema.revision != store_schema.newest:
         return Operations(where, store_schema)
     newest = sa.select(step_table).order_by(step_table.c.number.desc()).limit(steps)
     return Operations(where, store_schema, tuple(reversed(connection.execute(newest).all())))

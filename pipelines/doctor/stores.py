@@ -73,7 +73,7 @@ def warehouse(visit: Visit) -> Iterator[Finding]:
         yield fine("warehouse", "not looked into: it is being written (see locks)")
     elif reading.schema is None and reading.opened_by:
         yield fine("warehouse", "not looked into: another program has it open (see locks)")
-    elif reading.schema is None or reading.schema.there is None:
+    elif reading.schema is None or reading.schema.revision is None:
         yield fine("warehouse", f"there is none yet; the first run creates {file}")
     else:
         size = megabytes(file.stat().st_size)
@@ -92,16 +92,16 @@ def _mend(trouble: str, damage: str) -> str:
 
 def _far(check: str, store: str, schema: Schema, besides: str) -> Finding:
     """Return a finding about the revision of a store's schema."""
-    if not schema.known:
+    if not schema.is_known:
         refusal, mend = schema.refusal()
         return failure(check, f"the {store} {refusal}; no run can use it", mend)
-    if schema.there != schema.newest:
+    if schema.revision != schema.newest:
         return warning(
             check,
-            f"schema {schema.there}; the next run brings it to {schema.newest}",
+            f"schema {schema.revision}; the next run brings it to {schema.newest}",
             "back it up first",
         )
-    return fine(check, f"schema {schema.there}, {besides}")
+    return fine(check, f"schema {schema.revision}, {besides}")
 
 
 def operational(visit: Visit) -> Iterator[Finding]:
@@ -113,7 +113,7 @@ def operational(visit: Visit) -> Iterator[Finding]:
             f"{operations.where} does not answer: {operations.trouble}",
             "start it, or correct CITYBRAIN_OPS_URL",
         )
-    elif operations.schema is None or operations.schema.there is None:
+    elif operations.schema is None or operations.schema.revision is None:
         yield fine("operations", f"{operations.where} has no tables yet; the first run makes them")
     else:
         yield _far("operations", "operational database", operations.schema, operations.where)

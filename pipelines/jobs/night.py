@@ -12,7 +12,7 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipelines import clock, published
+from pipelines import clock
 from pipelines.deliveries.delivery import Judgement, Verdict
 from pipelines.deployment import Deployment
 from pipelines.errors import CitybrainError
@@ -30,15 +30,13 @@ from pipelines.tracking.alerts import (
     target_alerts,
 )
 from pipelines.tracking.pace import Pace, Status
-from pipelines.warehouse import ledger
+from pipelines.warehouse import feeds, ledger
 from pipelines.warehouse import pace as pace_store
 from pipelines.warehouse import publish as publishing
 from pipelines.warehouse.connection import open_warehouse
 from pipelines.warehouse.loading import returns
 
 if TYPE_CHECKING:
-    import sqlalchemy as sa
-
     from pipelines.landing.files import LandingProblem
 
 log = logs.get(__name__)
@@ -168,16 +166,8 @@ def track(deployment: Deployment, as_of: date, run_id: str) -> list[Pace]:
         open_warehouse(deployment.settings, f"run {run_id}, track") as connection,
     ):
         intake.apply_configuration(connection, deployment.catalog)
-        paces = _store_pace(connection, deployment, as_of, run_id)
+        paces = pace_store.store_pace(connection, deployment.catalog, as_of, run_id)
         timing.rows = len(paces)
-    return paces
-
-
-def _store_pace(
-    connection: sa.Connection, deployment: Deployment, as_of: date, run_id: str
-) -> list[Pace]:
-    paces = pace_store.compute_pace(connection, deployment.catalog, as_of)
-    pace_store.store_pace(connection, paces, run_id, deployment.catalog.configuration_hash)
     return paces
 
 
@@ -188,9 +178,9 @@ def raise_alerts(deployment: Deployment, as_of: date, run_id: str) -> list[Alert
     settings, catalog = deployment.settings, deployment.catalog
     with step(settings, run_id, "alerts") as timing:
         with open_warehouse(settings, f"run {run_id}, alerts") as connection:
-            refused = pace_store.refused_deliveries(connection, as_of)
-            paces = pace_store.pace_of_run(connection, run_id)
-            overdue = pace_store.overdue_feeds(connection, catalog, as_of)
+            refused = feeds.refused_deliveries(connection, as_of)
+            paces = pace_store.stored_pace(connection, run_id)
+            overdue = feeds.overdue_feeds(connection, catalog, as_of)
             look = files.look(settings.landing, catalog)
             strays = returns.strays(connection, [file.path for file in look.landed])
         problems = [
@@ -254,7 +244,7 @@ def _repeat_pace(connection: sa.Connection, deployment: Deployment, latest: sa.R
     """
     run_id = new_run_id()
     intake.apply_configuration(connection, deployment.catalog)
-    _store_pace(connection, deployment, latest.as_of, run_id)
+    pace_store.store_pace(connection, deployment.catalog, latest.as_of, run_id)
     ledger.record_run(
         connection,
         run_id,
@@ -272,7 +262,7 @@ def notify(deployment: Deployment, as_of: date, run_id: str) -> str:
     settings = deployment.settings
     with step(settings, run_id, "notify") as timing:
         with open_warehouse(settings, f"run {run_id}, notify") as connection:
-            paces = pace_store.pace_of_run(connection, run_id)
+            paces = pace_store.stored_pace(connection, run_id)
         with database.open_operations(settings) as connection:
             alerts = database.alerts_of_run(connection, run_id)
         title, body = digest(alerts, as_of, paces, deployment.catalog.targets)
@@ -286,22 +276,3 @@ def notify(deployment: Deployment, as_of: date, run_id: str) -> str:
     if not sent.channels:
         return "digest not sent: CITYBRAIN_NOTIFY_URLS is empty"
     return f"digest sent to {sent.channels} channels"
-
-
-def status(
-    deployment: Deployment, as_of: date | None = None, known_at: int | None = None
-) -> list[Pace]:
-    """Return the pace of targets from the published generation.
-
-    As stored by the last run; or, if a day or a ledger position (`known_at`) is given, computed
-    as of that day from what was known at that position.
-    """
-    engine = published.engine(deployment.settings)
-    try:
-        with engine.connect() as connection:
-            if as_of is None and known_at is None:
-                return pace_store.stored_pace(connection)
-            day = as_of or pace_store.stored_as_of(connection)
-            return pace_store.compute_pace(connection, deployment.catalog, day, known_at)
-    finally:
-        engine.dispose()

@@ -16,7 +16,7 @@ from pathlib import Path
 from pipelines.contracts.models import Department, Source, Suite
 from pipelines.deliveries.delivery import Delivery, StagedChunk
 from pipelines.deliveries.reasons import Reason
-from pipelines.engine import connect_args, duckdb_url, open_duckdb
+from pipelines.engine import connect_args, open_duckdb
 from pipelines.errors import StorageError, UsageError
 from pipelines.machine import logs
 from pipelines.machine.failures import describe_machine_failure, naming_file
@@ -109,7 +109,7 @@ def _stage(
         with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             chunk = open_chunk(connection, source, suite, departments, settings, folder, deliveries)
             read_rows(chunk, progress)
-            with closing(Judge(duckdb_url(work), connect_args(settings))) as judge:
+            with closing(Judge(f"duckdb:///{work}", connect_args(settings))) as judge:
                 check_rows(chunk, judge)
             split_rows(chunk)
             judgements = tuple(judge_delivery(outcome, source) for outcome in chunk.outcomes)

@@ -1,4 +1,4 @@
-"""Who owes what by when, who is silent, and who took over from whom."""
+"""Tell who owes what by when, who is silent, and who took over from whom."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Freshness = Literal["fresh", "stale", "no_data"]
 class Overdue:
     """Business dates of a source that a department still owes, in order, never empty.
 
-    `last_received` is the latest business date it did send, None when it never sent any.
+    `last_received` is the latest business date it did send, None if it never sent any.
     """
 
     source: str
@@ -29,9 +29,23 @@ class Overdue:
     last_received: date | None
 
 
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """A department's metric within a target's window, as known on the as-of day.
+
+    `value` is a flow's sum over [start, min(as_of, end)] or a stock's last observation by then; of
+    a ratio `numerator` and `denominator` count instead (a denominator of 0: no value).
+    """
+
+    value: float
+    numerator: float
+    denominator: float
+    last_observed: date
+
+
 @lru_cache(maxsize=1024)
 def due_dates(due: Due, until: date, calendar: WorkCalendar) -> tuple[date, ...]:
-    """Business dates owed from `due.start` through `until` (and `due.until`), in order.
+    """Return the business dates owed from `due.start` through `until` (and `due.until`), in order.
 
     On the workdays calendar a weekly date that is a holiday moves to the next workday; a date
     that moves past the last day is not owed. A monthly date never moves, because it stands for
@@ -44,7 +58,7 @@ def due_dates(due: Due, until: date, calendar: WorkCalendar) -> tuple[date, ...]
         case Frequency.WEEKLY:
             weeks = _weekly(due, last)
             if due.calendar == "workdays":
-                # two weeks can move to one day: a holiday Friday, and the Friday after it
+                # Two weeks can move to one day: a holiday Friday, and the Friday after it.
                 weeks = iter(sorted({_next_workday(day, calendar) for day in weeks}))
             return tuple(day for day in weeks if day <= last)
         case Frequency.MONTHLY:
@@ -52,7 +66,7 @@ def due_dates(due: Due, until: date, calendar: WorkCalendar) -> tuple[date, ...]
 
 
 def due_before(due: Due | None, days: Collection[date], calendar: WorkCalendar) -> dict[date, date]:
-    """Of each of `days` the latest day before it that is due, in the rhythm of `due`.
+    """Return for each of `days` the latest day before it that is due, in the rhythm of `due`.
 
     The rhythm has neither start nor end: history is older than what is owed. Without `due`, or in
     a rest of a quarter, it is the day before.
@@ -62,8 +76,8 @@ def due_before(due: Due | None, days: Collection[date], calendar: WorkCalendar) 
     start = min(days) - timedelta(92)
     rhythm = due.model_copy(update={"start": start, "until": None})
     owed = due_dates(rhythm, max(days), calendar)
-    found = {day: bisect_left(owed, day) for day in days}
-    return {day: owed[at - 1] if at else day - timedelta(1) for day, at in found.items()}
+    indexes = {day: bisect_left(owed, day) for day in days}
+    return {day: owed[index - 1] if index else day - timedelta(1) for day, index in indexes.items()}
 
 
 def _weekly(due: Due, last: date) -> Iterator[date]:
@@ -91,9 +105,9 @@ def _next_workday(day: date, calendar: WorkCalendar) -> date:
 def freshness(
     last_observed: date | None, due: Due | None, as_of: date, calendar: WorkCalendar
 ) -> Freshness:
-    """Whether the last observation is as recent as the contract asks for on `as_of`.
+    """Tell if the last observation is as recent as the contract asks for on `as_of`.
 
-    `stale` when a due date lies in (last_observed, as_of - grace_days]; a source that is never
+    It is `stale` if a due date lies in (last_observed, as_of - grace_days]; a source that is never
     due does not go stale.
     """
     if last_observed is None:
@@ -105,31 +119,37 @@ def freshness(
 
 
 def heirs(code: str, departments: Mapping[str, Department]) -> Iterator[str]:
-    """`code`'s successor, the successor's successor, and so on."""
-    seen = {code}
+    """Yield `code`'s successor, the successor's successor, and so on; a circle ends it."""
+    visited = {code}
     while code in departments:
         successor = departments[code].successor
-        if successor is None or successor in seen:
+        if successor is None or successor in visited:
             return
-        seen.add(successor)
+        visited.add(successor)
         yield successor
         code = successor
 
 
 def answers_for(code: str, departments: Mapping[str, Department], day: date) -> str | None:
-    """Who answers for `code` on `day`: itself while valid, then the first heir that is valid.
+    """Return who answers for `code` on `day`: itself while valid, then the first valid heir.
 
-    None when it is unknown or not yet valid, or when it ended and nobody took over.
+    None if it is unknown or not valid yet, or if it ended and nobody took over.
     """
     for candidate in (code, *heirs(code, departments)):
         department = departments.get(candidate)
         if department is None:
             return None
-        if department.valid_on(day):
-            return candidate
-        if department.valid_to is None or department.valid_to >= day:
-            return None
+        if department.valid_to is not None and department.valid_to < day:
+            continue
+        return candidate if (department.valid_from or day) <= day else None
     return None
+
+
+def owing_departments(due: Due | None, departments: Mapping[str, Department]) -> tuple[str, ...]:
+    """Return the codes that a contract makes owe its source, valid or not; none if never due."""
+    if due is None:
+        return ()
+    return tuple(departments) if due.departments == "all" else due.departments
 
 
 def overdue(
@@ -139,16 +159,16 @@ def overdue(
     as_of: date,
     calendar: WorkCalendar,
 ) -> list[Overdue]:
-    """What is missing of `source` on `as_of`, one per department that owes any, in their order.
+    """Return what is missing of `source` on `as_of`, by owing department, in their order.
 
-    A date D is missing when D + grace_days <= as_of and it is not in `received[department]`. It
+    A date D is missing if D + grace_days <= as_of and it is not in `received[department]`. It
     is owed by whoever answered for a listed department on D, so a successor owes from its first
     day, and what its predecessor left out stays under the old code.
     """
     due = source.due
     if due is None:
         return []
-    listed = tuple(departments) if due.departments == "all" else due.departments
+    listed = owing_departments(due, departments)
     sent = {code: frozenset(days) for code, days in received.items()}
     owed: dict[str, list[date]] = {}
     for day in due_dates(due, as_of - timedelta(due.grace_days), calendar):
@@ -167,48 +187,33 @@ def overdue(
     ]
 
 
-@dataclass(frozen=True, slots=True)
-class Observation:
-    """One department's metric within a target's window, as known on the as-of day.
-
-    `value` is a flow's sum over [start, min(as_of, end)] or a stock's last observation by then; of
-    a ratio `numerator` and `denominator` count instead (0 below the line: no value).
-    """
-
-    value: float
-    numerator: float
-    denominator: float
-    last_observed: date
-
-
 def handed_over(
     observations: Mapping[str, Observation],
     departments: Mapping[str, Department],
     as_of: date,
-    carried: bool,
+    is_carried: bool,
 ) -> dict[str, Observation]:
-    """Observations by who answers for them on `as_of`; by their own code when nobody does.
+    """Return observations by who answers for them on `as_of`; by their own code if nobody does.
 
-    A successor's and its predecessors' add up. Where values are `carried` (last observations), an
-    ended department's is dropped once an heir was observed after that end.
+    A successor's and its predecessors' add up. Where values are carried (last observations), an
+    ended department's is dropped once an heir was observed after that end: the heir's own count
+    includes what it took over.
     """
-    held: dict[str, Observation] = {}
-    for code, seen in observations.items():
+    by_holder: dict[str, Observation] = {}
+    for code, observation in observations.items():
         ended = departments[code].valid_to if code in departments else None
-        if carried and ended is not None and ended < as_of:
+        if is_carried and ended is not None and ended < as_of:
             later = (observations.get(heir) for heir in heirs(code, departments))
             if any(heir is not None and heir.last_observed > ended for heir in later):
-                continue  # the heir's own count includes what it took over
+                continue
         holder = answers_for(code, departments, as_of) or code
-        other = held.get(holder)
-        held[holder] = seen if other is None else _together(seen, other)
-    return held
-
-
-def _together(one: Observation, other: Observation) -> Observation:
-    return Observation(
-        value=one.value + other.value,
-        numerator=one.numerator + other.numerator,
-        denominator=one.denominator + other.denominator,
-        last_observed=max(one.last_observed, other.last_observed),
-    )
+        other = by_holder.get(holder)
+        if other is not None:
+            observation = Observation(
+                value=observation.value + other.value,
+                numerator=observation.numerator + other.numerator,
+                denominator=observation.denominator + other.denominator,
+                last_observed=max(observation.last_observed, other.last_observed),
+            )
+        by_holder[holder] = observation
+    return by_holder

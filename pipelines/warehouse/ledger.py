@@ -273,11 +273,6 @@ def received_dates(
     return found
 
 
-def refused(connection: sa.Connection, since: date) -> list[Judgement]:
-    """Deliveries received since a day that were not taken, nor anything in their place since."""
-    return [judgement_of(row) for row in rows(connection, sql("pace/refused.sql"), since=since)]
-
-
 def judged_since_last_run(connection: sa.Connection) -> list[Judgement]:
     """Deliveries judged after the last finished run, each with its latest verdict."""
     found = rows(

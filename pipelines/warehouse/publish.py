@@ -18,13 +18,14 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 
 from pipelines import clock
-from pipelines.engine import duckdb_of, literal, quoted, rows, run
+from pipelines.engine import duckdb_of, literal, quoted, rows, run, run_file
 from pipelines.errors import NotPublishedError, UsageError, VerificationError
 from pipelines.machine.disks import require_disks
 from pipelines.machine.failures import naming_file
 from pipelines.machine.locks import writer_lock
 from pipelines.published import READERS_FILE
 from pipelines.settings import SQL, Settings
+from pipelines.tracking.pace import pace_columns
 from pipelines.warehouse.connection import open_warehouse, opened, remove_database
 from pipelines.warehouse.ledger import last_position
 
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 PLACING = "readers.lock"  # held for a moment: a rollback need not wait for a build
+KEY = ("target", "department")  # of pace; marts/target_pace.sql puts the name beside its code
 
 
 @dataclass(frozen=True)
@@ -255,9 +257,15 @@ def _add_operations(
 
 
 def _add_marts(connection: sa.Connection) -> None:
+    """Create the marts; the columns of `target_pace`, and their comments, are those of `Pace`."""
     run(connection, "CREATE SCHEMA marts")
+    columns = {name: column for name, (_, column) in pace_columns().items() if column.in_mart}
+    listed = ", ".join(f"pace.{quoted(name)}" for name in columns if name not in KEY)
     for path in sorted((SQL / "marts").glob("*.sql")):
-        run(connection, path.read_text(encoding="utf-8"))
+        run_file(connection, f"marts/{path.name}", columns=listed)
+    for name, column in columns.items():
+        place = f"marts.target_pace.{quoted(name)}"
+        run(connection, f"COMMENT ON COLUMN {place} IS {literal(column.chinese)}")
 
 
 def _add_generation(connection: sa.Connection, number: int) -> int:

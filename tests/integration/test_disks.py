@@ -24,7 +24,7 @@ from typer.testing import CliRunner, Result
 
 from pipelines import published
 from pipelines.cli import app
-from pipelines.engine import connect_args, duckdb_url, run
+from pipelines.engine import connect_args, run
 from pipelines.jobs import intake
 from pipelines.machine import failures
 from pipelines.operations import steps
@@ -411,7 +411,7 @@ def test_what_the_machine_refuses_gx_is_no_verdict(
     unique = {"type": "expect_column_values_to_be_unique", "kwargs": {"column": "item"}}
     rule = Rule(unique, Reason(code="rule", column="item"), critical=True, column="item")
     with (
-        closing(Judge(duckdb_url(file), connect_args(settings))) as judge,
+        closing(Judge(f"duckdb:///{file}", connect_args(settings))) as judge,
         pytest.raises(duckdb.Error) as told,
     ):
         judge.broken("chunk.staged", [rule])

@@ -13,7 +13,7 @@ from integration.conftest import DAY, RECORDS, City, with_columns
 from pipelines import published
 from pipelines.jobs import night, repairs
 from pipelines.warehouse.connection import open_warehouse
-from pipelines.warehouse.pace import compute_pace
+from pipelines.warehouse.pace import compute_pace, status
 
 WIDE = with_columns(
     RECORDS,
@@ -178,7 +178,7 @@ def test_what_was_known_then_stays_known(city: City) -> None:
     report = night.run(deployment, DAY)
     then = published.read("SELECT max(position) AS at FROM pace", settings=settings)["at"][0]
     assert [pace.actual for pace in report.paces] == [30]
-    assert [pace.actual for pace in night.status(deployment)] == [30]
+    assert [pace.actual for pace in status(settings)] == [30]
 
     city.send([("x", 1, "")])
     withdrawn = city.send([("z", 5, "")], department="b")
@@ -191,8 +191,8 @@ def test_what_was_known_then_stays_known(city: City) -> None:
     assert figures[1:] == [30, 1, 6, 1]
     assert figures[0] in (None, 0)
     night.run(deployment, DAY)
-    assert [pace.actual for pace in night.status(deployment)] == [1]
-    assert [pace.actual for pace in night.status(deployment, DAY, int(then))] == [30]
+    assert [pace.actual for pace in status(settings)] == [1]
+    assert [pace.actual for pace in status(settings, catalog, DAY, int(then))] == [30]
     # by breakdown, too, what vanished is closed
     assert city.rows(
         "SELECT breakdown, value, known_until IS NULL FROM metric_daily "

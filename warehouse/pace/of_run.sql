@@ -1,7 +1,6 @@
--- grain: one row per target and department (null: the city) of one run, as they were stored
-SELECT
-    target, department, as_of, revision, baseline, goal, actual, expected, progress, spi, spi_t,
-    sv_t, required_per_day, days_elapsed, days_left, coverage, status, last_observed
+-- Grain: one row per target and department (null: the city) of a run (null: the newest), as stored
+-- Reads: pace, run
+SELECT ${columns}
 FROM pace
-WHERE run_id = $run_id
+WHERE run_id = coalesce($run_id, (SELECT arg_max(run_id, finished_at) FROM run))
 ORDER BY rowid

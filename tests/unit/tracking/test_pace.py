@@ -9,15 +9,9 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from pipelines.contracts.models import Department, Due, Metric, Target
-from pipelines.tracking.calendar import WorkCalendar, day_count
-from pipelines.tracking.pace import (
-    INDEX_LIMIT,
-    Observation,
-    Pace,
-    earned_days,
-    planned_share,
-    track,
-)
+from pipelines.tracking.calendar import WorkCalendar, day_count, earned_days, planned_share
+from pipelines.tracking.freshness import Observation
+from pipelines.tracking.pace import INDEX_LIMIT, Pace, track
 
 CALENDAR = WorkCalendar({})
 START, END = date(2021, 9, 23), date(2021, 12, 31)  # exactly 100 days
@@ -94,9 +88,9 @@ def run(
     owing: tuple[str, ...] = ("gaj", "mzj"),
     due: Due | None = DUE,
 ) -> list[Pace]:
-    carried = metric is not FLOW
+    is_carried = metric is not FLOW
     return track(
-        plan, metric, observations, departments, owing, due, CALENDAR, as_of, carried=carried
+        plan, metric, observations, departments, owing, due, CALENDAR, as_of, is_carried=is_carried
     )
 
 

@@ -1,4 +1,5 @@
--- grain: one row per place whose newest input was not taken: a judgement that waits for a person
+-- Grain: one row per slot whose newest input was not taken: a judgement that waits for somebody
+-- Reads: delivery
 WITH newest AS (
     SELECT
         max(received_at) AS received_at,
@@ -7,7 +8,7 @@ WITH newest AS (
     GROUP BY source, department, business_date, part
 ),
 
-judged AS (
+latest_judgement AS (
     SELECT *
     FROM delivery
     WHERE verdict <> 'unchanged'
@@ -17,10 +18,10 @@ judged AS (
         ) = 1
 )
 
-SELECT judged.*
-FROM judged
+SELECT latest_judgement.*
+FROM latest_judgement
 INNER JOIN newest USING (delivery_id)
 WHERE
-    judged.verdict IN ('rejected', 'held', 'unreadable')
+    latest_judgement.verdict IN ('rejected', 'held', 'unreadable')
     AND newest.received_at >= $since
-ORDER BY judged.position
+ORDER BY latest_judgement.position
