@@ -37,6 +37,8 @@ from pipelines.warehouse.connection import open_warehouse
 from pipelines.warehouse.loading import returns
 
 if TYPE_CHECKING:
+    import sqlalchemy as sa
+
     from pipelines.landing.files import LandingProblem
 
 log = logs.get(__name__)
