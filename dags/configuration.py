@@ -10,9 +10,9 @@ from collections.abc import Collection, Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from pipelines.contracts.catalog import Catalog, read_catalog
-from pipelines.contracts.consistency import files_of
-from pipelines.contracts.models import Source
+from pipelines.contracts.catalog import Catalog, files_of
+from pipelines.contracts.loading import read_catalog
+from pipelines.contracts.sources import Source
 from pipelines.deployment import Deployment
 from pipelines.errors import ConfigurationError, Problem
 from pipelines.settings import Settings

@@ -3,7 +3,7 @@
 The good contracts' DAGs are in ingest.py and run on; this one names each broken file and key.
 """
 
-from pipelines.contracts.catalog import load_catalog
+from pipelines.contracts.loading import load_catalog
 from pipelines.settings import Settings
 
 load_catalog(Settings().config_dir)

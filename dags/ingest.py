@@ -35,7 +35,8 @@ from dags.conventions import (
 )
 from dags.parameters import DATES, date_range
 from pipelines import clock
-from pipelines.contracts.models import Column, Source
+from pipelines.contracts.columns import Column
+from pipelines.contracts.sources import Source
 from pipelines.deliveries.delivery import Delivery, StagedChunk
 from pipelines.errors import StorageError
 from pipelines.settings import Settings

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
-from pipelines.contracts.catalog import Catalog, load_catalog
+from pipelines.contracts.catalog import Catalog
+from pipelines.contracts.loading import load_catalog
 from pipelines.settings import Settings
 from pipelines.tracking.calendar import WorkCalendar
 

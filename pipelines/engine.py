@@ -17,7 +17,7 @@ from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import ConnectionPoolEntry, NullPool, StaticPool
 
-from pipelines.contracts.models import ColumnType
+from pipelines.contracts.columns import ColumnType
 from pipelines.settings import SQL, Settings
 
 if TYPE_CHECKING:

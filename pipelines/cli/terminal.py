@@ -16,7 +16,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from pipelines import __version__, clock
-from pipelines.contracts.catalog import Catalog, load_catalog
+from pipelines.contracts.catalog import Catalog
+from pipelines.contracts.loading import load_catalog
 from pipelines.errors import CitybrainError, UsageError
 from pipelines.machine import failures
 from pipelines.settings import Settings

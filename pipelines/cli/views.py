@@ -23,7 +23,7 @@ from pipelines.cli.terminal import (
     parse_day,
     parse_range,
 )
-from pipelines.contracts.catalog import read_catalog
+from pipelines.contracts.loading import read_catalog
 from pipelines.deliveries.delivery import Verdict
 from pipelines.errors import NotPublishedError, UsageError
 from pipelines.settings import Settings

@@ -18,7 +18,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipelines.contracts.models import Source
+from pipelines.contracts.sources import Source
 from pipelines.corrections.returned_workbook import (
     CorrectedRow,
     ReturnedWorkbook,

@@ -11,8 +11,10 @@ from typing import NamedTuple
 
 from defusedxml.ElementTree import fromstring
 
-from pipelines.contracts.consistency import DATES, fold_header
-from pipelines.contracts.models import Column, ColumnType, Formats, Source, WorkbookFormat
+from pipelines.contracts.columns import DATES, Column, ColumnType
+from pipelines.contracts.formats import Formats, WorkbookFormat
+from pipelines.contracts.sources import Source
+from pipelines.contracts.spellings import fold_header
 from pipelines.deliveries import feedback_form
 from pipelines.deliveries.reasons import Reason, RejectedError, UnreadableError
 from pipelines.reading.formats import FileOpener

@@ -7,7 +7,8 @@ from datetime import date, datetime
 from enum import StrEnum
 from functools import cached_property
 
-from pipelines.contracts.catalog import Catalog, read_catalog
+from pipelines.contracts.catalog import Catalog
+from pipelines.contracts.loading import read_catalog
 from pipelines.doctor import readings
 from pipelines.errors import Problem
 from pipelines.settings import Settings

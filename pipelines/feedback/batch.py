@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from pipelines import published
 from pipelines.clock import SHANGHAI
 from pipelines.contracts.catalog import Catalog
-from pipelines.contracts.models import Source
+from pipelines.contracts.sources import Source
 from pipelines.deliveries import feedback_form
 from pipelines.deliveries.delivery import Delivery, slot_day
 from pipelines.deliveries.reasons import Reason

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from pipelines.contracts.catalog import Catalog
-from pipelines.contracts.models import ColumnType, Source
+from pipelines.contracts.columns import ColumnType
+from pipelines.contracts.sources import Source
 from pipelines.corrections.chain import archived_chain, are_in, corrected_rows, open_corrected
 from pipelines.corrections.returned_workbook import CorrectedRow, RowPlace, headers_of
 from pipelines.deliveries.delivery import Delivery

@@ -6,7 +6,7 @@ from codecs import BOM_UTF16_BE, BOM_UTF16_LE, getincrementaldecoder
 from collections.abc import Iterator
 from pathlib import Path
 
-from pipelines.contracts.models import Source
+from pipelines.contracts.sources import Source
 from pipelines.deliveries.reasons import Reason, UnreadableError
 
 BLOCK = 1 << 20

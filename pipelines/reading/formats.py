@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from pipelines.contracts.models import Source
+from pipelines.contracts.sources import Source
 from pipelines.deliveries.reasons import Reason, RejectedError, UnreadableError
 from pipelines.reading.archives.contents import Contents, DataFile
 from pipelines.reading.archives.sniffing import TEXT

@@ -21,8 +21,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipelines.contracts.consistency import DATES, fold_header
-from pipelines.contracts.models import SCALES, Column, Source
+from pipelines.contracts.columns import DATES, Column
+from pipelines.contracts.sources import Source
+from pipelines.contracts.spellings import SCALES, fold_header
 from pipelines.deliveries.reasons import Reason, UnreadableError
 from pipelines.machine.failures import is_disk_failure
 from pipelines.reading.headers.matching import Header, suffix_of

@@ -15,8 +15,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipelines.contracts.consistency import fold_header
-from pipelines.contracts.models import Source
+from pipelines.contracts.sources import Source
+from pipelines.contracts.spellings import fold_header
 from pipelines.deliveries.reasons import Reason, UnreadableError
 from pipelines.reading.headers.matching import Header, cell_at, is_surely_header, match, required_of
 from pipelines.reading.headers.search import paths

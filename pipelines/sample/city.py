@@ -16,7 +16,9 @@ from numpy.typing import NDArray
 
 from pipelines.clock import SHANGHAI
 from pipelines.contracts.catalog import Catalog
-from pipelines.contracts.models import Department, Frequency, Source
+from pipelines.contracts.departments import Department
+from pipelines.contracts.due import Frequency
+from pipelines.contracts.sources import Source
 from pipelines.errors import UsageError
 
 SEED = 20210923

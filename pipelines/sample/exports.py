@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Literal
 
-from pipelines.contracts.models import Department, Source
+from pipelines.contracts.departments import Department
+from pipelines.contracts.sources import Source
 
 Cell = str | int | date | bool | None
 Row = Sequence[Cell]

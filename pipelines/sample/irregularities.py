@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import Literal
 
-from pipelines.contracts.models import CsvDialect
+from pipelines.contracts.formats import CsvDialect
 from pipelines.sample.exports import WORKBOOK, Cell, Export, Row
 from pipelines.sample.records import COLUMNS
 from pipelines.sample.writers import encode

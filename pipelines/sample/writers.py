@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
 
-from pipelines.contracts.models import CsvDialect
+from pipelines.contracts.formats import CsvDialect
 from pipelines.sample.exports import Cell, Export, Grid, Variant, spell
 
 # A workbook holds its time of creation, and a zip the time of each member: both are fixed.

@@ -21,7 +21,10 @@ import numpy as np
 import pyarrow as pa
 import sqlalchemy as sa
 
-from pipelines.contracts.models import Department, Drift, Source, Suite
+from pipelines.contracts.comparisons import Drift
+from pipelines.contracts.departments import Department
+from pipelines.contracts.sources import Source
+from pipelines.contracts.suites import Suite
 from pipelines.corrections.chain import archived_chain, open_corrected
 from pipelines.deliveries.delivery import Delivery, PartitionRows, Profile, StagedChunk
 from pipelines.deliveries.reasons import Reason, RejectedError, UnreadableError

@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from pipelines.contracts.models import Department
+from pipelines.contracts.departments import Department
 from pipelines.engine import sql
 
 

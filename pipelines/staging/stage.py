@@ -13,7 +13,9 @@ from contextlib import closing
 from functools import partial
 from pathlib import Path
 
-from pipelines.contracts.models import Department, Source, Suite
+from pipelines.contracts.departments import Department
+from pipelines.contracts.sources import Source
+from pipelines.contracts.suites import Suite
 from pipelines.deliveries.delivery import Delivery, StagedChunk
 from pipelines.deliveries.reasons import Reason
 from pipelines.engine import connect_args, open_duckdb

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import re
 
-from pipelines.contracts.models import Column, ColumnType, Source
+from pipelines.contracts.columns import Column, ColumnType
+from pipelines.contracts.sources import Source
 from pipelines.engine import COLUMN_TYPES, literal, quoted
 from pipelines.reading.layout import BLANK
 

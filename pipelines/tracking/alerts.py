@@ -12,7 +12,11 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Literal
 
-from pipelines.contracts.models import Department, Frequency, Metric, Source, Target
+from pipelines.contracts.departments import Department
+from pipelines.contracts.due import Frequency
+from pipelines.contracts.metrics import Metric
+from pipelines.contracts.sources import Source
+from pipelines.contracts.targets import Target
 from pipelines.deliveries.delivery import Judgement, Verdict
 from pipelines.tracking.freshness import Overdue
 from pipelines.tracking.pace import Pace, Status

@@ -11,7 +11,7 @@ from typing import Literal
 
 import chinese_calendar
 
-from pipelines.contracts.models import Milestones, Target
+from pipelines.contracts.targets import Milestones, Target
 
 DayCount = Literal["calendar", "workdays"]
 

@@ -10,7 +10,9 @@ from datetime import date, timedelta
 from functools import lru_cache
 from typing import Literal
 
-from pipelines.contracts.models import Department, Due, Frequency, Source
+from pipelines.contracts.departments import Department
+from pipelines.contracts.due import Due, Frequency
+from pipelines.contracts.sources import Source
 from pipelines.tracking.calendar import WorkCalendar
 
 Freshness = Literal["fresh", "stale", "no_data"]

@@ -16,7 +16,10 @@ from functools import cache
 from types import UnionType
 from typing import Annotated, get_args, get_type_hints
 
-from pipelines.contracts.models import Department, Due, Kind, Metric, Target
+from pipelines.contracts.departments import Department
+from pipelines.contracts.due import Due
+from pipelines.contracts.metrics import Kind, Metric
+from pipelines.contracts.targets import Target
 from pipelines.tracking.calendar import (
     TOLERANCE,
     WorkCalendar,

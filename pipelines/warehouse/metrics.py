@@ -7,7 +7,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from pipelines.contracts.models import Aggregate, Kind, Metric, Source
+from pipelines.contracts.metrics import Aggregate, Kind, Metric
+from pipelines.contracts.sources import Source
 from pipelines.engine import literal, run, run_file
 from pipelines.warehouse.tables import source_table
 

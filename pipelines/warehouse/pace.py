@@ -10,7 +10,8 @@ import sqlalchemy as sa
 
 from pipelines import published
 from pipelines.contracts.catalog import Catalog
-from pipelines.contracts.models import Kind, Target
+from pipelines.contracts.metrics import Kind
+from pipelines.contracts.targets import Target
 from pipelines.engine import keep, literal, quoted, rows, run, sql
 from pipelines.errors import UsageError
 from pipelines.settings import Settings

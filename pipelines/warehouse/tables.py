@@ -6,7 +6,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from pipelines.contracts.models import Source
+from pipelines.contracts.sources import Source
 from pipelines.engine import COLUMN_TYPES, literal, quoted, rows, run
 from pipelines.errors import IncompatibleTableError
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from pipelines.contracts.catalog import load_catalog
+from pipelines.contracts.loading import load_catalog
 
 pytestmark = pytest.mark.xdist_group("airflow")
 CATALOG = load_catalog()

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from end_to_end.conftest import City
 
-from pipelines.contracts.catalog import load_catalog
+from pipelines.contracts.loading import load_catalog
 from pipelines.sample import SampleSummary, write_sample
 
 UNTIL = date(2021, 10, 31)

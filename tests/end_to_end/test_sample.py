@@ -20,8 +20,9 @@ import pytest
 from python_calamine import CalamineWorkbook
 
 from pipelines.clock import SHANGHAI
-from pipelines.contracts.catalog import Catalog, load_catalog
-from pipelines.contracts.consistency import fold_header
+from pipelines.contracts.catalog import Catalog
+from pipelines.contracts.loading import load_catalog
+from pipelines.contracts.spellings import fold_header
 from pipelines.errors import UsageError
 from pipelines.sample import SampleSummary, write_sample
 from pipelines.sample.city import due_days

@@ -40,7 +40,7 @@ from hypothesis import strategies as st
 from hypothesis.errors import Flaky, NoSuchExample
 
 from pipelines.contracts.extensions import format_of
-from pipelines.contracts.models import Source
+from pipelines.contracts.sources import Source
 from pipelines.deliveries.reasons import RejectedError, UnreadableError
 from pipelines.reading.formats import open_delivery
 from pipelines.reading.layout import layout

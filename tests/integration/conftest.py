@@ -13,7 +13,8 @@ import duckdb
 import pytest
 import yaml
 
-from pipelines.contracts.catalog import Catalog, load_catalog
+from pipelines.contracts.catalog import Catalog
+from pipelines.contracts.loading import load_catalog
 from pipelines.deliveries.delivery import Judgement
 from pipelines.deployment import Deployment
 from pipelines.jobs import intake

@@ -12,7 +12,7 @@ import pytest
 import sqlalchemy as sa
 from integration.conftest import DAY, RECORDS, City, expectation, with_columns
 
-from pipelines.contracts.consistency import ROW_RULES, TABLE_RULES
+from pipelines.contracts.suites import ROW_RULES, TABLE_RULES
 from pipelines.deliveries.delivery import Verdict
 from pipelines.jobs import intake, night, repairs
 
@@ -353,7 +353,7 @@ def test_unreadable_keys_are_no_conflict(city: City) -> None:
 
 def test_a_row_condition_is_honoured_or_refused(city: City) -> None:
     """GX's own `row_condition` must not judge other rows than are split off."""
-    from pipelines.contracts.catalog import read_catalog
+    from pipelines.contracts.loading import read_catalog
 
     rule = expectation("column_values_to_be_between", column="amount", max_value=5)
     rule["kwargs"] |= {

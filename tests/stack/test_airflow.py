@@ -24,7 +24,7 @@ from stack import postgresql
 from stack.airflow_api import Airflow, Refused, client
 from stack.deployment import PROJECT, Deployment, deployment
 
-from pipelines.contracts.catalog import load_catalog
+from pipelines.contracts.loading import load_catalog
 
 pytestmark = pytest.mark.xdist_group("stack")
 

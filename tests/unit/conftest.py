@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.contracts.catalog import Catalog, load_catalog, read_catalog
+from pipelines.contracts.catalog import Catalog
+from pipelines.contracts.loading import load_catalog, read_catalog
 from pipelines.errors import Problem
 
 RECORDS = r"""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.contracts.catalog import load_catalog
+from pipelines.contracts.loading import load_catalog
 
 PROJECT = Path(__file__).parents[2]
 EXPORTS = (PROJECT / "docs" / "exports.md").read_text(encoding="utf-8")

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pipelines.contracts.extensions import WRAPPERS, format_of
-from pipelines.contracts.models import Source
+from pipelines.contracts.sources import Source
 from pipelines.deliveries.reasons import Reason, UnreadableError
 from pipelines.reading.archives.sniffing import ENCRYPTED, TEXT, format_by_content
 from pipelines.reading.archives.unpacking import Allowance, extract, gunzip, members, shown_names

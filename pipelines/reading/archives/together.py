@@ -9,9 +9,9 @@ from pathlib import PurePosixPath
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipelines.contracts.consistency import fold_text
 from pipelines.contracts.extensions import WRAPPERS
-from pipelines.contracts.models import Source
+from pipelines.contracts.sources import Source
+from pipelines.contracts.spellings import fold_text
 from pipelines.deliveries.reasons import Reason, RejectedError, UnreadableError
 from pipelines.reading.archives.contents import DataFile, placed
 from pipelines.reading.layout import Reading, Section

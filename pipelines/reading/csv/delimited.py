@@ -17,7 +17,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 
-from pipelines.contracts.models import CsvDialect, Source
+from pipelines.contracts.formats import CsvDialect
+from pipelines.contracts.sources import Source
 from pipelines.deliveries.reasons import Reason, UnreadableError
 from pipelines.reading.csv.rows import (
     Scan,

@@ -13,7 +13,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipelines.contracts.models import CsvDialect, Source
+from pipelines.contracts.formats import CsvDialect
+from pipelines.contracts.sources import Source
 from pipelines.reading.headers.matching import MAX_COLUMNS, Header
 from pipelines.reading.layout import (
     INVISIBLE,

@@ -7,8 +7,9 @@ from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import SequenceMatcher
 
-from pipelines.contracts.consistency import NUMBERS, fold_header
-from pipelines.contracts.models import SCALES, Column, Source
+from pipelines.contracts.columns import NUMBERS, Column
+from pipelines.contracts.sources import Source
+from pipelines.contracts.spellings import SCALES, fold_header
 from pipelines.deliveries.reasons import Reason
 
 LONG_NUMBER = re.compile(r"\d{5,}")

@@ -13,8 +13,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import lru_cache
 
-from pipelines.contracts.consistency import NUMBERS, fold_header, fold_text
-from pipelines.contracts.models import SCALES, Column, Source
+from pipelines.contracts.columns import NUMBERS, Column
+from pipelines.contracts.sources import Source
+from pipelines.contracts.spellings import SCALES, fold_header, fold_text
 from pipelines.reading.headers.matching import (
     SCALE,
     SHARES,

@@ -14,8 +14,9 @@ from functools import lru_cache
 import numpy as np
 import pyarrow as pa
 
-from pipelines.contracts.consistency import fold_header
-from pipelines.contracts.models import Column, Source
+from pipelines.contracts.columns import Column
+from pipelines.contracts.sources import Source
+from pipelines.contracts.spellings import fold_header
 from pipelines.deliveries.reasons import Reason, UnreadableError
 from pipelines.reading.headers.matching import LONG_NUMBER, Header, match
 from pipelines.reading.headers.units import with_unit_above

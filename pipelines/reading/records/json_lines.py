@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
-from pipelines.contracts.models import Source
+from pipelines.contracts.sources import Source
 from pipelines.reading.decoding import other_encoding
 from pipelines.reading.layout import Reading
 from pipelines.reading.records.fields import RECORD_CHARACTERS, Record, Records, reading, too_long

@@ -10,7 +10,7 @@ import json
 from decimal import Decimal
 from typing import Any
 
-from pipelines.contracts.models import Source
+from pipelines.contracts.sources import Source
 from pipelines.reading.layout import cell_text
 from pipelines.reading.records.fields import (
     MAX_NAME,

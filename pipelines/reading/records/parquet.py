@@ -13,7 +13,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet
 
-from pipelines.contracts.models import Column, ColumnType, Source
+from pipelines.contracts.columns import Column, ColumnType
+from pipelines.contracts.sources import Source
 from pipelines.deliveries.reasons import Reason, UnreadableError
 from pipelines.reading.headers.matching import Header, match
 from pipelines.reading.layout import (

@@ -9,8 +9,9 @@ from pathlib import Path
 
 from lxml.etree import ErrorTypes, XMLParser, XMLSyntaxError
 
-from pipelines.contracts.consistency import NUMBERS, fold_header
-from pipelines.contracts.models import Source
+from pipelines.contracts.columns import NUMBERS
+from pipelines.contracts.sources import Source
+from pipelines.contracts.spellings import fold_header
 from pipelines.deliveries.reasons import Reason, UnreadableError
 from pipelines.reading.decoding import NAMED_ENCODINGS, other_encoding, strict_text
 from pipelines.reading.headers.matching import LONG_NUMBER, SCALE, suffix_of

@@ -9,7 +9,8 @@ from pathlib import Path
 from lxml.etree import HTMLParser, XMLSyntaxError, strip_elements
 from lxml.etree import _Element as Element
 
-from pipelines.contracts.models import Source, WorkbookFormat
+from pipelines.contracts.formats import WorkbookFormat
+from pipelines.contracts.sources import Source
 from pipelines.deliveries.reasons import Reason, UnreadableError
 from pipelines.reading.decoding import HEAD_BYTES, NAMED_ENCODINGS, other_encoding, strict_text
 from pipelines.reading.layout import Reading, damaged

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-from pipelines.contracts.consistency import NUMBERS
-from pipelines.contracts.models import Source
+from pipelines.contracts.columns import NUMBERS
+from pipelines.contracts.sources import Source
 from pipelines.deliveries.reasons import Reason, UnreadableError
 from pipelines.reading.headers.matching import Header, cell_at, required_of
 from pipelines.reading.headers.search import is_agreed, locate

@@ -11,7 +11,7 @@ from itertools import chain, repeat
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pipelines.contracts.models import Source
+from pipelines.contracts.sources import Source
 from pipelines.deliveries.reasons import Reason, UnreadableError
 from pipelines.machine.failures import is_rust_panic
 from pipelines.reading.headers.matching import SEARCHED_ROWS

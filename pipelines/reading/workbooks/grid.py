@@ -13,8 +13,9 @@ from itertools import chain, islice, zip_longest
 import numpy as np
 import pyarrow as pa
 
-from pipelines.contracts.consistency import DATES
-from pipelines.contracts.models import Column, ColumnType, Source, WorkbookFormat
+from pipelines.contracts.columns import DATES, Column, ColumnType
+from pipelines.contracts.formats import WorkbookFormat
+from pipelines.contracts.sources import Source
 from pipelines.deliveries.reasons import Reason, RejectedError, UnreadableError
 from pipelines.reading.headers.matching import SEARCHED_ROWS, Header, Merged, match, printed
 from pipelines.reading.headers.search import locate

@@ -12,7 +12,8 @@ from collections.abc import Mapping, Sequence
 import pyarrow as pa
 import sqlalchemy as sa
 
-from pipelines.contracts.models import Frequency, Source
+from pipelines.contracts.due import Frequency
+from pipelines.contracts.sources import Source
 from pipelines.deliveries.delivery import Judgement
 from pipelines.deliveries.reasons import Reason
 from pipelines.engine import keep, rows, run, sql

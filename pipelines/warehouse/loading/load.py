@@ -16,7 +16,8 @@ import pyarrow as pa
 import sqlalchemy as sa
 
 from pipelines import clock
-from pipelines.contracts.models import Metric, Source
+from pipelines.contracts.metrics import Metric
+from pipelines.contracts.sources import Source
 from pipelines.deliveries.delivery import (
     Accounting,
     Delivery,

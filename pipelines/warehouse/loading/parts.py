@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow as pa
 import sqlalchemy as sa
 
-from pipelines.contracts.models import Source
+from pipelines.contracts.sources import Source
 from pipelines.deliveries.delivery import Accounting, Judgement, Verdict
 from pipelines.deliveries.reasons import Reason
 from pipelines.engine import keep, quoted, rows, run, run_file, sql

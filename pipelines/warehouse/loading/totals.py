@@ -15,7 +15,8 @@ from pathlib import Path
 import pyarrow as pa
 import sqlalchemy as sa
 
-from pipelines.contracts.models import Source, Totals
+from pipelines.contracts.comparisons import Totals
+from pipelines.contracts.sources import Source
 from pipelines.deliveries.delivery import Judgement, Verdict
 from pipelines.deliveries.reasons import Reason
 from pipelines.engine import file_literal, keep, quoted, rows, run, run_file, sql

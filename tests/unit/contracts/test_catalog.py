@@ -5,8 +5,8 @@ from datetime import date
 
 import pytest
 
-from pipelines.contracts.catalog import load_catalog, read_catalog
-from pipelines.contracts.models import Target
+from pipelines.contracts.loading import load_catalog, read_catalog
+from pipelines.contracts.targets import Target
 from pipelines.errors import ConfigurationError
 
 RECORDS = "sources/records.yaml"
@@ -69,7 +69,7 @@ def test_all_problems_are_reported_at_once(config):
             "type: number",
             RECORDS,
             "columns.amount.type",
-            ["number", "see Column in pipelines/contracts/models.py"],
+            ["number", "see Column in docs/contracts.md"],
         ),
         (RECORDS, "max_quarantine: 0.5", "max_quarantine: 5", RECORDS, "max_quarantine", []),
         (RECORDS, "title:", "owner: x\ntitle:", RECORDS, "-", ["'owner'", "2 times"]),
@@ -151,7 +151,7 @@ def test_all_problems_are_reported_at_once(config):
             "18:00",
             RECORDS,
             "due.time",
-            ['write it in quotes: "18:00"', "see Due in pipelines/contracts/models.py"],
+            ['write it in quotes: "18:00"', "see Due in docs/contracts.md"],
         ),
         (
             CAMERAS,

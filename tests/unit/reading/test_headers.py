@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.contracts.consistency import fold_header
-from pipelines.contracts.models import Source
+from pipelines.contracts.sources import Source
+from pipelines.contracts.spellings import fold_header
 from pipelines.reading.headers.matching import SEARCHED_ROWS, match
 from pipelines.reading.headers.search import locate
 

@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pipelines.contracts.extensions import suffix_of
-from pipelines.contracts.models import Source
+from pipelines.contracts.sources import Source
 from pipelines.deliveries.reasons import RejectedError, UnreadableError
 from pipelines.reading import zips
 from pipelines.reading.archives import unpacking

@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from pipelines.contracts.extensions import format_of
-from pipelines.contracts.models import Source
+from pipelines.contracts.sources import Source
 from pipelines.deliveries.reasons import RejectedError, UnreadableError
 from pipelines.reading.csv import delimited
 from pipelines.reading.formats import open_delivery

@@ -13,7 +13,7 @@ import xlsxwriter
 from package_samples import sample
 
 from pipelines.contracts.extensions import format_of
-from pipelines.contracts.models import Source
+from pipelines.contracts.sources import Source
 from pipelines.reading.formats import open_delivery
 from pipelines.reading.layout import cell_text
 

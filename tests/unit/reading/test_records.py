@@ -16,7 +16,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.contracts.models import Column, Source
+from pipelines.contracts.columns import Column
+from pipelines.contracts.sources import Source
 from pipelines.deliveries.reasons import RejectedError, UnreadableError
 from pipelines.reading.formats import open_delivery
 from pipelines.reading.layout import layout

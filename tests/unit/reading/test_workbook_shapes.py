@@ -13,7 +13,7 @@ from datetime import datetime
 import pytest
 import xlsxwriter
 
-from pipelines.contracts.models import Source
+from pipelines.contracts.sources import Source
 from pipelines.deliveries.reasons import RejectedError, UnreadableError
 from pipelines.reading.formats import open_delivery
 from pipelines.reading.layout import layout

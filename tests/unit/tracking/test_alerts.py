@@ -8,7 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.contracts.models import Department, Metric, Source, Target
+from pipelines.contracts.departments import Department
+from pipelines.contracts.metrics import Metric
+from pipelines.contracts.sources import Source
+from pipelines.contracts.targets import Target
 from pipelines.deliveries.delivery import Delivery, Judgement, Verdict
 from pipelines.deliveries.reasons import Reason
 from pipelines.tracking.alerts import (

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.contracts.models import Target
+from pipelines.contracts.targets import Target
 from pipelines.tracking.calendar import WorkCalendar, day_count, earned_days, planned_share
 
 CALENDAR = WorkCalendar({})

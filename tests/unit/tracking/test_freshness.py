@@ -6,7 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.contracts.models import Department, Due, Source
+from pipelines.contracts.departments import Department
+from pipelines.contracts.due import Due
+from pipelines.contracts.sources import Source
 from pipelines.tracking.calendar import WorkCalendar
 from pipelines.tracking.freshness import (
     Observation,

@@ -8,7 +8,10 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from pipelines.contracts.models import Department, Due, Metric, Target
+from pipelines.contracts.departments import Department
+from pipelines.contracts.due import Due
+from pipelines.contracts.metrics import Metric
+from pipelines.contracts.targets import Target
 from pipelines.tracking.calendar import WorkCalendar, day_count, earned_days, planned_share
 from pipelines.tracking.freshness import Observation
 from pipelines.tracking.pace import INDEX_LIMIT, Pace, track
