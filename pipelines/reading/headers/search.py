@@ -1,4 +1,4 @@
-"""Finds the header of a grid, in one row or several, among a file's first rows."""
+"""Find the header of a grid, in one row or several, among a file's first rows."""
 
 from __future__ import annotations
 
@@ -26,15 +26,19 @@ def locate(
     merged: Sequence[Merged] = (),
     above: Sequence[str] = (),
 ) -> tuple[int, Header]:
-    """The header among a file's first rows: (the index of its last row, how it matches).
+    """Return the header among a file's first rows, and the index of its last row.
 
-    It is the first that has every required column and is surely one, else the one that has most;
-    a file in which no row matches anything gives index -1 and an empty header. `merged` are cell
-    ranges in the coordinates of `rows`; `above` are lines of text outside the grid, which like the
-    rows above a header may say a unit.
+    Without a row that matches anything the index is -1 and the header empty. `merged` are cell
+    ranges in the coordinates of `rows`. `above` are lines of text outside the grid; like the rows
+    above a header they may say a unit.
     """
+    # The header is the first row that has every required column and is surely one; otherwise the
+    # row that has most. A row that has every required column by chance (a line of labels) loses to
+    # a better one below it, unless a row of data stands between: that one would be lost as a title,
+    # and what follows it is the header of the next page. A header of several rows may begin a
+    # little lower than where it is first recognised.
     best_index, best, best_rank = -1, Header((), {}, (), ()), (False, 0)
-    required, least = required_of(source), _least(source)
+    required = required_of(source)
     last = min(len(rows), SEARCHED_ROWS)
     index = 0
     while index < last:
@@ -46,64 +50,54 @@ def locate(
         known = _known(header)
         rank = (bool(known) and required <= known, len(known))
         if rank > best_rank:
-            if best_rank[0] and any(map(_is_wide, rows[best_index + 1 : index])):
-                break  # they would be lost as titles: what follows them is a page's
+            between = rows[best_index + 1 : index]
+            if best_rank[0] and any(sum(map(bool, map(str.strip, row))) > 1 for row in between):
+                break
             best_index, best, best_rank = index, header, rank
-            is_sure = len(known) >= least and is_surely_header(header.cells, len(known))
-            if rank[0] and is_sure:  # one of several rows may begin a little lower
+            if is_agreed(source, header):
                 last = min(last, index + source.header_rows)
         index += 1
     if best_index < 0:
-        return best_index, _found_in_fewer_rows(source, rows, best)
+        return best_index, _in_fewer_rows(source, rows, best)
     best = _with_sound_depth(source, best, _moved(merged, best_index))
-    titles = [*([line] for line in above), *rows[:best_index]]
     end = best_index + len(best.rows)
     if source.unit_row and end < len(rows) and is_unit_row(source, best, rows[end]):
         best, end = with_unit_row(source, best, rows[end]), end + 1
+    titles = [*([line] for line in above), *rows[:best_index]]
     return end - 1, with_unit_above(source, best, titles)
 
 
 def is_agreed(source: Source, header: Header) -> bool:
-    """Whether a header is surely the contract's, be it in other units."""
+    """Return whether a header is surely the contract's, be it in other units."""
     known = _known(header)
-    is_sure = len(known) >= _least(source) and is_surely_header(header.cells, len(known))
+    least = min(2, sum(1 for column in source.columns if column.header))
+    is_sure = len(known) >= least and is_surely_header(header.cells, len(known))
     return bool(known) and required_of(source) <= known and is_sure
 
 
-def _least(source: Source) -> int:
-    """How many columns of the contract a row needs to be surely a header."""
-    return min(2, sum(1 for column in source.columns if column.header))
-
-
 def _known(header: Header) -> set[str]:
+    """Return the columns that a header names, fit or not."""
     return header.positions.keys() | {reason.column for reason in header.unsound}
 
 
-def _is_wide(row: Sequence[str]) -> bool:
-    return sum(1 for cell in row if cell.strip()) > 1
-
-
 def _depth_reason(source: Source, column: str, header: str) -> Reason:
-    return Reason(
-        code="header_depth", column=column, value=printed(header), expected=str(source.header_rows)
-    )
+    expected = str(source.header_rows)
+    return Reason(code="header_depth", column=column, value=printed(header), expected=expected)
 
 
-def _found_in_fewer_rows(source: Source, rows: Sequence[Sequence[str]], nothing: Header) -> Header:
-    """No header, with what a header of fewer rows than agreed would have, for the message."""
+def _in_fewer_rows(source: Source, rows: Sequence[Sequence[str]], nothing: Header) -> Header:
+    """Return `nothing` with what a header of fewer rows than agreed would have, for messages."""
     for depth in range(source.header_rows - 1, 0, -1):
-        _, found = locate(source.model_copy(update={"header_rows": depth}), rows)
-        if found.positions and is_surely_header(found.cells, len(found.positions)):
-            unsound = [
-                _depth_reason(source, name, found.cells[position])
-                for name, position in found.positions.items()
-            ]
+        _, header = locate(source.model_copy(update={"header_rows": depth}), rows)
+        if header.positions and is_surely_header(header.cells, len(header.positions)):
+            places = header.positions.items()
+            unsound = [_depth_reason(source, name, header.cells[place]) for name, place in places]
             return replace(nothing, unsound=tuple(unsound))
     return nothing
 
 
 def _with_sound_depth(source: Source, header: Header, merged: Sequence[Merged]) -> Header:
-    """The header, unsound where its last row is no part of it but the first row of data.
+    """Return the header, unsound where its last row is the first row of data.
 
     Such a row is blank below the columns that match, and stands below headers that would match
     without it.
@@ -121,13 +115,14 @@ def _with_sound_depth(source: Source, header: Header, merged: Sequence[Merged]) 
 
 
 def _moved(merged: Sequence[Merged], index: int) -> list[Merged]:
+    """Return cell ranges in the coordinates of the rows from `index` on."""
     return [
         ((top - index, left), (bottom - index, right)) for (top, left), (bottom, right) in merged
     ]
 
 
 def paths(block: Sequence[Sequence[str]], merged: Sequence[Merged]) -> list[str]:
-    """Each column's header: its cells from top to bottom, joined by `|`.
+    """Return each column's header: its cells from top to bottom, joined by `|`.
 
     An upper cell stands above all that it is merged over; one that is not merged, above the blank
     ones to its right that have a header beneath them.
@@ -141,26 +136,33 @@ def paths(block: Sequence[Sequence[str]], merged: Sequence[Merged]) -> list[str]
     for (top, left), (bottom, right) in merged:
         if bottom < 0 or top > bottom_row or left >= width:
             continue
-        rows, columns = range(max(top, 0), min(bottom, bottom_row) + 1), range(left, right + 1)
-        covered |= {(row, column) for row in rows for column in columns[: width - left]}
-        # one that reaches the last row is a column's own header, however wide it is drawn
+        rows = range(max(top, 0), min(bottom, bottom_row) + 1)
+        columns = range(left, min(right + 1, width))
+        covered |= {(row, column) for row in rows for column in columns}
+        # A range that reaches the last row is one column's own header, however wide it is drawn.
         if 0 <= top <= bottom < bottom_row:
             for row in rows:
-                grid[row][left : right + 1] = [grid[top][left]] * len(columns[: width - left])
+                grid[row][left : right + 1] = [grid[top][left]] * len(columns)
     _spread(grid, covered)
     return ["|".join(dict.fromkeys(filter(None, column))) for column in zip(*grid, strict=True)]
 
 
 def _spread(grid: list[list[str]], covered: Container[tuple[int, int]]) -> None:
-    """Write upper cells that are not merged into the blank ones that they stand above, too."""
+    """Write upper cells that are not merged into the blank ones to their right, too.
+
+    A cell ends at its neighbour, at the end of the cell above it, and at a column without a header
+    beneath.
+    """
     for number, row in enumerate(grid[:-1]):
         parent = ""
         for position, cell in enumerate(row):
-            beneath = any(below[position] for below in grid[number + 1 :])
-            left_of_it = [above[position - 1 : position + 1] for above in grid[:number]]
-            if any(len(set(pair)) > 1 for pair in left_of_it):
-                parent = ""
-            if not beneath or (number, position) in covered:
+            has_header = any(below[position] for below in grid[number + 1 :])
+            pairs = [above[position - 1 : position + 1] for above in grid[:number]]
+            if (
+                not has_header
+                or (number, position) in covered
+                or (not cell and any(len(set(pair)) > 1 for pair in pairs))
+            ):
                 parent = ""
             elif cell:
                 parent = cell
