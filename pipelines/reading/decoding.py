@@ -1,4 +1,4 @@
-"""Text as its declared encoding has it: strict, streamed, and never guessed."""
+"""Text decoded strictly in its declared encoding, in blocks; an encoding is never guessed."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ NAMED_ENCODINGS = {  # by the names that pages and XML files give them
 
 
 def strict_text(path: Path, encoding: str, source: Source) -> Iterator[str]:
-    """The file's text in blocks, without a byte order mark.
+    """Yield the file's text in blocks, without a byte order mark.
 
     Raises UnreadableError naming the first byte and line that do not fit, and the encoding in
     which the contract's headers would have been found.
@@ -41,8 +41,8 @@ def strict_text(path: Path, encoding: str, source: Source) -> Iterator[str]:
                 text = decoder.decode(block)
             except UnicodeDecodeError as error:
                 line += error.object[: error.start].decode(encoding, "ignore").count("\n")
-                found = f"byte {offset - pending + error.start}, line {line}"
-                raise other_encoding(path, encoding, found, source) from None
+                place = f"byte {offset - pending + error.start}, line {line}"
+                raise other_encoding(path, encoding, place, source) from None
             except UnicodeError as error:  # UTF-16 that does not say its byte order
                 raise other_encoding(path, encoding, str(error), source) from None
             offset += len(block)
@@ -52,35 +52,33 @@ def strict_text(path: Path, encoding: str, source: Source) -> Iterator[str]:
         try:
             decoder.decode(b"", final=True)
         except UnicodeDecodeError:
-            found = f"byte {offset - len(decoder.getstate()[0])}, line {line}"
-            raise other_encoding(path, encoding, found, source) from None
+            place = f"byte {offset - len(decoder.getstate()[0])}, line {line}"
+            raise other_encoding(path, encoding, place, source) from None
 
 
-def other_encoding(path: Path, declared: str, found: str, source: Source) -> UnreadableError:
-    """What to raise about a file that is not of its encoding: `found` says where that shows."""
-    suspect = _suspected(path, declared, source)
-    value = f"{found}; it reads as {suspect}" if suspect else found
-    return UnreadableError(Reason(code="encoding", value=value, expected=declared))
+def other_encoding(path: Path, declared: str, place: str, source: Source) -> UnreadableError:
+    """Return what to raise about a file that is not in its encoding; `place` is where that shows.
 
-
-def _suspected(path: Path, declared: str, source: Source) -> str | None:
-    """Another encoding in which the file's head has headers that only it can spell so."""
+    The message names the other encoding in which the file's head has headers of the contract that
+    are not ASCII: no other could spell them so.
+    """
     with path.open("rb") as stream:
         head = stream.read(HEAD_BYTES)
     spellings = [header for column in source.columns for header in column.header]
-    telling = [header for header in spellings if not header.isascii()]
+    value = place
     for encoding in other_encodings(path, declared):
         try:
             text = getincrementaldecoder(encoding)("strict").decode(head)
         except UnicodeError:
             continue
-        if any(header in text for header in telling):
-            return encoding
-    return None
+        if any(not header.isascii() and header in text for header in spellings):
+            value = f"{place}; it reads as {encoding}"
+            break
+    return UnreadableError(Reason(code="encoding", value=value, expected=declared))
 
 
 def other_encodings(path: Path, declared: str) -> tuple[str, ...]:
-    """The encodings that a file may be of instead of `declared`."""
+    """Return the encodings that a file may be in instead of `declared`."""
     with path.open("rb") as stream:
         is_marked = stream.read(2) in (BOM_UTF16_LE, BOM_UTF16_BE)
     unmarked = () if is_marked else ("utf-16-le", "utf-16-be")

@@ -196,7 +196,7 @@ def _notes(
         rows = rows.filter(_are_blank([column.take(rows)]))
         if not len(rows):
             return None
-    days = {header.positions.get(one.name) for one in source.columns if one.type in DATES}
+    days = {header.positions.get(day.name) for day in source.columns if day.type in DATES}
     filled, are_notes = np.zeros(len(rows), int), np.zeros(len(rows), bool)
     for position, column in enumerate(columns[: anchor + 1]):
         cells = pc.replace_substring_regex(column.take(rows), BLANK, "")

@@ -1,7 +1,8 @@
-"""What people and tables are told of the names inside a file: of sheets, and of archives' members.
+"""Masked names inside a file: of its sheets, and of an archive's members.
 
-They are a department's own words. Where a contract has personal data, numbers that look so are
-masked in them, for rows and for messages; a row's cells keep the name as it is (`from_sheet`).
+They are a department's own words. Where a contract has personal data, numbers that look personal
+are masked in these names before tables and people get them; a row's cells keep the name as it is
+(`from_sheet`).
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ T = TypeVar("T")
 
 
 def mask_of(duckdb: Any, source: Source) -> Mask | None:
-    """What masks a text, on a connection with our macros; None for a source without such data."""
+    """Return what masks a text, on a connection with our macros; None without personal data."""
     if not source.is_personal:
         return None
     statement = f"SELECT {unstrayed('$1::VARCHAR', source)}"
@@ -40,53 +41,51 @@ def mask_of(duckdb: Any, source: Source) -> Mask | None:
 
 
 def opened_masked(read: Callable[[], Reading], mask: Mask) -> Reading:
-    """What `read` opens, its sheets and messages masked; names that look alike then are numbered.
+    """Open what `read` opens, with its sheets and messages masked.
 
-    The same file read again has the same names, by which feedback finds its rows.
+    Names that look alike then are numbered. The same file has the same names each time it is read:
+    by them feedback finds its rows.
     """
-    reading = _raising_masked(read, mask)
+    reading = _masking_errors(read, mask)
     sections: dict[str, Section] = {}
-    batches = _batches(reading, mask, sections)
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        names: dict[str, str] = {}
+        count: Counter[str] = Counter()
+        while (batch := _masking_errors(lambda: next(reading.batches, None), mask)) is not None:
+            sheets = batch["sheet"].dictionary_encode()
+            for sheet in sheets.dictionary.to_pylist():
+                if sheet not in names:
+                    masked = mask(sheet)
+                    count[masked] += 1
+                    number = f" ({count[masked]})" if count[masked] > 1 else ""
+                    names[sheet] = f"{masked}{number}"
+                sections[names[sheet]] = reading.section(sheet)
+            texts = [names[sheet] for sheet in sheets.dictionary.to_pylist()]
+            masked_sheets = pc.take(pa.array(texts, pa.string()), sheets.indices)
+            position = batch.schema.get_field_index("sheet")
+            yield batch.set_column(position, batch.schema.field(position), masked_sheets)
+
     warnings = tuple(_masked(reason, mask) for reason in reading.warnings)
-    return replace(reading, batches=batches, warnings=warnings, sections=sections)
+    return replace(reading, batches=batches(), warnings=warnings, sections=sections)
 
 
-def _batches(
-    reading: Reading, mask: Mask, sections: dict[str, Section]
-) -> Iterator[pa.RecordBatch]:
-    names: dict[str, str] = {}
-    count: Counter[str] = Counter()
-    while (batch := _raising_masked(lambda: next(reading.batches, None), mask)) is not None:
-        sheets = batch["sheet"].dictionary_encode()
-        for sheet in sheets.dictionary.to_pylist():
-            if sheet not in names:
-                masked = mask(sheet)
-                count[masked] += 1
-                again = f" ({count[masked]})" if count[masked] > 1 else ""
-                names[sheet] = f"{masked}{again}"
-            sections[names[sheet]] = reading.section(sheet)
-        told = pa.array([names[sheet] for sheet in sheets.dictionary.to_pylist()], pa.string())
-        position = batch.schema.get_field_index("sheet")
-        yield batch.set_column(
-            position, batch.schema.field(position), pc.take(told, sheets.indices)
-        )
-
-
-def _raising_masked(act: Callable[[], T], mask: Mask) -> T:
+def _masking_errors(act: Callable[[], T], mask: Mask) -> T:
+    """Return what `act` returns; raise its errors with masked reasons."""
     try:
         return act()
     except UnreadableError as error:
         raise UnreadableError(_masked(error.reason, mask)) from None
     except RejectedError as error:
-        told = [_masked(reason, mask) for reason in error.reasons]
-        raise RejectedError(told, error.rows_read) from None
+        reasons = [_masked(reason, mask) for reason in error.reasons]
+        raise RejectedError(reasons, error.rows_read) from None
 
 
 def _masked(reason: Reason, mask: Mask) -> Reason:
-    told = {name: mask(getattr(reason, name)) for name in ("value", "expected", "place")}
-    return reason.model_copy(update=told)
+    texts = {name: mask(getattr(reason, name)) for name in ("value", "expected", "place")}
+    return reason.model_copy(update=texts)
 
 
 def unstrayed(text: str, source: Source) -> str:
-    """An expression of what is told of `text`: without personal numbers, if the source has such."""
+    """Return an SQL expression of `text` without personal numbers, if the source has such."""
     return f"mask_strayed({text}, false)" if source.is_personal else text

@@ -149,7 +149,8 @@ def _rows_without_figures(
     So may the lower row of a header of several, whose names stand where the figures belong.
     Figures are looked for first: few rows of data have none.
     """
-    counted = [header.positions[one.name] for one in numbers_of(source, header) if one.unit]
+    numbers = [column for column in numbers_of(source, header) if column.unit]
+    counted = [header.positions[column.name] for column in numbers]
     is_several = source.header_rows > 1
     if not counted or not (source.unit_row or is_several or counted_without_unit(source, header)):
         return []

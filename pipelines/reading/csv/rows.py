@@ -37,7 +37,7 @@ BREAK = "\r\n|\r|\n"
 
 @dataclass(frozen=True)
 class Scan:
-    """What one look at the whole text told, so that later passes can skip work.
+    """Facts from one look at the whole text, which let later passes skip work.
 
     `crowd` is the largest number of line ends in a block that Arrow parses at a time; `quotes`
     counts quotes; `has_nul` and `has_formulas` say whether any cell may have one.

@@ -228,7 +228,7 @@ def required_of(source: Source) -> set[str]:
 
 
 def is_surely_header(cells: Sequence[str], matched: int) -> bool:
-    """Return whether the cells are headers beyond doubt, so that those of no column may be shown."""
+    """Return whether the cells are headers for sure, so that those of no column may be shown."""
     return 2 * matched >= sum(1 for cell in cells if cell.strip())
 
 

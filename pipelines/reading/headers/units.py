@@ -48,6 +48,27 @@ COUNTED = rf"[以按]\s*{ANY_SCALE}\s*(?:计|{LETTERS}为单位)"  # 以万计, 
 STATEMENT = re.compile(f"{STATED}|{WHOLE_CELL}")
 
 
+def numbers_of(source: Source, header: Header) -> list[Column]:
+    """Return the columns of numbers that a header has."""
+    return [
+        column
+        for column in source.columns
+        if column.type in NUMBERS and column.name in header.positions
+    ]
+
+
+def counted_without_unit(source: Source, header: Header) -> list[Column]:
+    """Return the columns with a `unit` that no header says, or all where a line declares it."""
+    return [
+        column
+        for column in numbers_of(source, header)
+        if column.unit and (source.unit_above or column.name not in header.suffixes)
+    ]
+
+
+# --- declared: a row below the header, a line above it -------------------------------------------
+
+
 def is_unit_row(source: Source, header: Header, row: Sequence[str]) -> bool:
     """Return whether `row` says the units of columns and is no row of data without figures.
 
@@ -64,9 +85,9 @@ def is_unit_row(source: Source, header: Header, row: Sequence[str]) -> bool:
     cells = [cell for _, cell in _cells_of_numbers(source, header, row)]
     if not cells or any(map(FIGURE.search, cells)):
         return False
-    return all(_says_unit(source, cell) for cell in cells) or any(
-        SCALE.match(_bare(cell)) for cell in cells
-    )
+    parted = [UNIT_CELL.fullmatch(cell) for cell in cells]
+    are_units = all(unit and (unit[1] or _is_unit(source, unit[3])) for unit in parted)
+    return are_units or any(SCALE.match(_bare(cell)) for cell in cells)
 
 
 def with_unit_row(source: Source, header: Header, row: Sequence[str]) -> Header:
@@ -84,9 +105,9 @@ def with_unit_row(source: Source, header: Header, row: Sequence[str]) -> Header:
         if suffix is None and not column.unit and not SCALE.match(unit):
             continue  # the contract does not say what the column counts
         if suffix is None or header.suffixes.get(column.name, suffix) != suffix:
-            title = header.cells[header.positions[column.name]]
+            title = printed(header.cells[header.positions[column.name]])
             shown = unit if _is_unit(source, unit) else "…"
-            unsound.append(unit_reason(column, f"{printed(title)} ({shown})"))
+            unsound.append(unit_reason(column, f"{title} ({shown})"))
         else:
             suffixes[column.name] = suffix
     rows = (*header.rows, tuple(row))
@@ -99,19 +120,62 @@ def with_unit_above(source: Source, header: Header, lines: Iterable[Sequence[str
     `lines` are rows and texts outside the table. The unit is for the columns that count in it and
     whose header says none; that no line says it is noted, too.
     """
-    is_said = note_units(source, header, lines)
+    is_stated = note_units(source, header, lines)
     if source.unit_above is None:
         return header
+    unit = fold_header(source.unit_above)
     suffixes = {
         column.name: suffix
-        for column in numbers_of(source, header)
-        if column.unit
-        and column.name not in header.suffixes
-        and (suffix := suffix_of(column, fold_header(source.unit_above))) is not None
+        for column in counted_without_unit(source, header)
+        if column.name not in header.suffixes and (suffix := suffix_of(column, unit)) is not None
     }
-    if suffixes and not is_said and not header.unit_words:
+    if suffixes and not is_stated and not header.unit_words:
         header.unit_words[f"no line says {source.unit_above}"] = None
     return replace(header, suffixes={**header.suffixes, **suffixes})
+
+
+def _unit_of_all(source: Source, cells: Sequence[str]) -> str | None:
+    """Return the unit X of a row whose one filled cell is `单位：X` or `（X）`."""
+    filled = [fold_header(cell) for cell in cells if cell.strip()]
+    unit = UNIT_CELL.fullmatch(filled[0]) if len(filled) == 1 else None
+    if unit is not None and (unit[2] or (unit[1] and _is_unit(source, unit[3]))):
+        return unit[3]
+    return None
+
+
+def _bare(cell: str) -> str:
+    """Return a folded unit without its brackets and 单位:."""
+    unit = UNIT_CELL.fullmatch(cell)
+    return unit[3] if unit else cell
+
+
+def _is_unit(source: Source, word: str) -> bool:
+    """Return whether a folded word is a unit: of the contract, or with a scale."""
+    units = {fold_header(unit) for column in source.columns for unit in column.unit}
+    return word in units or word in SHARES or (len(word) <= 4 and SCALE.match(word) is not None)
+
+
+def _is_word(cell: str) -> bool:
+    """Return whether there is more in a cell than punctuation."""
+    return any(unicodedata.category(letter)[0] in "LNS" or letter in SHARES for letter in cell)
+
+
+def _cells_of_numbers(
+    source: Source, header: Header, row: Sequence[str]
+) -> list[tuple[Column, str]]:
+    """Return the folded cells of `row` below number columns but for punctuation and nulls."""
+    cells = [
+        (column, cell_at(row, header.positions[column.name]))
+        for column in numbers_of(source, header)
+    ]
+    return [
+        (column, fold_header(cell))
+        for column, cell in cells
+        if cell.strip() not in column.nulls and _is_word(cell)
+    ]
+
+
+# --- undeclared: any other words that show a scaled unit -----------------------------------------
 
 
 def note_units(source: Source, header: Header, lines: Iterable[Sequence[str]]) -> bool:
@@ -128,14 +192,14 @@ def note_units(source: Source, header: Header, lines: Iterable[Sequence[str]]) -
         frozenset.union(*map(frozenset, units)),
         frozenset({declared} if declared else set.intersection(*units)),
     )
-    is_said = False
+    is_stated = False
     for line in lines:
         text = "\n\n".join(" ".join(fold_text(cell).split()) for cell in line if cell.strip())
         text, count = agreed.subn("", text)
-        is_said |= bool(declared and count)
-        found = list(scaled.finditer(text)) or list(others.finditer(text))
-        header.unit_words.update((_quoted(match), None) for match in found)
-    return is_said
+        is_stated |= bool(declared and count)
+        shown = list(scaled.finditer(text)) or list(others.finditer(text))
+        header.unit_words.update((_quoted(match), None) for match in shown)
+    return is_stated
 
 
 @lru_cache(maxsize=256)
@@ -188,65 +252,3 @@ def note_units_of_row(source: Source, header: Header, row: Sequence[str]) -> Non
     elif len(filled) <= LINE_CELLS:
         stated = [cell for cell in filled if STATEMENT.search(fold_text(cell).strip())]
         note_units(source, header, [stated])
-
-
-def counted_without_unit(source: Source, header: Header) -> list[Column]:
-    """Return the columns with a `unit` that no header says, or all where a line declares it."""
-    return [
-        column
-        for column in numbers_of(source, header)
-        if column.unit and (source.unit_above or column.name not in header.suffixes)
-    ]
-
-
-def numbers_of(source: Source, header: Header) -> list[Column]:
-    """Return the columns of numbers that a header has."""
-    return [
-        column
-        for column in source.columns
-        if column.type in NUMBERS and column.name in header.positions
-    ]
-
-
-def _bare(cell: str) -> str:
-    """Return a folded unit without its brackets and 单位:."""
-    found = UNIT_CELL.fullmatch(cell)
-    return found[3] if found else cell
-
-
-def _says_unit(source: Source, cell: str) -> bool:
-    found = UNIT_CELL.fullmatch(cell)
-    return found is not None and (bool(found[1]) or _is_unit(source, found[3]))
-
-
-def _is_unit(source: Source, word: str) -> bool:
-    """Return whether a folded word is a unit: of the contract, or with a scale."""
-    units = {fold_header(unit) for column in source.columns for unit in column.unit}
-    return word in units or word in SHARES or (len(word) <= 4 and SCALE.match(word) is not None)
-
-
-def _is_word(cell: str) -> bool:
-    """Return whether there is more in a cell than punctuation."""
-    return any(unicodedata.category(letter)[0] in "LNS" or letter in SHARES for letter in cell)
-
-
-def _cells_of_numbers(
-    source: Source, header: Header, row: Sequence[str]
-) -> list[tuple[Column, str]]:
-    """Return the folded cells of `row` below number columns but for punctuation and nulls."""
-    return [
-        (column, fold_header(row[position]))
-        for column in numbers_of(source, header)
-        if (position := header.positions[column.name]) < len(row)
-        and row[position].strip() not in column.nulls
-        and _is_word(row[position])
-    ]
-
-
-def _unit_of_all(source: Source, cells: Sequence[str]) -> str | None:
-    """Return the unit X of a row whose one filled cell is `单位：X` or `（X）`."""
-    filled = [fold_header(cell) for cell in cells if cell.strip()]
-    found = UNIT_CELL.fullmatch(filled[0]) if len(filled) == 1 else None
-    if found is None:
-        return None
-    return found[3] if found[2] or (found[1] and _is_unit(source, found[3])) else None
