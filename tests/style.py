@@ -28,7 +28,7 @@ Derive Describe Detect Discard Discover Display Drain Draw Drop Edit Encode End 
 Escape Estimate Examine Exit Expand Export Extract Fail Feed Fetch Fill Filter Find Finish Fit
 Flag Flush Fold Follow Forget Format Generate Get Give Go Grade Group Guard Halve Handle Hash
 Hold Identify Ignore Import Infer Insert Inspect Interpret Invert Iterate Join Judge Keep Land
-Leave Let Limit List Load Locate Lock Log Look Make Map Mark Mask Match Measure Merge Migrate
+Lay Leave Let Limit List Load Locate Lock Log Look Make Map Mark Mask Match Measure Merge Migrate
 Move Name Normalise Note Number Observe Open Order Overlay Overrule Pack Parse Partition Pass
 Pick Pin Place Plan Point Prefix Prepare Print Probe Process Publish Pull Purge Push Put
 Quarantine Query Quote Raise Rank Read Rebuild Receive Recognise Recompute Record Recover Reduce

@@ -20,13 +20,19 @@ from typing import TYPE_CHECKING, Any
 from pipelines.contracts.catalog import Catalog
 from pipelines.deliveries.delivery import Delivery, Judgement, StagedChunk
 from pipelines.deployment import Deployment
+from pipelines.engine import transaction
 from pipelines.errors import IncompatibleTableError, StorageError, UsageError
 from pipelines.machine import disks, failures, logs
 from pipelines.operations.steps import Progress, silent, step
 from pipelines.settings import Settings
 from pipelines.warehouse import ledger
 from pipelines.warehouse.connection import open_warehouse
-from pipelines.warehouse.loading import load, returns
+from pipelines.warehouse.loading import returns
+from pipelines.warehouse.loading.context import Load
+from pipelines.warehouse.loading.entries import record_unchanged
+from pipelines.warehouse.loading.load import load_chunk
+from pipelines.warehouse.metrics import recompute_metrics
+from pipelines.warehouse.tables import ensure_table
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
@@ -81,12 +87,12 @@ def discover(
             received = _archive(deployment, wanted, discovery, uploading, settle_seconds, progress)
         received.sort(key=lambda delivery: delivery.order)
         with open_warehouse(settings, f"run {run_id}, discover") as connection:
-            received, strays = returns.resolve(connection, received)
+            received, strays = returns.resolve_returns(connection, received)
             discovery.problems += [
                 files.stray_return(stray.path, settings.landing) for stray in strays
             ]
             repeated = _sort_receipts(connection, received, discovery)
-            load.record_unchanged(connection, repeated, run_id)
+            record_unchanged(connection, repeated, run_id)
         discovery.errors += _clear(settings, discovery.unchanged)
         discovery.waiting = [
             Path(files.printable(file.path, settings.landing)) for file in uploading
@@ -295,14 +301,8 @@ def load_staged(
         with open_warehouse(settings, f"run {run_id}, load {names}") as connection:
             apply_configuration(connection, catalog)
             for chunk in staged:
-                judgements += load.load_chunk(
-                    connection,
-                    chunk,
-                    catalog.sources[chunk.source],
-                    catalog.metrics_of(chunk.source),
-                    deployment.calendar,
-                    run_id,
-                )
+                load = Load.of(connection, deployment, chunk.source, run_id)
+                judgements += load_chunk(load, chunk)
         failed = _clear(
             settings, (judged.delivery for chunk in staged for judged in chunk.judgements)
         )
@@ -336,7 +336,11 @@ def apply_configuration(connection: sa.Connection, catalog: Catalog) -> None:
     redefined = ledger.redefined_sources(connection, catalog)
     for name in sorted(redefined):
         with suppress(IncompatibleTableError):
-            load.recompute(connection, catalog.sources[name], catalog.metrics_of(name))
+            source, metrics = catalog.sources[name], catalog.metrics_of(name)
+            with transaction(connection):
+                ensure_table(connection, source)
+                position = ledger.next_position(connection)
+                recompute_metrics(connection, source, metrics, position)
     ledger.record_configuration(connection, catalog, bool(redefined))
 
 

@@ -7,18 +7,23 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterable, Mapping
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pipelines.deliveries.delivery import Judgement, StagedChunk, Verdict
 from pipelines.deployment import Deployment
+from pipelines.engine import transaction
 from pipelines.errors import UsageError, WorseError
 from pipelines.jobs import intake
 from pipelines.operations.steps import Progress, new_run_id, silent, step
 from pipelines.settings import Settings
 from pipelines.warehouse import ledger, purges
 from pipelines.warehouse.connection import open_warehouse
-from pipelines.warehouse.loading import load, returns
+from pipelines.warehouse.loading import returns
+from pipelines.warehouse.loading.context import Load
+from pipelines.warehouse.loading.load import load_wave, newer_provider, take_away
+from pipelines.warehouse.loading.replay import replay
+from pipelines.warehouse.metrics import recompute_metrics, record_metrics
+from pipelines.warehouse.tables import ensure_table
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
@@ -132,17 +137,16 @@ def _reload(
     """
     in_force = {} if force else ledger.in_force(connection, name)
     _refuse_losses(in_force, (judged for chunk in staged for judged in chunk.judgements))
-    judgements = load.reload(
-        connection,
-        staged,
-        deployment.catalog.sources[name],
-        deployment.catalog.metrics_of(name),
-        deployment.calendar,
-        run_id,
-        ledger.withdrawals(connection, name),
-        {(row.delivery_id, row.received_at): row.decided_at for row in receipts if row.decided_at},
-        partial(_refuse_held, in_force),
-    )
+    accepted = {
+        (row.delivery_id, row.received_at): row.decided_at for row in receipts if row.decided_at
+    }
+    load = Load.of(connection, deployment, name, run_id, "rebuild")
+    with transaction(connection):
+        first = ledger.next_position(connection)
+        judgements = replay(load, staged, ledger.withdrawals(connection, name), accepted)
+        _refuse_held(in_force, judgements)
+        position = max(first, ledger.last_position(connection))
+        recompute_metrics(connection, load.source, load.metrics, position)
     intake.apply_configuration(connection, deployment.catalog)
     return judgements
 
@@ -196,35 +200,42 @@ def accept(deployment: Deployment, prefix: str, reason: str) -> Judgement:
         step(settings, run_id, "accept", row.source),
         open_warehouse(settings, "accept") as connection,
     ):
-        judgement = load.accept(
-            connection,
-            staged,
-            catalog.sources[row.source],
-            catalog.metrics_of(row.source),
-            deployment.calendar,
-            run_id,
-            row,
-            reason,
-        )
+        load = Load.of(connection, deployment, row.source, run_id, "accept")
+        ensure_table(connection, load.source)
+        with transaction(connection):
+            ledger.decide(connection, "accept", row, reason, ledger.next_position(connection))
+            judgement = load_wave(load, staged, list(staged.judgements))[0]
+            if not judgement.verdict.loads:
+                cause = judgement.reasons[0].english()
+                raise UsageError(f"nothing of it can be taken: {cause}")
+            newer = newer_provider(connection)
+            if newer is not None:
+                raise UsageError(
+                    f"{newer} was received later and provides this day; nothing changes"
+                )
     intake.discard(staged.folder)
     return judgement
 
 
 def withdraw(deployment: Deployment, prefix: str, reason: str) -> int:
     """Take the rows of a delivery, named by how its id starts, out; return how many there were."""
-    settings, catalog = deployment.settings, deployment.catalog
+    settings = deployment.settings
     run_id = new_run_id()
     with (
         step(settings, run_id, "withdraw") as timing,
         open_warehouse(settings, "withdraw") as connection,
     ):
         row = ledger.find_delivery(connection, prefix)
-        timing.rows = load.withdraw(
-            connection,
-            row,
-            catalog.sources[row.source],
-            catalog.metrics_of(row.source),
-            run_id,
-            reason,
-        )
-    return timing.rows
+        load = Load.of(connection, deployment, row.source, run_id, "withdraw")
+        with transaction(connection):
+            position = ledger.next_position(connection)
+            removed = take_away(load, row.delivery_id, position)
+            if removed is None:
+                raise UsageError(
+                    f"delivery {row.delivery_id} provides no rows now: it was {row.verdict}, or "
+                    "something newer has taken its place"
+                )
+            ledger.decide(connection, "withdraw", row, reason, position)
+            record_metrics(connection, load.source, load.metrics)
+        timing.rows = removed
+    return removed

@@ -45,7 +45,7 @@ def recorded(
     found = rows(
         connection,
         "SELECT DISTINCT delivery_id, received_at FROM delivery "
-        "INNER JOIN candidate USING (delivery_id, received_at)",
+        "INNER JOIN _candidate USING (delivery_id, received_at)",
     )
     return set(map(tuple, found))
 
@@ -57,7 +57,7 @@ def newest_inputs(
     if not deliveries:
         return {}
     _keep_candidates(connection, deliveries)
-    found = connection.exec_driver_sql(sql("load/slots.sql"))
+    found = connection.exec_driver_sql(sql("loading/slots.sql"))
     return {
         (row.source, row.department, slot_day(row.business_date), row.part): row for row in found
     }
@@ -74,7 +74,7 @@ def _keep_candidates(connection: sa.Connection, candidates: Sequence[Delivery]) 
             "received_at": pa.array([one.received_at for one in candidates], pa.timestamp("us")),
         }
     )
-    keep(connection, "candidate", table)
+    keep(connection, "_candidate", table)
 
 
 def find_delivery(connection: sa.Connection, prefix: str) -> sa.Row[Any]:
@@ -117,7 +117,7 @@ def deliveries_to_rebuild(connection: sa.Connection, source: str) -> list[sa.Row
 
     With what people decided: `overruled` is the reason of an acceptance made since.
     """
-    found = connection.exec_driver_sql(sql("load/receipts.sql"), {"source": source})
+    found = connection.exec_driver_sql(sql("loading/receipts.sql"), {"source": source})
     return list(found)
 
 
@@ -201,8 +201,8 @@ def record_configuration(connection: sa.Connection, catalog: Catalog, redefines:
             content=json.dumps(catalog.configuration, ensure_ascii=False),
         )
         run(connection, "DELETE FROM department")
-        keep(connection, "departments", _department_table(catalog))
-        run(connection, "INSERT INTO department BY NAME SELECT * FROM departments")
+        keep(connection, "_departments", _department_table(catalog))
+        run(connection, "INSERT INTO department BY NAME SELECT * FROM _departments")
 
 
 def _department_table(catalog: Catalog) -> pa.Table:

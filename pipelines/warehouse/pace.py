@@ -83,8 +83,8 @@ def store_pace(connection: sa.Connection, catalog: Catalog, as_of: date, run_id:
     }
     if paces:
         table = pa.Table.from_pylist([provenance | asdict(pace) for pace in paces])
-        keep(connection, "paces", table)
-        run(connection, "INSERT INTO pace BY NAME SELECT * FROM paces")
+        keep(connection, "_paces", table)
+        run(connection, "INSERT INTO pace BY NAME SELECT * FROM _paces")
     return paces
 
 

@@ -85,8 +85,8 @@ def record(connection: sa.Connection, purged: Named, reason: str) -> None:
         }
     )
     with transaction(connection):
-        keep(connection, "purged", given)
-        run(connection, "INSERT INTO purge BY NAME SELECT * FROM purged")
+        keep(connection, "_purged", given)
+        run(connection, "INSERT INTO purge BY NAME SELECT * FROM _purged")
 
 
 def purged(connection: sa.Connection, source: str) -> list[sa.Row[Any]]:

@@ -1,4 +1,4 @@
-"""Source tables, made from contracts: one column a declared column, and lineage."""
+"""Make a source's tables from its contract: a column for each declared one, and lineage."""
 
 from __future__ import annotations
 
@@ -8,9 +8,12 @@ import sqlalchemy as sa
 
 from pipelines.contracts.sources import Source
 from pipelines.engine import COLUMN_TYPES, literal, quoted, rows, run
-from pipelines.errors import IncompatibleTableError
+from pipelines.errors import IncompatibleTableError, UsageError
 
-LINEAGE = {
+Columns = dict[str, tuple[str, str]]  # name → SQL type, Chinese comment
+
+# Columns of every source's table: no contract may declare one of these names.
+LINEAGE: Columns = {
     "department": ("VARCHAR", "报送单位代码"),
     "business_date": ("DATE", "业务日期"),
     "part": ("VARCHAR", "分包名；整包为空串"),
@@ -18,56 +21,73 @@ LINEAGE = {
     "sheet": ("VARCHAR", "工作表"),
     "row_number": ("BIGINT", "文件中的行号，从 1 起"),
 }
+# Further columns of its standby table: declared names begin with a letter, so that none collides.
+STANDBY: Columns = {
+    "_why": ("VARCHAR", "候补原因：mixed 整包与分包并存、conflict 主键冲突、copy 与其他分包重复")
+}
+SQL_TYPES: dict[str, Any] = {
+    "VARCHAR": sa.String(),
+    "BIGINT": sa.BigInteger(),
+    "DECIMAL(28,6)": sa.Numeric(28, 6),
+    "DATE": sa.Date(),
+    "TIMESTAMP": sa.DateTime(),
+    "BOOLEAN": sa.Boolean(),
+}
+
+
+def source_columns(source: Source) -> Columns:
+    """Return every column of a source's table: lineage first, then what the contract declares."""
+    declared = {column.name: (COLUMN_TYPES[column.type], column.title) for column in source.columns}
+    return LINEAGE | declared
 
 
 def source_table(source: Source) -> sa.Table:
-    """The table as SQLAlchemy sees it, for building queries."""
-    types: dict[str, Any] = {
-        "VARCHAR": sa.String(),
-        "BIGINT": sa.BigInteger(),
-        "DECIMAL(28,6)": sa.Numeric(28, 6),
-        "DATE": sa.Date(),
-        "TIMESTAMP": sa.DateTime(),
-        "BOOLEAN": sa.Boolean(),
-    }
-    columns = [sa.Column(name, types[kind]) for name, (kind, _) in _columns(source).items()]
-    return sa.Table(source.name, sa.MetaData(), *columns)
+    """Return a source's table for building queries with SQLAlchemy."""
+    columns = [
+        sa.Column(name, SQL_TYPES[kind]) for name, (kind, _) in source_columns(source).items()
+    ]
+    return sa.Table(source.name, sa.MetaData(schema="main"), *columns)
 
 
-def _columns(source: Source) -> dict[str, tuple[str, str]]:
-    """Every column of a source's table: its SQL type and Chinese comment."""
-    own = {column.name: (COLUMN_TYPES[column.type], column.title) for column in source.columns}
-    return LINEAGE | own
+def source_table_name(source: Source) -> str:
+    """Return the name of a source's table, quoted for SQL."""
+    return f"main.{quoted(source.name)}"
 
 
-def standby_table(source: Source) -> str:
-    """The table of rows that another part of their day keeps out, quoted for SQL."""
+def standby_table_name(source: Source) -> str:
+    """Return the name of the table of rows that another part of their day keeps out, quoted."""
     return f"standby.{quoted(source.name)}"
 
 
 def ensure_table(connection: sa.Connection, source: Source) -> None:
     """Create the source's tables or add the columns that its contract has gained.
 
-    Raises IncompatibleTableError when a column changed its type or vanished from the contract.
+    Raise IncompatibleTableError if a column changed its type or vanished from the contract, and
+    UsageError if the warehouse has a table of its own by that name.
     """
-    columns = _columns(source)
+    columns = source_columns(source)
     _ensure(connection, source, "main", source.title, columns)
-    why = {
-        "why": ("VARCHAR", "候补原因：mixed 整包与分包并存、conflict 主键冲突、copy 与其他分包重复")
-    }
     title = f"{source.title}：候补行，因同日其他分包暂不生效"
-    _ensure(connection, source, "standby", title, columns | why)
+    _ensure(connection, source, "standby", title, columns | STANDBY)
 
 
-def _ensure(
-    connection: sa.Connection,
-    source: Source,
-    schema: str,
-    title: str,
-    wanted: dict[str, tuple[str, str]],
-) -> None:
-    table = f"{schema}.{quoted(source.name)}"
-    there: dict[str, str] = dict(
+def drop_table(connection: sa.Connection, source: Source) -> None:
+    """Remove the source's tables, to be rebuilt from the archive.
+
+    Raise UsageError, with nothing removed, if the table of that name is the warehouse's own.
+    """
+    _existing_columns(connection, source, "main")
+    run(connection, f"DROP TABLE IF EXISTS {source_table_name(source)}")
+    run(connection, f"DROP TABLE IF EXISTS {standby_table_name(source)}")
+
+
+def _existing_columns(connection: sa.Connection, source: Source, schema: str) -> dict[str, str]:
+    """Return the types of the columns of a source's table, empty if it does not exist yet.
+
+    Every source's table has all columns of lineage and no other table or view of the warehouse
+    has them, by which a source is kept from writing to, or dropping, what is not its own.
+    """
+    existing: dict[str, str] = dict(
         rows(
             connection,
             "SELECT column_name, data_type FROM duckdb_columns() "
@@ -77,9 +97,22 @@ def _ensure(
             schema=schema,
         )
     )
+    if existing and not LINEAGE.keys() <= existing.keys():
+        raise UsageError(
+            f"sources/{source.name}.yaml: name: the warehouse has a table {source.name} of its "
+            "own; give the source another name"
+        )
+    return existing
+
+
+def _ensure(
+    connection: sa.Connection, source: Source, schema: str, title: str, wanted: Columns
+) -> None:
+    """Create one of the source's tables as `wanted`, or add the columns that it lacks."""
+    existing = _existing_columns(connection, source, schema)
     faults = [
         f"{name} was {kind} and is now {wanted[name][0] if name in wanted else 'gone'}"
-        for name, kind in there.items()
+        for name, kind in existing.items()
         if name not in wanted or wanted[name][0] != kind
     ]
     if faults:
@@ -87,20 +120,16 @@ def _ensure(
             f"{source.name}: the contract no longer fits its table: {'; '.join(faults)}; "
             f"run `citybrain rebuild {source.name}`"
         )
-    added = {name: column for name, column in wanted.items() if name not in there}
-    if not there:
+    added = {name: column for name, column in wanted.items() if name not in existing}
+    if not added:
+        return
+    table = f"{schema}.{quoted(source.name)}"
+    if not existing:
         body = ", ".join(f"{quoted(name)} {kind}" for name, (kind, _) in wanted.items())
         run(connection, f"CREATE TABLE {table} ({body})")
     else:
         for name, (kind, _) in added.items():
             run(connection, f"ALTER TABLE {table} ADD COLUMN {quoted(name)} {kind}")
-    if added:
-        run(connection, f"COMMENT ON TABLE {table} IS {literal(title)}")
-        for name, (_, comment) in added.items():
-            run(connection, f"COMMENT ON COLUMN {table}.{quoted(name)} IS {literal(comment)}")
-
-
-def drop_table(connection: sa.Connection, source: Source) -> None:
-    """Remove the source's tables, to be rebuilt from the archive."""
-    run(connection, f"DROP TABLE IF EXISTS {quoted(source.name)}")
-    run(connection, f"DROP TABLE IF EXISTS {standby_table(source)}")
+    run(connection, f"COMMENT ON TABLE {table} IS {literal(title)}")
+    for name, (_, comment) in added.items():
+        run(connection, f"COMMENT ON COLUMN {table}.{quoted(name)} IS {literal(comment)}")

@@ -28,7 +28,8 @@ from pipelines.engine import open_duckdb
 from pipelines.schema import migrate
 from pipelines.settings import Settings
 from pipelines.tracking.calendar import WorkCalendar
-from pipelines.warehouse.loading import load
+from pipelines.warehouse.loading.context import Load
+from pipelines.warehouse.loading.load import load_chunk
 
 TYPES = {"text": pa.string(), "integer": pa.int64(), "decimal": pa.decimal128(28, 6)}
 LINEAGE = {
@@ -74,7 +75,12 @@ class Memory:
     numbers: Iterator[int] = field(default_factory=lambda: count(1))
 
     def load(self, *wave: Sent) -> list[Judgement]:
-        """Load deliveries staged together; what became of each."""
+        """Load deliveries staged together; return what became of each."""
+        load = Load(self.connection, self.source, (), WorkCalendar(), "run")
+        return load_chunk(load, self.staged(*wave))[: len(wave)]
+
+    def staged(self, *wave: Sent) -> StagedChunk:
+        """Write deliveries as staging would have, together."""
         numbered = [(next(self.numbers), sent) for sent in wave]
         judgements = tuple(self._judgement(number, sent) for number, sent in numbered)
         folder = self.folder / str(numbered[0][0])  # DuckDB remembers a file that it has read
@@ -83,9 +89,7 @@ class Memory:
         pq.write_table(self._rows(numbered), chunk.accepted)
         nothing = pa.schema(list(QUARANTINE.items())).empty_table()
         pq.write_table(nothing, chunk.quarantined)
-        return load.load_chunk(self.connection, chunk, self.source, [], WorkCalendar(), "run")[
-            : len(wave)
-        ]
+        return chunk
 
     def _judgement(self, number: int, sent: Sent) -> Judgement:
         rows = len(sent.rows)

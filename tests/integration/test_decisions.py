@@ -226,7 +226,7 @@ def test_a_redefined_metric_is_computed_anew_even_if_cut_off(
     before = city.rows(KNOWN_AT, position)
     repairs.withdraw(city.deployment, first.delivery.delivery_id, "误报")
     city.metrics(TOTAL | {"value": {"aggregate": "count"}})
-    with killed(monkeypatch, load, "recompute"):
+    with killed(monkeypatch, intake, "recompute_metrics"):
         night.track(city.deployment, DAY, "cut off")
     night.track(city.deployment, DAY, "again")
     assert city.rows(FIGURES) == [("total", "b", DAY, "", 2)]

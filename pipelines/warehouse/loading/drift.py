@@ -1,110 +1,109 @@
-"""Holds deliveries against their department's past, by the profiles that staging made of them.
+"""Compare deliveries with their department's past, by the profiles that staging made of them.
 
-What differs is told as a warning and never held. The past are deliveries that are in force, or of
-the same wave, and had been received before, for other days.
+Differences are warnings and never hold a delivery back. The past are deliveries for other days that
+were received before and are in force, or come in the same wave.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from itertools import count
 
 import pyarrow as pa
-import sqlalchemy as sa
 
 from pipelines.contracts.due import Frequency
-from pipelines.contracts.sources import Source
 from pipelines.deliveries.delivery import Judgement
 from pipelines.deliveries.reasons import Reason
 from pipelines.engine import keep, rows, run, sql
-from pipelines.tracking.calendar import WorkCalendar
+from pipelines.warehouse.loading.context import Load
 
-TOLD_COLUMNS = 20  # of new ones, and of vanished ones; a file may have a million
+SHOWN_COLUMNS = 20  # new ones, and vanished ones, in the warnings: a file may have a million
+PROFILED = pa.schema(
+    [
+        ("position", pa.int64()),
+        ("delivery_id", pa.string()),
+        ("source", pa.string()),
+        ("department", pa.string()),
+        ("business_date", pa.date32()),
+        ("part", pa.string()),
+        ("received_at", pa.timestamp("us")),
+        ("rows", pa.int64()),
+        ("good_rows", pa.int64()),
+        ("columns", pa.list_(pa.string())),
+        ("extra_columns", pa.list_(pa.string())),
+        ("nulls", pa.map_(pa.string(), pa.int64())),
+        ("categories", pa.map_(pa.string(), pa.list_(pa.string()))),
+        ("is_taken", pa.bool_()),
+    ]
+)
 
 
-def tell_drift(
-    connection: sa.Connection,
-    wave: Sequence[Judgement],
-    source: Source,
-    position: int,
-    calendar: WorkCalendar,
-) -> list[Judgement]:
-    """The wave with its drifts among its warnings; its profiles are kept for those to come.
+def warn_of_drift(load: Load, wave: Sequence[Judgement], position: int) -> list[Judgement]:
+    """Return the wave with its drifts among its warnings; keep its profiles for later deliveries.
 
-    `position` is the first judgement's. Reads `incoming`, before the wave's partitions are known.
+    `position` is the first judgement's. Reads `_incoming`; writes `_profiled` and `_day_kind`.
     """
-    judged = list(wave)
-    drift = source.drift
-    if drift is None or all(one.profile is None for one in wave):
-        return judged
-    keep(connection, "looked", _profiles(connection, wave, position))
-    _keep_kinds(connection, calendar)
-    found = connection.exec_driver_sql(
-        sql("history/drift.sql"),
+    connection, source, drift = load.connection, load.source, load.source.drift
+    assert drift is not None
+    keep(connection, "_profiled", _profiles(load, wave, position))
+    _keep_day_kinds(load)
+    differences = connection.exec_driver_sql(
+        sql("loading/drift.sql"),
         {
             "source": source.name,
             "by_weekday": source.due is not None and source.due.frequency is Frequency.DAILY,
             **drift.model_dump(exclude={"categories"}),
         },
     )
-    told: dict[int, list[Reason]] = defaultdict(list)
-    for place, code, column, value, expected in found:
-        if sum(one.code == code for one in told[place]) < TOLD_COLUMNS:
-            told[place].append(_reason(code, column, value, expected, source.titles))
-    for place, reasons in told.items():
-        one = judged[place - position]
-        judged[place - position] = one.model_copy(update={"warnings": (*one.warnings, *reasons)})
-    run(connection, "INSERT INTO profile BY NAME SELECT * EXCLUDE (is_taken) FROM looked")
-    return judged
+    warnings: dict[int, list[Reason]] = defaultdict(list)
+    shown: Counter[tuple[int, str]] = Counter()
+    for place, code, column, value, expected in differences:
+        shown[place, code] += 1
+        if shown[place, code] > SHOWN_COLUMNS:
+            continue
+        if code in ("drift_column_new", "drift_column_gone"):  # a column of the file
+            reason = Reason(code=code, value=source.titles.get(column, column))
+        else:
+            reason = Reason(code=code, column=column, value=value, expected=expected)
+        warnings[place].append(reason)
+    run(connection, "INSERT INTO profile BY NAME SELECT * EXCLUDE (is_taken) FROM _profiled")
+    return [
+        judgement.model_copy(update={"warnings": (*judgement.warnings, *warnings[place])})
+        if place in warnings
+        else judgement
+        for place, judgement in zip(count(position), wave)
+    ]
 
 
-def _keep_kinds(connection: sa.Connection, calendar: WorkCalendar) -> None:
-    """The table `day_kind`: every day of the wave and of its departments' past, worked or not."""
+def _profiles(load: Load, wave: Sequence[Judgement], position: int) -> pa.Table:
+    """Return the wave's profiles, a row each; `is_taken`: rows of it come into force."""
+    query = "SELECT DISTINCT position FROM _incoming WHERE NOT is_late"
+    taken = {place for (place,) in rows(load.connection, query)}
+    profiled = [
+        {
+            **judgement.delivery.model_dump(include=set(PROFILED.names)),
+            **judgement.profile.model_dump(exclude={"nulls", "categories"}),
+            "nulls": list(judgement.profile.nulls.items()),
+            "categories": list(judgement.profile.categories.items()),
+            "position": place,
+            "is_taken": place in taken,
+        }
+        for place, judgement in enumerate(wave, position)
+        if judgement.profile is not None
+    ]
+    return pa.Table.from_pylist(profiled, PROFILED)
+
+
+def _keep_day_kinds(load: Load) -> None:
+    """Keep in `_day_kind` whether each day of the wave and of its departments' past is worked."""
     query = (
-        "SELECT business_date FROM profile SEMI JOIN looked USING (source, department) "
-        "UNION SELECT business_date FROM looked"
+        "SELECT business_date FROM profile SEMI JOIN _profiled USING (source, department) "
+        "UNION SELECT business_date FROM _profiled"
     )
-    days = [day for (day,) in rows(connection, query) if day is not None]
+    days = [day for (day,) in rows(load.connection, query) if day is not None]
     kinds = {
         "business_date": pa.array(days, pa.date32()),
-        "is_working": pa.array([calendar.is_workday(day) for day in days], pa.bool_()),
+        "is_working": pa.array([load.calendar.is_workday(day) for day in days], pa.bool_()),
     }
-    keep(connection, "day_kind", pa.table(kinds))
-
-
-def _reason(code: str, column: str, value: str, expected: str, titles: Mapping[str, str]) -> Reason:
-    if code in ("drift_column_new", "drift_column_gone"):  # of the file, not of the contract
-        return Reason(code=code, value=titles.get(column, column))
-    return Reason(code=code, column=column, value=value, expected=expected)
-
-
-def _profiles(connection: sa.Connection, wave: Sequence[Judgement], position: int) -> pa.Table:
-    query = "SELECT DISTINCT position FROM incoming WHERE NOT is_late"
-    loaded = {place for (place,) in rows(connection, query)}
-    looked = [
-        (place, one.delivery, one.profile)
-        for place, one in enumerate(wave, position)
-        if one.profile is not None
-    ]
-    text, count = pa.string(), pa.int64()
-    profiles = [profile for _, _, profile in looked]
-    return pa.table(
-        {
-            "position": pa.array([place for place, _, _ in looked], count),
-            "delivery_id": pa.array([one.delivery_id for _, one, _ in looked], text),
-            "source": pa.array([one.source for _, one, _ in looked], text),
-            "department": pa.array([one.department for _, one, _ in looked], text),
-            "business_date": pa.array([one.business_date for _, one, _ in looked], pa.date32()),
-            "part": pa.array([one.part for _, one, _ in looked], text),
-            "received_at": pa.array([one.received_at for _, one, _ in looked], pa.timestamp("us")),
-            "rows": pa.array([one.rows for one in profiles], count),
-            "good_rows": pa.array([one.good_rows for one in profiles], count),
-            "columns": pa.array([one.columns for one in profiles], pa.list_(text)),
-            "extra_columns": pa.array([one.extra_columns for one in profiles], pa.list_(text)),
-            "nulls": pa.array([list(one.nulls.items()) for one in profiles], pa.map_(text, count)),
-            "categories": pa.array(
-                [list(one.categories.items()) for one in profiles], pa.map_(text, pa.list_(text))
-            ),
-            "is_taken": pa.array([place in loaded for place, _, _ in looked], pa.bool_()),
-        }
-    )
+    keep(load.connection, "_day_kind", pa.table(kinds))

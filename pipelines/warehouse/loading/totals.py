@@ -1,172 +1,153 @@
-"""Holds running totals against what stands: cumulative(d) = cumulative(d-1) + increment(d).
+"""Hold running totals to those that stand: cumulative(d) = cumulative(d-1) + increment(d).
 
-The observation before is the latest in force, or of the same wave, for the same department and
-`by`; how far it looks back is counted in days on which the department's rows are in force. It is
-held to the figure where the source was not due in between, else only to what can be said.
+The total before is the latest in force, or of the same wave, for the same department and `by`. How
+far the search goes back is counted in days on which rows of the department are in force. A total is
+held to the exact figure where the source was not due in between, else only to bounds.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
-from pathlib import Path
+from typing import Any, NamedTuple
 
 import pyarrow as pa
-import sqlalchemy as sa
 
-from pipelines.contracts.comparisons import Totals
-from pipelines.contracts.sources import Source
 from pipelines.deliveries.delivery import Judgement, Verdict
 from pipelines.deliveries.reasons import Reason
-from pipelines.engine import file_literal, keep, quoted, rows, run, run_file, sql
-from pipelines.tracking.calendar import WorkCalendar
+from pipelines.engine import keep, quoted, rows, run, run_file, sql
 from pipelines.tracking.freshness import due_before
+from pipelines.warehouse.loading.context import Load
 
-NEAR_DAYS = 31  # a key not stated on so many of its department's days starts anew
+NEAR_DAYS = 31  # a key that none of so many days of its department stated starts anew
 PERIODS = {"yearly": "year", "monthly": "month", None: None}
-Found = Mapping[int, Sequence[tuple[Totals, Reason]]]  # by ledger position
 
 
-def judge_totals(
-    connection: sa.Connection,
-    wave: Sequence[Judgement],
-    source: Source,
-    position: int,
-    accepted: Path,
-    calendar: WorkCalendar,
-) -> list[Judgement]:
-    """The wave with its breaks told; deliveries that are held for theirs leave `incoming`.
+class Break(NamedTuple):
+    """Totals of a delivery that do not follow, all of one code; `days`: of department and day."""
 
-    `position` is the first judgement's. Where a contract holds, the earliest break of each
-    department leaves, and the rest is judged again without it, until nothing more is held.
+    reason: Reason
+    holds: bool
+    days: list[dict[str, Any]]
+
+
+def judge_totals(load: Load, wave: Sequence[Judgement], position: int) -> list[Judgement]:
+    """Return the wave with its breaks as warnings, or held where the contract says so.
+
+    `position` is the first judgement's. Deliveries that are held leave `_incoming`: the earliest
+    break of each department leaves, then the rest is judged again without it, until nothing more
+    is held. For a delivery is not to blame if it is the one before it that is wrong.
     """
     judged = list(wave)
-    if not source.totals or not rows(connection, "SELECT 1 FROM incoming LIMIT 1"):
-        return judged
-    _observe(connection, source, accepted)
-    _keep_due_days(connection, source, calendar)
-    while True:
-        run_file(connection, "history/total_breaks.sql")
-        found = _found(connection, source)
-        held = _to_hold(connection, source, judged, position)
+    _observe(load)
+    while breaks := _breaks(load):
+        held = _earliest_held(judged, breaks, position)
         for number in held:
-            judged[number] = _held(judged[number], found[position + number])
+            reasons = breaks[position + number]
+            judged[number] = judged[number].withheld(
+                Verdict.HELD,
+                [each.reason for each in reasons if each.holds],
+                [each.reason for each in reasons if not each.holds],
+            )
         if not held:
             break
-        _leave(connection, [position + number for number in held])
-    for place, told in found.items():
-        judged[place - position] = _warned(judged[place - position], told)
+        _remove(load, [position + number for number in held])
+    for place, broken in breaks.items():
+        judgement = judged[place - position]
+        warnings = [each.reason for each in broken]
+        is_decided = any(warning.code == "overruled" for warning in judgement.warnings)
+        if not is_decided and any(each.holds for each in broken):
+            # The contract would hold the delivery, and a person decided that it loads.
+            warnings.append(Reason(code="overruled", value=judgement.delivery.overruled or ""))
+        judged[place - position] = judgement.model_copy(
+            update={"warnings": (*warnings, *judgement.warnings)}
+        )
     return judged
 
 
-def _observe(connection: sa.Connection, source: Source, accepted: Path) -> None:
-    """Fill `observed` and `total_entry` with all that the wave's totals are held against."""
-    run_file(connection, "history/near_days.sql", source=source.name, days=str(NEAR_DAYS))
-    entries = {
-        "entry": pa.array(range(len(source.totals)), pa.int32()),
-        "tolerance": [one.tolerance for one in source.totals],
-        "has_correction": [one.correction is not None for one in source.totals],
-        "period": pa.array([PERIODS.get(one.resets) for one in source.totals], pa.string()),
-    }
-    keep(connection, "total_entry", pa.table(entries))
-    run(connection, "ALTER TABLE total_entry ALTER tolerance TYPE DECIMAL(28, 6)")
-    for entry, totals in enumerate(source.totals):
-        by = {f"by_{at}": name for at, name in enumerate(source.by_of(totals))}
-        figures = {"cumulative": totals.cumulative, "increment": totals.increment}
+def _table(number: int) -> str:
+    """Return the temporary table of the totals that a contract declares as its `number`th."""
+    return f"_observed_{number}"
+
+
+def _observe(load: Load) -> None:
+    """Collect the totals to judge, and the due day before each of their days."""
+    source = load.source
+    days: set[date] = set()
+    for number, totals in enumerate(source.totals):
+        by = {f"_by_{at}": name for at, name in enumerate(source.by_of(totals))}
+        figures = {"_cumulative": totals.cumulative, "_increment": totals.increment}
         columns = [f"{quoted(name)} AS {alias}" for alias, name in (by | figures).items()]
         columns.append(
-            f"{quoted(totals.correction) if totals.correction else 'NULL'} AS correction"
+            f"{quoted(totals.correction) if totals.correction else 'NULL'} AS _correction"
         )
-        parts = {
-            "entry": str(entry),
-            "table": f"main.{quoted(source.name)}",
-            "accepted": file_literal(accepted),
-            "columns": ", ".join(columns),
-            "key": ", ".join(["department", *by]),
-            "texts": f"concat_ws(chr(31), {', '.join(by) or repr('')})",
+        run_file(
+            load.connection,
+            "loading/totals.sql",
+            {"source": source.name, "days": NEAR_DAYS},
+            **load.tables,
+            observed=_table(number),
+            columns=", ".join(columns),
+            key=", ".join(["department", *by]),
+            # a separator that no text from a file contains
+            breakdown=f"concat_ws(chr(31), {', '.join(by)})" if by else "''",
+        )
+        query = f"SELECT DISTINCT business_date FROM {_table(number)}"
+        days |= {day for (day,) in rows(load.connection, query)}
+    before = due_before(source.due, sorted(days), load.calendar)
+    due_days = {
+        "day": pa.array(before.keys(), pa.date32()),
+        "due_before": pa.array(before.values(), pa.date32()),
+    }
+    keep(load.connection, "_due_day", pa.table(due_days))
+
+
+def _breaks(load: Load) -> Mapping[int, list[Break]]:
+    """Return the breaks of every declaration, by the ledger position of the delivery."""
+    breaks: dict[int, list[Break]] = defaultdict(list)
+    for number, totals in enumerate(load.source.totals):
+        query = sql("loading/total_breaks.sql", observed=_table(number))
+        values = {
+            "period": PERIODS.get(totals.resets),
+            "tolerance": totals.tolerance,
+            "has_correction": totals.correction is not None,
         }
-        run_file(connection, "history/stated.sql", **parts)
-        for nearest, farthest in ((1, 1), (2, NEAR_DAYS)):
-            span = {"nearest": str(nearest), "farthest": str(farthest)}
-            run_file(connection, "history/neighbours.sql", **parts, **span)
-        run_file(connection, "history/found.sql", **parts)
+        for row in load.connection.exec_driver_sql(query, values):
+            reason = Reason(
+                code=row.code,
+                column=totals.cumulative,
+                value=row.value,
+                expected=row.expected,
+                count=row.rows,
+                row=row.first_row,
+            )
+            holds = totals.on_break == "hold" and row.code != "total_gap_next"
+            breaks[row.position].append(Break(reason, holds, row.days))
+    return breaks
 
 
-def _keep_due_days(connection: sa.Connection, source: Source, calendar: WorkCalendar) -> None:
-    """The table `due_day`: of each day observed, the one before it on which the source was due."""
-    days = [day for (day,) in rows(connection, "SELECT DISTINCT business_date FROM observed")]
-    before = due_before(source.due, days, calendar)
-    day = pa.date32()
-    keep(
-        connection,
-        "due_day",
-        pa.table(
-            {"day": pa.array(before.keys(), day), "due_before": pa.array(before.values(), day)}
-        ),
-    )
-
-
-def _found(connection: sa.Connection, source: Source) -> Found:
-    found: dict[int, list[tuple[Totals, Reason]]] = defaultdict(list)
-    for one in connection.exec_driver_sql(sql("history/total_reasons.sql")):
-        totals = source.totals[one.entry]
-        reason = Reason(
-            code=one.code,
-            column=totals.cumulative,
-            value=one.value,
-            expected=one.expected,
-            count=one.rows,
-            row=one.first_row,
-        )
-        found[one.position].append((totals, reason))
-    return found
-
-
-def _holds(totals: Totals, reason: Reason) -> bool:
-    return totals.on_break == "hold" and reason.code != "total_gap_next"
-
-
-def _to_hold(
-    connection: sa.Connection, source: Source, judged: Sequence[Judgement], position: int
+def _earliest_held(
+    judged: Sequence[Judgement], breaks: Mapping[int, Iterable[Break]], position: int
 ) -> list[int]:
-    """Each department's earliest delivery (by its number in the wave) that its breaks hold."""
+    """Return the place in the wave of each department's earliest delivery that is to be held."""
     earliest: dict[str, tuple[date, int]] = {}
-    for one in rows(
-        connection,
-        "SELECT DISTINCT entry, code, department, business_date, position FROM total_break "
-        "ORDER BY business_date, position",
-    ):
-        number = one.position - position
-        if judged[number].delivery.overruled is not None:
+    for place, broken in breaks.items():
+        if judged[place - position].delivery.overruled is not None:
             continue
-        if _holds(source.totals[one.entry], Reason(code=one.code)):
-            earliest.setdefault(one.department, (one.business_date, number))
+        for day in (day for each in broken if each.holds for day in each.days):
+            candidate = (day["business_date"], place - position)
+            department = day["department"]
+            earliest[department] = min(candidate, earliest.get(department, candidate))
     return sorted({number for _, number in earliest.values()})
 
 
-def _leave(connection: sa.Connection, positions: Sequence[int]) -> None:
-    """What is held brings nothing, and what it would have replaced stays."""
-    listed = ", ".join(map(str, positions))
-    run(
-        connection,
-        f"DELETE FROM incoming WHERE position IN ({listed}); "
-        f"DELETE FROM mended WHERE position IN ({listed}); "
-        f"DELETE FROM observed WHERE position IN ({listed}); "
-        f"UPDATE observed SET replaced_by = NULL WHERE replaced_by IN ({listed})",
-    )
-
-
-def _held(judgement: Judgement, told: Sequence[tuple[Totals, Reason]]) -> Judgement:
-    reasons = [reason for totals, reason in told if _holds(totals, reason)]
-    warnings = [reason for totals, reason in told if not _holds(totals, reason)]
-    return judgement.withheld(Verdict.HELD, reasons, warnings)
-
-
-def _warned(judgement: Judgement, told: Sequence[tuple[Totals, Reason]]) -> Judgement:
-    """What would be held and is loaded all the same is so by a person's decision."""
-    reasons = [reason for _, reason in told]
-    decided = [one for one in judgement.warnings if one.code == "overruled"]
-    if not decided and any(_holds(totals, reason) for totals, reason in told):
-        reasons.append(Reason(code="overruled", value=judgement.delivery.overruled or ""))
-    return judgement.model_copy(update={"warnings": (*reasons, *judgement.warnings)})
+def _remove(load: Load, positions: Sequence[int]) -> None:
+    """Take held deliveries out of what comes; what they would have replaced stays."""
+    held = ", ".join(map(str, positions))
+    observed = [_table(number) for number in range(len(load.source.totals))]
+    for table in ("_incoming", "_mended", *observed):
+        run(load.connection, f"DELETE FROM {table} WHERE position IN ({held})")
+    for table in observed:
+        update = f"UPDATE {table} SET replaced_by = NULL WHERE replaced_by IN ({held})"
+        run(load.connection, update)

@@ -1,41 +1,45 @@
--- grain: one row per delivery of the wave and way in which it differs from its department's past
+-- Grain: one row per delivery of the wave, code and column in which it differs from its past.
+-- Reads: profile, _profiled and _day_kind (from Python), partition_in_force
+--
+-- The past of a delivery are profiles of the same department and part, for other days, that were
+-- received before it and are in force or come in the same wave.
 WITH taken AS (
     SELECT profile.*
     FROM profile
-    SEMI JOIN partition_in_force AS there
+    SEMI JOIN partition_in_force AS provider
         ON
-            profile.source = there.source
-            AND profile.delivery_id = there.delivery_id
-            AND profile.received_at = there.received_at
+            profile.source = provider.source
+            AND profile.delivery_id = provider.delivery_id
+            AND profile.received_at = provider.received_at
     WHERE profile.source = $source
     QUALIFY
         row_number() OVER (
             PARTITION BY profile.delivery_id, profile.received_at ORDER BY profile.position DESC
         ) = 1
     UNION ALL BY NAME
-    SELECT * EXCLUDE (is_taken) FROM looked WHERE is_taken
+    SELECT * EXCLUDE (is_taken) FROM _profiled AS profiled WHERE is_taken
 ),
 
--- what the department had sent before for other days, of each the newest
+-- Of each other day the newest profile that was received before the judged one.
 past AS (
     SELECT
-        looked.position AS judged, taken.delivery_id, taken.received_at, taken.business_date,
+        profiled.position AS judged, taken.delivery_id, taken.received_at, taken.business_date,
         taken.rows, taken.good_rows,
-        taken.business_date < looked.business_date AS is_before,
+        taken.business_date < profiled.business_date AS is_before,
         NOT $by_weekday OR judged_day.is_working = taken_day.is_working AS is_same_kind,
-        NOT $by_weekday OR isodow(taken.business_date) = isodow(looked.business_date)
+        NOT $by_weekday OR isodow(taken.business_date) = isodow(profiled.business_date)
             AS is_same_weekday
-    FROM looked
+    FROM _profiled AS profiled
     INNER JOIN taken
-        ON looked.department = taken.department
-        AND looked.part = taken.part
-        AND looked.business_date <> taken.business_date
-        AND (taken.received_at, taken.delivery_id) < (looked.received_at, looked.delivery_id)
-    INNER JOIN day_kind AS judged_day ON looked.business_date = judged_day.business_date
-    INNER JOIN day_kind AS taken_day ON taken.business_date = taken_day.business_date
+        ON profiled.department = taken.department
+        AND profiled.part = taken.part
+        AND profiled.business_date <> taken.business_date
+        AND (taken.received_at, taken.delivery_id) < (profiled.received_at, profiled.delivery_id)
+    INNER JOIN _day_kind AS judged_day ON profiled.business_date = judged_day.business_date
+    INNER JOIN _day_kind AS taken_day ON taken.business_date = taken_day.business_date
     QUALIFY
         row_number() OVER (
-            PARTITION BY looked.position, taken.business_date
+            PARTITION BY profiled.position, taken.business_date
             ORDER BY taken.received_at DESC, taken.delivery_id DESC
         ) = 1
 ),
@@ -48,8 +52,8 @@ counted AS (
     FROM past
 ),
 
--- its weekdays that are worked, or free, as it is; while they are few, all that are alike in one:
--- some sources go by the holidays, and some by the week. Days alike in neither tell nothing
+-- The days to compare with: the same weekday, and worked or free alike. While these are few, days
+-- that are alike in one of both count, because a source follows either the holidays or the week.
 usual AS (
     SELECT *
     FROM counted
@@ -61,11 +65,12 @@ usual AS (
 volumes AS (
     SELECT
         judged, is_by_both, count(*) AS times,
-        -- days that differ from each other: all that was seen on one of them is usual
+        -- Days alike in one respect only differ from each other: their whole range is usual.
         CASE WHEN is_by_both THEN median(rows) ELSE min(rows) END AS lowest,
         CASE WHEN is_by_both THEN median(rows) ELSE max(rows) END AS highest,
-        -- counts scatter by their square root (Poisson), which a few deliveries may not show; and
-        -- where a department always sends the same, a little more is no news
+        -- 1.4826 MAD estimates a standard deviation. Counts scatter by their square root (Poisson),
+        -- which a few deliveries may not show; and where a department always sends the same number,
+        -- 5 % more is no news.
         greatest(1.4826 * mad(rows), sqrt(median(rows)), 0.05 * median(rows), 1) AS spread
     FROM usual
     GROUP BY judged, is_by_both
@@ -74,10 +79,10 @@ volumes AS (
 
 distances AS (
     SELECT
-        looked.position, looked.rows, volumes.*,
-        (looked.rows - least(greatest(looked.rows, lowest), highest)) / spread AS z
-    FROM looked
-    INNER JOIN volumes ON looked.position = volumes.judged
+        profiled.position, profiled.rows, volumes.*,
+        (profiled.rows - least(greatest(profiled.rows, lowest), highest)) / spread AS z
+    FROM _profiled AS profiled
+    INNER JOIN volumes ON profiled.position = volumes.judged
 ),
 
 empty_cells AS (
@@ -94,7 +99,7 @@ empty_cells AS (
 
 empty_now AS (
     SELECT position AS judged, good_rows, entry.key AS "column", entry.value AS cells
-    FROM (SELECT position, good_rows, unnest(map_entries(nulls)) AS entry FROM looked)
+    FROM (SELECT position, good_rows, unnest(map_entries(nulls)) AS entry FROM _profiled AS profiled)
     WHERE good_rows > 0
 ),
 
@@ -112,12 +117,14 @@ columns_before AS (
 ),
 
 columns_now AS (
-    SELECT looked.position AS judged, unnest(list_concat(looked.columns, looked.extra_columns)) AS name
-    FROM looked
-    SEMI JOIN latest ON looked.position = latest.judged
+    SELECT
+        profiled.position AS judged,
+        unnest(list_concat(profiled.columns, profiled.extra_columns)) AS name
+    FROM _profiled AS profiled
+    SEMI JOIN latest ON profiled.position = latest.judged
 ),
 
--- what anybody has sent
+-- Every value of a category column that any department has sent.
 sightings AS (
     SELECT
         department, business_date, part, (received_at, delivery_id) AS receipt,
@@ -125,7 +132,7 @@ sightings AS (
     FROM (SELECT *, unnest(map_entries(categories)) AS entry FROM taken)
 ),
 
--- of each column the first days on which, and of each value the first two places where it was
+-- The first days on which a column was sent at all, one more than the minimum.
 days_sighted AS (
     SELECT "column", business_date, min(receipt) AS receipt
     FROM sightings
@@ -134,6 +141,7 @@ days_sighted AS (
     QUALIFY row_number() OVER (PARTITION BY "column" ORDER BY min(receipt)) <= $minimum + 1
 ),
 
+-- The first two places of each value: a delivery itself may be one of them.
 sighted AS (
     SELECT "column", value, department, business_date, part, min(receipt) AS receipt
     FROM sightings
@@ -141,36 +149,36 @@ sighted AS (
     QUALIFY row_number() OVER (PARTITION BY "column", value ORDER BY min(receipt)) <= 2
 ),
 
--- on the first days everything is new
+-- Columns that were sent on enough days before: on the first days every value is new.
 familiar AS (
-    SELECT looked.position AS judged, days_sighted."column"
-    FROM looked
+    SELECT profiled.position AS judged, days_sighted."column"
+    FROM _profiled AS profiled
     INNER JOIN days_sighted
-        ON looked.business_date <> days_sighted.business_date
-        AND days_sighted.receipt < (looked.received_at, looked.delivery_id)
-    GROUP BY looked.position, days_sighted."column"
+        ON profiled.business_date <> days_sighted.business_date
+        AND days_sighted.receipt < (profiled.received_at, profiled.delivery_id)
+    GROUP BY profiled.position, days_sighted."column"
     HAVING count(*) >= $minimum
 ),
 
 earlier AS (
-    SELECT DISTINCT looked.position AS judged, sighted."column", sighted.value
-    FROM looked
+    SELECT DISTINCT profiled.position AS judged, sighted."column", sighted.value
+    FROM _profiled AS profiled
     INNER JOIN sighted
         ON (
-            looked.department IS DISTINCT FROM sighted.department
-            OR looked.business_date IS DISTINCT FROM sighted.business_date
-            OR looked.part <> sighted.part
+            profiled.department IS DISTINCT FROM sighted.department
+            OR profiled.business_date IS DISTINCT FROM sighted.business_date
+            OR profiled.part <> sighted.part
         )
-        AND sighted.receipt < (looked.received_at, looked.delivery_id)
+        AND sighted.receipt < (profiled.received_at, profiled.delivery_id)
 ),
 
 categories_now AS (
     SELECT judged, entry.key AS "column", unnest(entry.value) AS value
-    FROM (SELECT position AS judged, unnest(map_entries(categories)) AS entry FROM looked)
+    FROM (SELECT position AS judged, unnest(map_entries(categories)) AS entry FROM _profiled AS profiled)
 ),
 
 unseen AS (
-    SELECT judged, "column", list(value ORDER BY value) AS found
+    SELECT judged, "column", list(value ORDER BY value) AS listed
     FROM categories_now
     SEMI JOIN familiar USING (judged, "column")
     ANTI JOIN earlier USING (judged, "column", value)
@@ -178,7 +186,7 @@ unseen AS (
 ),
 
 known AS (
-    SELECT judged, "column", list(value ORDER BY value) AS found
+    SELECT judged, "column", list(value ORDER BY value) AS listed
     FROM earlier
     GROUP BY judged, "column"
 )
@@ -208,8 +216,8 @@ WHERE $columns
 UNION ALL
 SELECT
     unseen.judged, 'drift_category', "column",
-    array_to_string(unseen.found[:5], '、') || CASE WHEN len(unseen.found) > 5 THEN '…' ELSE '' END,
-    array_to_string(known.found[:10], '、') || CASE WHEN len(known.found) > 10 THEN '…' ELSE '' END
+    array_to_string(unseen.listed[:5], '、') || CASE WHEN len(unseen.listed) > 5 THEN '…' ELSE '' END,
+    array_to_string(known.listed[:10], '、') || CASE WHEN len(known.listed) > 10 THEN '…' ELSE '' END
 FROM unseen
 LEFT JOIN known USING (judged, "column")
 UNION ALL

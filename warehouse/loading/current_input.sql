@@ -1,5 +1,7 @@
--- grain: the newest receipt of a slot before an instant that was read row by row, if there is any:
--- of $family and what goes back to it, where that is given, or that was loaded
+-- Grain: at most one row: the newest receipt of a slot before the instant $before that was loaded.
+--     With a $family of delivery ids: of these and of the returns that go back to them, and also
+--     one that was held or only quarantined, for such rows can be mended, too.
+-- Reads: delivery
 WITH of_slot AS (
     SELECT *
     FROM delivery
@@ -16,7 +18,7 @@ receipts AS (
     QUALIFY row_number() OVER (PARTITION BY delivery_id, received_at ORDER BY position DESC) = 1
 ),
 
--- bytes that came again, unchanged, were received again
+-- Bytes that came again, unchanged, were received again.
 arrivals AS (
     SELECT delivery_id, list(received_at) AS instants
     FROM of_slot
@@ -36,16 +38,16 @@ WHERE
     AND (
         len($family) = 0
         OR list_contains($family, delivery_id)
-        OR list_has_any(list_transform(corrects, lambda one: one.delivery_id), $family)
+        OR list_has_any(list_transform(corrects, lambda origin: origin.delivery_id), $family)
     )
--- a return's rows are as old as the file that it mends, unless a person has let it replace another
+-- Rows of a return are as old as the file that it mends, unless a person let it replace another.
 ORDER BY
     CASE
         WHEN
             whole.instants IS NULL
             OR list_has_any(warnings ->> '$[*].code', ['outdated_return', 'withdrawn_return'])
             THEN list_max(arrivals.instants)
-        ELSE list_max(list_filter(whole.instants, lambda one: one < receipts.received_at))
+        ELSE list_max(list_filter(whole.instants, lambda instant: instant < receipts.received_at))
     END DESC,
     list_max(arrivals.instants) DESC, received_at DESC, delivery_id DESC
 LIMIT 1

@@ -1,4 +1,5 @@
--- grain: one row per slot of the candidates: its newest input, and whether that still stands
+-- Grain: one row per slot of the candidates: its newest input, and whether that still stands.
+-- Reads: delivery, delivery_partition, _candidate (from Python)
 WITH newest AS (
     SELECT
         source, coalesce(department, 'all') AS department, business_date, part,
@@ -8,27 +9,27 @@ WITH newest AS (
         arg_max(format, (received_at, position)) AS format,
         arg_max(contract_hash, (received_at, position)) AS contract_hash
     FROM delivery
-    WHERE source IN (SELECT source FROM candidate)
+    WHERE source IN (SELECT source FROM _candidate)
     GROUP BY ALL
 ),
 
--- a loaded delivery that lost any of its partitions since is worth loading again
+-- A loaded delivery that lost any of its partitions since is worth loading again.
 lost AS (
     SELECT DISTINCT delivery_id
     FROM (
         SELECT delivery_id
         FROM delivery_partition
-        WHERE source IN (SELECT source FROM candidate)
+        WHERE source IN (SELECT source FROM _candidate)
         GROUP BY delivery_id, department, business_date, part
         HAVING bool_and(known_until IS NOT NULL)
     )
 ),
 
--- what was held may be right by now: what it was held against may have been mended
+-- A held delivery may pass by now: the total that it broke with may have been corrected.
 held AS (
     SELECT delivery_id
     FROM delivery
-    WHERE source IN (SELECT source FROM candidate) AND verdict <> 'unchanged'
+    WHERE source IN (SELECT source FROM _candidate) AND verdict <> 'unchanged'
     GROUP BY delivery_id
     HAVING arg_max(verdict, (received_at, position)) = 'held'
 )
@@ -40,7 +41,7 @@ SELECT DISTINCT
     AND newest.delivery_id NOT IN (SELECT delivery_id FROM held)
     AND newest.delivery_id IN (SELECT delivery_id FROM delivery WHERE verdict <> 'unchanged')
     AS stands
-FROM candidate
+FROM _candidate AS candidate
 INNER JOIN newest
     ON
         candidate.source = newest.source

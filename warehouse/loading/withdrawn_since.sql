@@ -1,5 +1,6 @@
--- grain: one row per delivery of a chain that was withdrawn after the chain's newest was received,
--- and before the return upon it was
+-- Grain: one row per delivery of a chain of returns that was withdrawn after the newest of the chain
+--     was received, and before the return that is laid upon it.
+-- Reads: decision, delivery
 SELECT DISTINCT decision.delivery_id
 FROM decision
 WHERE
@@ -9,7 +10,7 @@ WHERE
         SELECT min(position) FROM delivery
         WHERE delivery_id = $newest AND received_at = $newest_received_at
     )
-    -- in a rebuild, too, what counts is what was decided when the return came
+    -- A rebuild judges by what was decided when the return came, not by what was decided since.
     AND decision.position < coalesce(
         (
             SELECT min(position) FROM delivery
