@@ -20,8 +20,7 @@ from pipelines.reading.archives.unpacking import RATIO, Allowance
 from pipelines.reading.csv.delimited import read_csv
 from pipelines.reading.layout import Reading
 from pipelines.reading.masking import Mask, opened_masked
-from pipelines.reading.records.json_arrays import read_json
-from pipelines.reading.records.json_lines import read_jsonl
+from pipelines.reading.records.json_records import read_json, read_jsonl
 from pipelines.reading.records.parquet import read_parquet
 from pipelines.reading.records.xml_records import read_xml
 from pipelines.reading.webpages.html import read_html

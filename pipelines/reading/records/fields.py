@@ -46,41 +46,26 @@ Record = dict[str, str | None] | Broken
 Records = Iterator[tuple[int, Record]]
 
 
-class RepeatedNameError(ValueError):
-    """A record names a cell twice; the argument is the name."""
-
-
 def repeated(name: str) -> Broken:
-    """What is said of a record that names a cell twice."""
+    """Return the fault of a record that names a cell twice."""
     return Broken("repeated_key", value=LONG_NUMBER.sub("…", name[:100]))
 
 
 def too_long(number: int) -> UnreadableError:
-    """What to raise about a record that is longer than memory should hold."""
+    """Return what to raise about a record that is longer than memory should hold."""
     limit = str(RECORD_CHARACTERS)
     return UnreadableError(Reason(code="long_record", value=str(number), expected=limit))
 
 
 def too_many_fields() -> UnreadableError:
-    """What to raise about records of more fields than any have."""
+    """Return what to raise about records of more fields than any have."""
     return UnreadableError(Reason(code="too_many_fields", expected=str(MAX_FIELDS)))
 
 
 def column_finder(source: Source) -> Callable[[str], Column | None]:
-    """What tells the column of the contract's that a cell's name is a header of."""
+    """Return a function from a cell's name to the column whose header it is, if any."""
     columns = {fold_header(header): column for column in source.columns for header in column.header}
-
-    @lru_cache(maxsize=4 * MAX_FIELDS)
-    def column_of(name: str) -> Column | None:
-        return columns.get(fold_header(name))
-
-    return column_of
-
-
-def wanted(source: Source) -> Callable[[str], bool]:
-    """Whether a cell's name is a header of the contract's."""
-    column_of = column_finder(source)
-    return lambda name: column_of(name) is not None
+    return lru_cache(maxsize=4 * MAX_FIELDS)(lambda name: columns.get(fold_header(name)))
 
 
 class Beside:
@@ -90,7 +75,7 @@ class Beside:
         self.lines: dict[str, None] = {}
 
     def add(self, name: str, value: object) -> None:
-        """Keep one of the first lines: a text, and what it is called."""
+        """Add a text under its name, unless it is too long or there are too many already."""
         if isinstance(value, str) and value.strip() and len(value) <= LINE_CHARACTERS:
             title = "单位" if fold_header(name[:MAX_NAME]) in UNIT_NAMES else name[:MAX_NAME]
             if len(self.lines) < MAX_FIELDS:  # a table of another path may stand there
@@ -100,9 +85,10 @@ class Beside:
 def reading(
     source: Source, records: Callable[[], Records], beside: Beside | None = None
 ) -> Reading:
-    """The delivery of what `records` yields each time it is called: (number, record).
+    """Return the delivery of the (number, record) that `records` yields each time it is called.
 
-    What it notes `beside` them meanwhile is looked at as lines above a table are.
+    The first time is for the header: all names of the file. The texts that it notes `beside` the
+    records meanwhile are looked at as lines above a table are.
     """
     names: dict[str, None] = {}
     has_sound = False
@@ -123,19 +109,19 @@ def reading(
 def _batches(
     source: Source, header: Header, records: Callable[[], Records]
 ) -> Iterator[pa.RecordBatch]:
-    """Cells of no column only count for blankness, and share one."""
-    kept = sorted({*header.positions.values(), 0} if header.cells else set())
-    names = [header.cells[position] for position in kept]
+    """Yield the records; cells that are in no column only count for blankness, and share one."""
+    used = sorted({*header.positions.values(), 0} if header.cells else set())
+    names = [header.cells[position] for position in used]
     compact = replace(
         header,
         cells=(*names, "others"),
-        positions={name: kept.index(position) for name, position in header.positions.items()},
+        positions={name: used.index(position) for name, position in header.positions.items()},
     )
     for block in _blocks(records()):
         sound = [(number, row) for number, row in block if isinstance(row, dict)]
         columns = [pa.array([row.get(name) for _, row in sound], pa.string()) for name in names]
-        rest = ["x" if _is_only_other(row, names) else "" for _, row in sound]
-        columns.append(pa.array(rest, pa.string()))
+        others = ["x" if _has_only_others(row, names) else "" for _, row in sound]
+        columns.append(pa.array(others, pa.string()))
         numbers = np.array([number for number, _ in sound], dtype=np.int64)
         if sound:
             yield from_columns(source, compact, columns, numbers)
@@ -148,16 +134,15 @@ def _batches(
             yield faulty(source, code, expected, faults)
 
 
-def _is_only_other(row: dict[str, str | None], names: list[str]) -> bool:
-    """Whether a row has something in other cells only: it is not blank."""
-    for name in names:
-        if row.get(name):
-            return False
+def _has_only_others(row: dict[str, str | None], names: list[str]) -> bool:
+    """Return True if a row is filled, but in no cell of `names`."""
+    if any(row.get(name) for name in names):
+        return False
     return any(cell and cell.strip() for cell in row.values())
 
 
 def _blocks(records: Records) -> Iterator[list[tuple[int, Record]]]:
-    """Records in lists that memory holds, however long each is."""
+    """Yield records in lists that memory holds, however long each record is."""
     block: list[tuple[int, Record]] = []
     characters = 0
     for number, record in records:

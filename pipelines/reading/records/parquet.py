@@ -1,4 +1,4 @@
-"""Parquet: typed columns as the text that a person would have typed."""
+"""Read Parquet: typed columns as the text that a person would have typed."""
 
 from __future__ import annotations
 
@@ -6,14 +6,13 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import repeat
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet
 
-from pipelines.contracts.columns import Column, ColumnType
+from pipelines.contracts.columns import ColumnType
 from pipelines.contracts.sources import Source
 from pipelines.deliveries.reasons import Reason, UnreadableError
 from pipelines.reading.headers.matching import Header, match
@@ -27,11 +26,12 @@ from pipelines.reading.layout import (
     suffix_in,
     with_faults,
 )
-from pipelines.reading.records.fields import MAX_FIELDS, too_many_fields, wanted
+from pipelines.reading.records.fields import MAX_FIELDS, column_finder, too_many_fields
 
 FOOTER_BYTES = 8 << 20  # unpacked it takes many times as much
 ENCRYPTED_FOOTER = b"PARE"  # Parquet Modular Encryption: instead of PAR1
 BATCH_BYTES = 64 << 20  # of text, once repeated values are written out
+BINARY = (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_fixed_size_binary)
 NO_TEXT = "\ufffd"  # what decoders write for bytes that are not UTF-8
 
 
@@ -42,20 +42,26 @@ def read_parquet(path: Path, source: Source, department: str | None, limit: int)
     """
     _check_footer(path)
     try:
-        file = _opened(path)
+        with pyarrow.parquet.ParquetFile(path) as described:
+            # Texts stay dictionaries, for a short file may repeat one long text without end.
+            texts = [
+                field.name
+                for field in described.schema_arrow
+                if pa.types.is_string(field.type) or pa.types.is_binary(field.type)
+            ]
+        file = pyarrow.parquet.ParquetFile(path, read_dictionary=texts)
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise _fault(error) from None
     if file.metadata.num_columns > MAX_FIELDS:
         raise too_many_fields()
-    unpacked = sum(
-        file.metadata.row_group(group).total_byte_size for group in range(file.num_row_groups)
-    )
+    groups = range(file.num_row_groups)
+    unpacked = sum(file.metadata.row_group(group).total_byte_size for group in groups)
     if unpacked > limit:
         raise _too_large(limit, str(unpacked))
-    is_wanted = wanted(source)
-    names = [name for field in file.schema_arrow for name in _names(field, "", is_wanted)]
+    is_column = column_finder(source)
+    names = [name for field in file.schema_arrow for name in _names(field, "", is_column)]
     header = match(source, names)
-    return Reading(header, _parquet_batches(file, source, header, limit))
+    return Reading(header, _batches(file, source, header, limit))
 
 
 def _check_footer(path: Path) -> None:
@@ -70,80 +76,61 @@ def _check_footer(path: Path) -> None:
         raise too_many_fields()
 
 
-def _opened(path: Path) -> pyarrow.parquet.ParquetFile:
-    """The file; texts stay dictionaries, for a short file may repeat a long one without end."""
-    with pyarrow.parquet.ParquetFile(path) as file:
-        texts = [
-            field.name
-            for field in file.schema_arrow
-            if pa.types.is_string(field.type) or pa.types.is_binary(field.type)
-        ]
-    return pyarrow.parquet.ParquetFile(path, read_dictionary=texts)
-
-
 def _fault(error: Exception) -> Exception:
     if "encrypted" in str(error).lower():
         return UnreadableError(Reason(code="encrypted_data"))
     return damaged(error)
 
 
-def _too_large(limit: int, found: str) -> UnreadableError:
-    return UnreadableError(Reason(code="too_large", value=found, expected=str(limit)))
+def _too_large(limit: int, size: str) -> UnreadableError:
+    return UnreadableError(Reason(code="too_large", value=size, expected=str(limit)))
 
 
-def _names(field: pa.Field, above: str, is_wanted: Callable[[str], bool]) -> Iterator[str]:
-    """The names of the columns that a field holds: its own, or those inside it."""
+def _names(field: pa.Field, above: str, is_column: Callable[[str], object]) -> Iterator[str]:
+    """Yield the name of a field, or those of the fields inside it."""
     name = above + field.name
-    if not _is_opened(field.type, name, is_wanted):
+    if not _is_opened(field.type, name, is_column):
         yield name
         return
-    for number in range(field.type.num_fields):
-        yield from _names(field.type.field(number), f"{name}/", is_wanted)
+    for inner in field.type:
+        yield from _names(inner, f"{name}/", is_column)
 
 
-def _is_opened(kind: pa.DataType, name: str, is_wanted: Callable[[str], bool]) -> bool:
-    return pa.types.is_struct(kind) and kind.num_fields > 0 and not is_wanted(name)
+def _is_opened(kind: pa.DataType, name: str, is_column: Callable[[str], object]) -> bool:
+    """Return True if the fields inside are read instead: the contract asks for no such column."""
+    return pa.types.is_struct(kind) and kind.num_fields > 0 and not is_column(name)
 
 
-def _columns(column: pa.Array, name: str, is_wanted: Callable[[str], bool]) -> Iterator[pa.Array]:
-    """The columns that a column holds, in the order of their names."""
-    if not _is_opened(column.type, name, is_wanted):
+def _columns(column: pa.Array, name: str, is_column: Callable[[str], object]) -> Iterator[pa.Array]:
+    """Yield the columns that a column holds, in the order of `_names`."""
+    if not _is_opened(column.type, name, is_column):
         yield column
         return
     for field, inner in zip(column.type, column.flatten(), strict=True):
-        yield from _columns(inner, f"{name}/{field.name}", is_wanted)
+        yield from _columns(inner, f"{name}/{field.name}", is_column)
 
 
-def _parquet_batches(
+def _batches(
     file: pyarrow.parquet.ParquetFile, source: Source, header: Header, limit: int
 ) -> Iterator[pa.RecordBatch]:
+    """Yield the rows as text, in slices that memory holds once repeated values are written out."""
     number, decoded = 1, 0
-    is_wanted = wanted(source)
-    decimals = {
-        header.positions.get(column.name): column
-        for column in source.columns
-        if column.type is ColumnType.DECIMAL
-    }
+    is_column = column_finder(source)
     try:
         for batch in file.iter_batches(BATCH_ROWS):
             physical = [
                 inner
                 for field, column in zip(batch.schema, batch.columns, strict=True)
-                for inner in _columns(column, field.name, is_wanted)
+                for inner in _columns(column, field.name, is_column)
             ]
-            size = sum(_bytes(column) for column in physical)
+            size = sum(map(_bytes, physical))
             decoded += size
             if decoded > limit:  # what the file says of its own size may be a lie
                 raise _too_large(limit, f"over {limit}")
             step = max(1, batch.num_rows * BATCH_BYTES // max(size, BATCH_BYTES))
             for start in range(0, batch.num_rows, step):
                 slices = [column.slice(start, step) for column in physical]
-                columns = [
-                    _floats(column, _suffixes(decimals.get(place), header, slices))
-                    if pa.types.is_floating(column.type)
-                    else _as_text(column)
-                    for place, column in enumerate(slices)
-                ]
+                columns = _texts(slices, source, header)
                 numbers = np.arange(number, number + len(columns[0]))
                 number += len(numbers)
                 rows = from_columns(source, header, columns, numbers)
@@ -153,7 +140,7 @@ def _parquet_batches(
 
 
 def _bytes(column: pa.Array) -> int:
-    """How many bytes the column's values take, a repeated one counted as often."""
+    """Return how many bytes the column's values take, a repeated one counted as often."""
     if not pa.types.is_dictionary(column.type):
         return int(column.nbytes)
     if not len(column.dictionary):
@@ -165,10 +152,35 @@ def _bytes(column: pa.Array) -> int:
     return int(pc.sum(pc.cast(lengths.take(column.indices), pa.int64())).as_py() or 0)
 
 
-def _as_text(column: pa.Array) -> pa.Array:
-    """As text; decimals without the exponents that Arrow would write.
+def _texts(columns: Sequence[pa.Array], source: Source, header: Header) -> list[pa.Array]:
+    """Return columns as text; floats of decimal columns in the places that their unit leaves."""
+    decimals = {
+        header.positions.get(column.name): column
+        for column in source.columns
+        if column.type is ColumnType.DECIMAL
+    }
+    texts = []
+    for position, values in enumerate(columns):
+        if not pa.types.is_floating(values.type):
+            texts.append(_as_text(values))
+            continue
+        column = decimals.get(position)
+        suffixes: Iterable[str] | None = None
+        if column is not None:
+            suffix = header.suffixes.get(column.name, "")
+            unit_position = header.positions.get(column.unit_from or "")
+            suffixes = repeat(suffix)
+            if not suffix and unit_position is not None:
+                units = _as_text(columns[unit_position]).to_pylist()
+                suffixes = [suffix_in(column, unit or "") for unit in units]
+        texts.append(_floats(values, suffixes))
+    return texts
 
-    What of bytes is no text is NO_TEXT.
+
+def _as_text(column: pa.Array) -> pa.Array:
+    """Return the column as text: decimals without the exponents that Arrow would write.
+
+    Bytes that are no text become NO_TEXT.
     """
     if not pa.types.is_decimal(column.type):
         try:
@@ -177,44 +189,27 @@ def _as_text(column: pa.Array) -> pa.Array:
             return text
         except (pa.ArrowNotImplementedError, pa.ArrowInvalid):  # nested, binary
             pass
-    return pa.array([_cell_text(cell) for cell in column.to_pylist()], pa.string())
-
-
-def _cell_text(cell: Any) -> str | None:
-    if isinstance(cell, bytes):
-        return cell.decode("utf-8", "replace")
-    return cell_text(cell)
-
-
-def _suffixes(
-    column: Column | None, header: Header, slices: Sequence[pa.Array]
-) -> Iterable[str] | None:
-    """What the figures of a decimal column leave away, row by row; None for another column."""
-    if column is None:
-        return None
-    suffix, at = header.suffixes.get(column.name, ""), header.positions.get(column.unit_from or "")
-    if suffix or at is None:
-        return repeat(suffix)
-    said = _as_text(slices[at]).to_pylist()
-    return [suffix_in(column, unit or "") for unit in said]
+    cells = [
+        cell.decode("utf-8", "replace") if isinstance(cell, bytes) else cell_text(cell)
+        for cell in column.to_pylist()
+    ]
+    return pa.array(cells, pa.string())
 
 
 def _floats(column: pa.Array, suffixes: Iterable[str] | None) -> pa.Array:
-    """Floats as the shortest text that is the same float, for a decimal column rounded.
+    """Return floats as the shortest text that is the same float, or rounded as `suffixes` say.
 
-    NaN is how frames write that there is nothing.
+    NaN is how data frames write that there is nothing.
     """
     if column.type != pa.float64():  # 93.9 of 32 bits is 93.9000015 in 64
         column = pc.cast(pc.cast(pc.cast(column, pa.float32()), pa.string()), pa.float64())
     cells = [None if cell != cell else cell for cell in column.to_pylist()]
-    texts = (
-        [cell_text(cell) for cell in cells]
-        if suffixes is None
-        else [
-            None if cell is None else decimal_text(cell, suffix)
-            for cell, suffix in zip(cells, suffixes, strict=False)
-        ]
-    )
+    if suffixes is None:
+        return pa.array(map(cell_text, cells), pa.string())
+    texts = [
+        None if cell is None else decimal_text(cell, suffix)
+        for cell, suffix in zip(cells, suffixes, strict=False)
+    ]
     return pa.array(texts, pa.string())
 
 
@@ -225,19 +220,14 @@ def _without_bytes(
     physical: Sequence[pa.Array],
     columns: Sequence[pa.Array],
 ) -> pa.RecordBatch:
-    """The batch with the rows as faults that have bytes instead of text where a column is read."""
+    """Return the batch, those rows as faults that have bytes instead of text in a column."""
     for name, position in header.positions.items():
-        if not _is_binary(physical[position].type):
+        kind = physical[position].type
+        kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+        if not any(is_kind(kind) for is_kind in BINARY):
             continue
         bad = pc.fill_null(pc.match_substring(columns[position], NO_TEXT), False)
         if bad.true_count:
             texts = [pc.fill_null(column, "") for column in columns]
             batch = with_faults(source, batch, texts, bad, "no_text", source.titles[name])
     return batch
-
-
-def _is_binary(kind: pa.DataType) -> bool:
-    if pa.types.is_dictionary(kind):
-        kind = kind.value_type
-    tests = pa.types.is_binary, pa.types.is_large_binary, pa.types.is_fixed_size_binary
-    return any(test(kind) for test in tests)

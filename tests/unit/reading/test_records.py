@@ -21,7 +21,7 @@ from pipelines.contracts.sources import Source
 from pipelines.deliveries.reasons import RejectedError, UnreadableError
 from pipelines.reading.formats import open_delivery
 from pipelines.reading.layout import layout
-from pipelines.reading.records import fields, json_arrays
+from pipelines.reading.records import fields, json_records
 
 LIMIT = 1 << 30
 SECRET = "13812345678"
@@ -562,7 +562,7 @@ def test_a_record_made_to_hurt_is_refused_in_bounded_memory(name):
 
 
 def test_a_document_beyond_the_limit_is_refused_with_a_mend(monkeypatch):
-    monkeypatch.setattr(json_arrays, "DOCUMENT_BYTES", 20)
+    monkeypatch.setattr(json_records, "DOCUMENT_BYTES", 20)
     assert len(read('[{"编号": "1"}]   '.encode(), "json")) == 1
     reason = refused('[{"编号": "12345"}]'.encode(), "json")
     assert (reason.code, reason.value, reason.expected) == ("large_array", "21", "20")
