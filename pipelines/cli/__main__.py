@@ -1,4 +1,4 @@
-"""`python -m pipelines.cli`: the command where no console script is on the path."""
+"""Run the command as `python -m pipelines.cli`, where no console script is on the path."""
 
 from pipelines.cli import app
 

@@ -21,9 +21,11 @@ from pipelines.cli.terminal import (
     console,
     keep_log,
     parse_day,
-    past_day,
+    parse_past_day,
+    require_known,
 )
-from pipelines.cli.views import of_this_version
+from pipelines.cli.views import reading_published
+from pipelines.deliveries.feedback_form import ALL
 from pipelines.deployment import Deployment
 from pipelines.errors import UsageError
 from pipelines.settings import Settings
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
     from pipelines.doctor import Finding
     from pipelines.jobs.cleaning import Removal
 
-SHOWN = 20  # things of a kind that a table names one by one
+NAMED_REMOVALS = 20  # of each kind, as many as a table names
 STYLES = {"ok": "green", "warning": "yellow", "failure": "bold red"}
 
 
@@ -56,8 +58,9 @@ def feedback(
 ) -> None:
     """Write the workbooks in which departments mend the rows that were kept out.
 
-    One a delivery and department; a mended one goes back to landing under its own name. They hold
-    what departments sent, unmasked. Exits with 1 when the archive does not give a delivery.
+    There is a workbook for each delivery and department; a mended one goes back to landing under
+    its own name. They hold what departments sent, unmasked. Exits with 1 if a delivery cannot be
+    read from the archive.
 
     JSON: a list of {department (all: rows that name nobody known), source, business_date, part,
     delivery_id, rows, file (null: it could not be written), error}.
@@ -69,48 +72,44 @@ def feedback(
 
     deployment = Deployment.load(Settings())
     settings, catalog = deployment.settings, deployment.catalog
-    for name, known, what in (
-        (source, catalog.sources, "source"),
-        (department, {*catalog.departments, "all"}, "department"),
-    ):
-        if name is not None and name not in known:
-            raise UsageError(f"no {what} is called {name}; there are {', '.join(sorted(known))}")
-    _check_known(settings, delivery)
+    require_known(source, catalog.sources, "source")
+    require_known(department, (*catalog.departments, ALL), "department")
+    if delivery:
+        _require_published(settings, delivery)
     keep_log(settings)
-    with of_this_version():
+    with reading_published():
         written = writing.write(
             deployment, department, source, parse_day(day) if day else None, delivery, out
         )
     if as_json:
-        typer.echo(rendering.as_json([asdict(one) for one in written]))
+        typer.echo(rendering.as_json([asdict(workbook) for workbook in written]))
     elif written:
         rows = [
             (
-                one.department,
-                one.source + (f".{one.part}" if one.part else ""),
-                str(one.business_date or "bulk"),
-                f"{one.rows:,}",
-                str(one.file) if one.file else f"not written: {one.error}",
+                workbook.department,
+                workbook.source + (f".{workbook.part}" if workbook.part else ""),
+                str(workbook.business_date or "bulk"),
+                f"{workbook.rows:,}",
+                str(workbook.file) if workbook.file else f"not written: {workbook.error}",
             )
-            for one in written
+            for workbook in written
         ]
         columns = ("department", "source", "date", "rows #", "file")
-        console.print(rendering.table("Feedback workbooks", columns, rows))
+        rendering.show_table(console, "Feedback workbooks", columns, rows)
     else:
         console.print(
             "nothing to mend: no delivery that is asked for has rows in quarantine "
             "(`citybrain deliveries` shows all)"
         )
-    if any(one.error for one in written):
+    if any(workbook.error for workbook in written):
         raise typer.Exit(1)
 
 
-def _check_known(settings: Settings, delivery: str) -> None:
+def _require_published(settings: Settings, delivery: str) -> None:
+    """Raise UsageError if no published delivery has an id that starts with `delivery`."""
     from pipelines import published
 
-    if not delivery:
-        return
-    with of_this_version(), published.connect(settings) as connection:
+    with reading_published(), published.connect(settings) as connection:
         known = connection.execute(
             "SELECT delivery_id FROM delivery WHERE starts_with(delivery_id, ?) LIMIT 1", [delivery]
         ).fetchall()
@@ -125,7 +124,7 @@ def _check_known(settings: Settings, delivery: str) -> None:
 def doctor(as_json: Json = False) -> None:
     """Examine this deployment: configuration, versions, disks, stores, runs. Changes nothing.
 
-    Exits with 1 when there is a failure; warnings exit with 0.
+    Exits with 1 if there is a failure; warnings exit with 0.
 
     JSON: {healthy (neither failures nor warnings), findings: a list of {check, level (ok, warning,
     failure), message, mend}}.
@@ -138,8 +137,8 @@ def doctor(as_json: Json = False) -> None:
     findings = list(examine(Settings(), clock.today(), clock.now()))
     if as_json:
         healthy = all(finding.level is Level.OK for finding in findings)
-        told = {"healthy": healthy, "findings": [asdict(finding) for finding in findings]}
-        typer.echo(rendering.as_json(told))
+        listed = [asdict(finding) for finding in findings]
+        typer.echo(rendering.as_json({"healthy": healthy, "findings": listed}))
     else:
         show_findings(console, findings)
     if any(finding.level is Level.FAILURE for finding in findings):
@@ -147,7 +146,7 @@ def doctor(as_json: Json = False) -> None:
 
 
 def show_findings(console: Console, findings: Sequence[Finding]) -> None:
-    """Every finding with its mend below it, and the verdict."""
+    """Print every finding with its mend below it, and the verdict."""
     from pipelines.doctor import verdict
 
     drawn = Table.grid(padding=(0, 2, 0, 0))
@@ -165,7 +164,7 @@ def show_findings(console: Console, findings: Sequence[Finding]) -> None:
 @command()
 def clean(
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="List what would go, and change nothing.")
+        bool, typer.Option("--dry-run", help="List what would be removed, and change nothing.")
     ] = False,
     purge_before: Annotated[
         str | None,
@@ -191,7 +190,7 @@ def clean(
     from pipelines.cli import rendering
     from pipelines.jobs import housekeeping
 
-    day = past_day(parse_day(purge_before)) if purge_before else None
+    day = parse_past_day(purge_before) if purge_before else None
     if (day is None) != (not reason.strip()):
         raise UsageError("say --purge-archive-before and --reason together")
     settings = Settings()
@@ -200,25 +199,26 @@ def clean(
     removals = housekeeping.clean(settings, clock.now(), dry_run, day, reason)
     freed = sum(removal.bytes for removal in removals)
     if as_json:
-        told = {"dry_run": dry_run, "freed": freed, "removals": [asdict(one) for one in removals]}
-        typer.echo(rendering.as_json(told))
+        listed = [asdict(removal) for removal in removals]
+        typer.echo(rendering.as_json({"dry_run": dry_run, "freed": freed, "removals": listed}))
     else:
         show_removals(console, removals)
         console.print(f"{'would free' if dry_run else 'freed'} {freed / 1e6:,.1f} MB")
 
 
 def show_removals(console: Console, removals: Sequence[Removal]) -> None:
-    """What goes, the first few of each kind by name."""
+    """Print what goes or went, the first few of each kind by name."""
     from pipelines.cli import rendering
 
     kinds: dict[str, list[Removal]] = {}
     for removal in removals:
         kinds.setdefault(removal.kind, []).append(removal)
     rows = []
-    for kind, found in kinds.items():
-        rows += [(kind, one.what, one.why, f"{one.bytes:,}") for one in found[:SHOWN]]
-        if len(found) > SHOWN:
-            rest = sum(one.bytes for one in found[SHOWN:])
-            rows.append((kind, f"… and {len(found) - SHOWN:,} more (--json)", "", f"{rest:,}"))
+    for kind, group in kinds.items():
+        named, others = group[:NAMED_REMOVALS], group[NAMED_REMOVALS:]
+        rows += [(kind, removal.what, removal.why, f"{removal.bytes:,}") for removal in named]
+        if others:
+            rest = sum(removal.bytes for removal in others)
+            rows.append((kind, f"… and {len(others):,} more (--json)", "", f"{rest:,}"))
     if rows:
-        console.print(rendering.table("", ("kind", "what", "why", "bytes #"), rows))
+        rendering.show_table(console, "", ("kind", "what", "why", "bytes #"), rows)

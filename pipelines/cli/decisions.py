@@ -1,7 +1,8 @@
-"""Commands by which people overrule, mend and take back: recorded in the ledger."""
+"""Commands by which people overrule, mend and take back: rebuild, accept, withdraw, publish."""
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Annotated
 
 import typer
@@ -10,20 +11,20 @@ from pipelines.cli.terminal import command, console, keep_log, watched
 from pipelines.deployment import Deployment
 from pipelines.settings import Settings
 
+READERS_LATER = "readers see it after the next run, or `citybrain publish`"
+
 
 @command()
 def rebuild(
     source: Annotated[str, typer.Argument(help="The source whose contract changed.")],
     force: Annotated[
-        bool, typer.Option("--force", help="Even when data in force would be lost by it.")
+        bool, typer.Option("--force", help="Go on even if data in force is lost by it.")
     ] = False,
 ) -> None:
     """Judge a source's whole archive by its contract of today and replace its table.
 
     Example: `citybrain rebuild data_records`, then `citybrain publish`
     """
-    from collections import Counter
-
     from pipelines.jobs import repairs
 
     deployment = Deployment.load(Settings())
@@ -31,9 +32,9 @@ def rebuild(
     with watched() as progress:
         judgements = repairs.rebuild(deployment, source, progress, force)
     counts = Counter(judgement.verdict.value for judgement in judgements)
-    told = ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
-    console.print(f"rebuilt {source} from {len(judgements)} deliveries: {told or 'none'}")
-    console.print("readers see it after the next run, or `citybrain publish`")
+    verdicts = ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
+    console.print(f"rebuilt {source} from {len(judgements)} deliveries: {verdicts or 'none'}")
+    console.print(READERS_LATER)
 
 
 @command()
@@ -50,10 +51,9 @@ def accept(
     deployment = Deployment.load(Settings())
     keep_log(deployment.settings)
     judgement = repairs.accept(deployment, delivery, reason)
-    counts = judgement.accounting
-    accepted = counts.accepted if counts else 0
+    accepted = judgement.accounting.accepted if judgement.accounting else 0
     console.print(f"{judgement.delivery}: {judgement.verdict.value}, {accepted} rows accepted")
-    console.print("readers see it after the next run, or `citybrain publish`")
+    console.print(READERS_LATER)
 
 
 @command()
@@ -69,11 +69,11 @@ def withdraw(
 
     deployment = Deployment.load(Settings())
     keep_log(deployment.settings)
-    gone = repairs.withdraw(deployment, delivery, reason)
+    rows = repairs.withdraw(deployment, delivery, reason)
     console.print(
-        f"withdrew {gone} rows: its days now have no data of {delivery}; to undo, submit it again"
+        f"withdrew {rows} rows: its days now have no data of {delivery}; to undo, submit it again"
     )
-    console.print("readers see it after the next run, or `citybrain publish`")
+    console.print(READERS_LATER)
 
 
 @command()
@@ -87,12 +87,12 @@ def publish(
     Example: `citybrain publish`, or `citybrain publish --unpin` after a rollback
     """
     from pipelines.jobs import night
-    from pipelines.warehouse.publish import unpin as end_rollback
+    from pipelines.warehouse import publish as generations
 
     deployment = Deployment.load(Settings())
     keep_log(deployment.settings)
     if unpin:
-        end_rollback(deployment.settings)
+        generations.unpin(deployment.settings)
     generation = night.publish(deployment)
     where = "in place" if generation.in_place else "built; readers stay pinned, see --unpin"
     console.print(f"generation {generation.number} {where}: {generation.path}", soft_wrap=True)
@@ -110,7 +110,7 @@ def rollback(
 
     Example: `citybrain rollback`, or `citybrain rollback --generation 41`
     """
-    from pipelines.warehouse.publish import rollback as roll_back
+    from pipelines.warehouse import publish as generations
 
-    placed = roll_back(Settings(), generation)
+    placed = generations.rollback(Settings(), generation)
     console.print(f"readers are pinned to generation {placed.number}: {placed.path}")

@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from pipelines import clock
 from pipelines.cli.terminal import (
     AsOf,
     DateRange,
     FailOn,
     Json,
-    catalog_of,
     command,
     console,
     exit_for,
     keep_log,
     parse_day,
+    parse_past_day,
     parse_range,
-    past_day,
     watched,
-    yesterday,
 )
+from pipelines.deliveries import feedback_form
 from pipelines.deployment import Deployment
 from pipelines.errors import UsageError
 from pipelines.settings import Settings
@@ -39,7 +40,7 @@ def run(
             min=0,
             envvar="CITYBRAIN_SETTLE_SECONDS",
             show_envvar=False,
-            help="Leave files that have not been still for so long: they are being uploaded.",
+            help="Leave files that have changed within so long: they are being uploaded.",
         ),
     ] = 0,
     fail_on: Annotated[FailOn, typer.Option(help="What to exit with 1 for.")] = FailOn.ANY,
@@ -54,10 +55,10 @@ def run(
     from pipelines.jobs import night
 
     deployment = Deployment.load(Settings())
-    day = past_day(parse_day(as_of)) if as_of else yesterday()
+    day = parse_past_day(as_of) if as_of else clock.today() - timedelta(days=1)
     days = parse_range(dates)
     if days is not None:
-        past_day(days[1])
+        clock.refuse_future(days[1], clock.today())
     keep_log(deployment.settings)
     with watched() as progress:
         report = night.run(deployment, day, days, progress, settle)
@@ -65,7 +66,9 @@ def run(
         typer.echo(rendering.as_json(rendering.report_record(report)))
     else:
         rendering.show_report(console, report, deployment.catalog)
-    exit_for(fail_on, report.has_rejections, report.is_behind, failed=bool(report.errors))
+    if report.errors:
+        raise typer.Exit(1)
+    exit_for(fail_on, report.has_rejections, report.is_behind)
 
 
 @command()
@@ -88,7 +91,7 @@ def submit(
         bool, typer.Option("--replace", help="Replace a file that still waits in its place.")
     ] = False,
 ) -> None:
-    """Put a file into the landing folder, for people who make no folders.
+    """Put a file into its place in the landing folder.
 
     A feedback workbook that comes back needs no options: its name says all.
 
@@ -96,27 +99,34 @@ def submit(
     · `citybrain submit 三季度.csv --source data_records --bulk` (history of many days)
     · `citybrain submit data_records.gaj.2021-10-31.feedback-0123456789abcdef.xlsx`
     """
-    from pipelines.deliveries import feedback_form
     from pipelines.landing.files import BULK
     from pipelines.landing.submission import submit as put
 
-    settings = Settings()
     business_date = parse_day(day) if day else None
-    catalog = catalog_of(settings)
-    told = feedback_form.named(file.name)
-    if told is not None:
-        source = source or told.source
-        if department is None and told.department != feedback_form.ALL:
-            department = told.department
-        if business_date is None and told.day != BULK:
-            business_date = parse_day(told.day)
+    deployment = Deployment.load(Settings())
+    returned = feedback_form.named(file.name)
+    if returned is not None:
+        source = source or returned.source
+        if department is None and returned.department != feedback_form.ALL:
+            department = returned.department
+        if business_date is None and returned.day != BULK:
+            business_date = parse_day(returned.day)
     if source is None:
         raise UsageError("say --source, or send a feedback workbook under its own name")
-    if told is None and not bulk and (department is None or business_date is None):
+    if returned is None and not bulk and (department is None or business_date is None):
         raise UsageError(
             "say --department and --date, or --bulk when the file's own columns tell them"
         )
-    place = put(file, settings, catalog, source, department, business_date, part, replace)
+    place = put(
+        file,
+        deployment.settings,
+        deployment.catalog,
+        source,
+        department,
+        business_date,
+        part,
+        replace,
+    )
     console.print(f"landed at {place}; `citybrain run` takes it in", soft_wrap=True)
 
 
@@ -136,7 +146,7 @@ def sample(
     with watched() as progress:
         summary = write_sample(
             folder,
-            catalog_of(Settings()),
+            Deployment.load(Settings()).catalog,
             parse_day(until),
             lambda done, total: progress("writing days", done, total),
         )

@@ -1,4 +1,4 @@
-"""Turns results into terminal tables and into the JSON that other programs rely on."""
+"""Render results as terminal tables, and as the JSON that other programs rely on."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -37,7 +38,11 @@ COLOURS = {
     "rejected": "red",
     "unreadable": "red",
 }
-WHOLE = ("delivery", "date", "department", "source", "verdict", "status", "target")  # never cut
+WHOLE = ("delivery", "date", "department", "source", "verdict", "status", "target")  # never folded
+FOLDED = 24  # cells of the screen that a column of text needs at least to be readable
+PACE_OPTIONAL = ("coverage #", "required/day #", "expected #", "SPI(t) #")  # the first goes first
+NAMED_UPLOADS = 5  # files still being uploaded that are named
+GAP = 2  # cells between two columns
 COUNTS = tuple(Accounting.model_fields)
 DELIVERY_KEYS = (
     "delivery",
@@ -56,7 +61,7 @@ DELIVERY_KEYS = (
 
 
 def as_json(data: object) -> str:
-    """Data as indented JSON; dates in ISO form, decimals as numbers."""
+    """Return data as indented JSON; dates in ISO form, decimals as numbers."""
     return json.dumps(data, ensure_ascii=False, indent=2, default=_plain)
 
 
@@ -76,55 +81,117 @@ def pace_records(paces: Iterable[Pace]) -> list[dict[str, Any]]:
     return [{key: getattr(pace, key) for key in keys} for pace in paces]
 
 
-def delivery_records(found: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """`deliveries --json`: one object per delivery; reasons and warnings are sentences."""
+def delivery_records(deliveries: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return what `deliveries --json` prints; reasons and warnings become sentences."""
     records = []
-    for row in found:
-        said = {
+    for row in deliveries:
+        sentences = {
             name: [Reason(**reason).english() for reason in json.loads(row[name])]
             for name in ("reasons", "warnings")
         }
-        told = {**row, **said, "delivery": row["delivery_id"]}
-        records.append({key: told[key] for key in DELIVERY_KEYS})
+        values = {**row, **sentences, "delivery": row["delivery_id"]}
+        records.append({key: values[key] for key in DELIVERY_KEYS})
     return records
 
 
 def number(value: float | None, digits: int = 2) -> str:
-    """A figure for a table: thousands separated, `-` for none."""
+    """Return a figure for a table: thousands separated, `-` for None."""
     if value is None:
         return "-"
     return f"{value:,.0f}" if float(value).is_integer() else f"{value:,.{digits}f}"
 
 
 def shortened(text: str, length: int) -> str:
-    """A text for a table, and a sign where it goes on."""
+    """Cut a text for a table, with a sign where it goes on."""
     return text if len(text) <= length else f"{text[: length - 1]}…"
 
 
 def coloured(word: str) -> Text:
-    """A status or verdict in its colour."""
+    """Return a status or verdict in its colour."""
     return Text(word, style=COLOURS.get(word, ""))
 
 
+def show_table(
+    console: Console,
+    title: str,
+    columns: Sequence[str],
+    rows: Iterable[Sequence[str | Text]],
+    optional: Sequence[str] = (),
+) -> None:
+    """Print a table that stays readable on a narrow screen.
+
+    Chinese characters take two cells each. If the table is too wide, the `optional` columns are
+    left out one after the other, and named below it. If it is still too wide, every row becomes a
+    line of its short cells with its texts below.
+    """
+    names, cells = list(columns), [list(row) for row in rows]
+    left_out = []
+    for name in optional:
+        if sum(_widths(names, cells)) <= console.width:
+            break
+        position = names.index(name)
+        left_out.append(names.pop(position).removesuffix(" #"))
+        for row in cells:
+            row.pop(position)
+    if sum(_widths(names, cells)) <= console.width:
+        console.print(table(title, names, cells))
+    else:
+        if title:
+            console.print(Text(title, style="italic"))
+        is_short = [name.endswith(" #") or name in WHOLE for name in names]
+        for row in cells:
+            short = [_text(cell) for cell, fits in zip(row, is_short, strict=True) if fits]
+            console.print(Text("  ").join(short))
+            for name, cell, fits in zip(names, row, is_short, strict=True):
+                if not fits and str(cell):
+                    text = Text.assemble((f"{name}: ", "dim"), _text(cell))
+                    console.print(Padding(text, (0, 0, 0, 2)))
+    if left_out:
+        console.print(f"(a wider screen shows {', '.join(left_out)}; --json has everything)")
+
+
+def _widths(names: Sequence[str], rows: Sequence[Sequence[str | Text]]) -> list[int]:
+    """Return the cells of the screen that each column needs, with the gap after it."""
+    widths = []
+    for position, name in enumerate(names):
+        title = name.removesuffix(" #")
+        width = max([_text(title).cell_len, *(_text(row[position]).cell_len for row in rows)])
+        is_whole = title != name or name in WHOLE
+        widths.append((width if is_whole else min(width, FOLDED)) + GAP)
+    return widths
+
+
+def _text(cell: str | Text) -> Text:
+    """Return a cell as text and never as markup: departments may write anything into it."""
+    return cell if isinstance(cell, Text) else Text(cell)
+
+
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str | Text]]) -> Table:
-    """A plain table; columns whose name ends with ` #` are right-aligned."""
-    drawn = Table(title=title, title_justify="left", header_style="bold", pad_edge=False)
+    """Return a plain table; columns whose name ends with ` #` are right-aligned."""
+    drawn = Table(
+        title=title,
+        title_justify="left",
+        header_style="bold",
+        box=SIMPLE_HEAD,
+        show_edge=False,
+        pad_edge=False,
+        collapse_padding=True,
+    )
     for column in columns:
-        numeric = column.endswith(" #")
+        is_numeric = column.endswith(" #")
         drawn.add_column(
             column.removesuffix(" #"),
-            justify="right" if numeric else "left",
-            no_wrap=numeric or column in WHOLE,
+            justify="right" if is_numeric else "left",
+            no_wrap=is_numeric or column in WHOLE,
             overflow="fold",
         )
     for row in rows:
-        # what departments write is text, and never markup
-        drawn.add_row(*(cell if isinstance(cell, Text) else Text(cell) for cell in row))
+        drawn.add_row(*map(_text, row))
     return drawn
 
 
-def pace_table(paces: Sequence[Pace], catalog: Catalog) -> Table:
-    """Return targets with their pace and status: the columns that `Pace` gives a heading."""
+def show_paces(console: Console, paces: Sequence[Pace], catalog: Catalog) -> None:
+    """Print targets with their pace and status: the columns that `Pace` gives a heading."""
     shown = {name: declared for name, declared in pace_columns().items() if declared[1].heading}
     rows = []
     for pace in paces:
@@ -146,11 +213,13 @@ def pace_table(paces: Sequence[Pace], catalog: Catalog) -> Table:
         column.heading + (" #" if kind in (int, float) else "") for kind, column in shown.values()
     ]
     as_of = paces[0].as_of if paces else "-"
-    return table(f"Targets as of {as_of}", ("target", *headings), rows)
+    title = f"Targets as of {as_of}"
+    optional = [heading for heading in PACE_OPTIONAL if heading in headings]
+    show_table(console, title, ("target", *headings), rows, optional)
 
 
-def accounting_table(report: RunReport) -> Table:
-    """Deliveries and rows of a run, by source and verdict."""
+def _show_accounting(console: Console, report: RunReport) -> None:
+    """Print the deliveries and rows of a run, by source and verdict."""
     groups: dict[tuple[str, str], Counter[str]] = {}
     for judgement in report.judgements:
         group = groups.setdefault((judgement.delivery.source, judgement.verdict.value), Counter())
@@ -168,29 +237,38 @@ def accounting_table(report: RunReport) -> Table:
     rows.append(("total", "", *(f"{total[name]:,}" for name in names)))
     if report.unchanged:
         rows.append(("", "unchanged", f"{report.unchanged:,}", *("-" for _ in names[1:])))
-    return table("Deliveries of this run", ("source", "verdict", *(f"{n} #" for n in names)), rows)
+    columns = ("source", "verdict", *(f"{name} #" for name in names))
+    narrow = ("ignored #", "duplicates #", "withheld #", "rows_read #")
+    show_table(console, "Deliveries of this run", columns, rows, optional=narrow)
 
 
 def show_report(console: Console, report: RunReport, catalog: Catalog) -> None:
-    """A run's outcome for the person who started it."""
+    """Print a run's outcome for the person who started it."""
     for judgement in report.judgements:
         if judgement.verdict.value not in ("accepted", "unchanged"):
             why = "; ".join(reason.english() for reason in judgement.reasons[:3])
             more = len(judgement.reasons) - 3
             why += f"; and {more} more" if more > 0 else ""
             delivery = judgement.delivery
-            told = f" {delivery} ({delivery.delivery_id[:8]}): {why}"
-            console.print(Text.assemble(coloured(judgement.verdict.value), told))
+            outcome = f" {delivery} ({delivery.delivery_id[:8]}): {why}"
+            console.print(Text.assemble(coloured(judgement.verdict.value), outcome))
     for problem in report.problems:
         console.print(
             f"not a delivery: {problem.path}: {problem.message} ({problem.mend})", markup=False
         )
     if report.waiting:
-        console.print(uploads(report.waiting), markup=False)
+        files = "files are" if len(report.waiting) > 1 else "file is"
+        named = ", ".join(path.as_posix() for path in report.waiting[:NAMED_UPLOADS])
+        others = len(report.waiting) - NAMED_UPLOADS
+        console.print(
+            f"{len(report.waiting)} {files} still being uploaded: {named}"
+            + (f" and {others} more" if others > 0 else ""),
+            markup=False,
+        )
     for error in report.errors:
         console.print(f"error: {error}", markup=False, style="red")
-    console.print(accounting_table(report))
-    console.print(pace_table([pace for pace in report.paces if pace.department is None], catalog))
+    _show_accounting(console, report)
+    show_paces(console, [pace for pace in report.paces if pace.department is None], catalog)
     warned = sum(bool(judgement.warnings) for judgement in report.judgements)
     if warned:
         console.print(f"{warned} deliveries with warnings: `citybrain deliveries` shows them")
@@ -209,16 +287,8 @@ def show_report(console: Console, report: RunReport, catalog: Catalog) -> None:
         )
 
 
-def uploads(waiting: Sequence[Path], named: int = 5) -> str:
-    """Files that are not whole yet, in a sentence that names the first few."""
-    count = f"{len(waiting)} files are" if len(waiting) > 1 else "1 file is"
-    names = ", ".join(path.as_posix() for path in waiting[:named])
-    more = f" and {len(waiting) - named} more" if len(waiting) > named else ""
-    return f"{count} still being uploaded: {names}{more}"
-
-
 def report_record(report: RunReport) -> dict[str, Any]:
-    """`run --json`."""
+    """Return what `run --json` prints."""
     verdicts = Counter(judgement.verdict.value for judgement in report.judgements)
     if report.unchanged:
         verdicts["unchanged"] += report.unchanged
@@ -227,7 +297,8 @@ def report_record(report: RunReport) -> dict[str, Any]:
         "as_of": report.as_of,
         "deliveries": dict(verdicts),
         "problems": [
-            {"path": one.path, "message": one.message, "mend": one.mend} for one in report.problems
+            {"path": problem.path, "message": problem.message, "mend": problem.mend}
+            for problem in report.problems
         ],
         "waiting": [path.as_posix() for path in report.waiting],
         "errors": report.errors,

@@ -1,11 +1,11 @@
-"""What every command has in common: the app, its options, errors, dates, progress, exit codes."""
+"""The app and what all commands share: options, errors, dates, progress, exit codes."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
-from datetime import date, timedelta
+from datetime import date
 from enum import StrEnum
 from functools import wraps
 from typing import Annotated, Any
@@ -16,10 +16,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from pipelines import __version__, clock
-from pipelines.contracts.catalog import Catalog
-from pipelines.contracts.loading import load_catalog
 from pipelines.errors import CitybrainError, UsageError
-from pipelines.machine import failures
+from pipelines.machine import failures, logs
 from pipelines.settings import Settings
 
 app = typer.Typer(
@@ -34,7 +32,7 @@ messages = Console(stderr=True, highlight=False)
 
 
 class FailOn(StrEnum):
-    """What makes a command exit with 1."""
+    """The outcomes for which a command exits with 1."""
 
     NEVER = "never"
     REJECTED = "rejected"
@@ -66,7 +64,8 @@ DateRange = Annotated[
 def command(**options: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Register a command; errors that a person can mend become a line on standard error.
 
-    Those are our own, and what the machine refuses.
+    These are our own errors, wrong settings, and failures of the machine. Anything else is a defect
+    and keeps its stack trace.
     """
 
     def register(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -89,9 +88,8 @@ def command(**options: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]
             except Exception as error:
                 if failures.describe_machine_failure(error) is None:
                     raise
-                raise _failed(
-                    failures.machine_error(Settings(), function.__name__, error)
-                ) from None
+                translated = failures.machine_error(Settings(), function.__name__, error)
+                raise _failed(translated) from None
 
         return guarded
 
@@ -99,53 +97,49 @@ def command(**options: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]
 
 
 def _failed(error: CitybrainError) -> typer.Exit:
+    """Print an error's lines on standard error and return the exit to raise."""
     for line in str(error).splitlines():
         messages.print(f"error: {line}", style="red", markup=False, soft_wrap=True)
     return typer.Exit(error.exit_code)
 
 
 def keep_log(settings: Settings) -> None:
-    """For a command that changes something, once its words make sense: its events are kept."""
-    from pipelines.machine import logs
-
+    """Log the events of a command that changes something, once its arguments make sense."""
     logs.to_folder(settings.logs)
 
 
-def catalog_of(settings: Settings) -> Catalog:
-    """The configuration that the settings name, which must be sound."""
-    return load_catalog(settings.config_dir)
-
-
-def yesterday() -> date:
-    """The last whole day in Shanghai."""
-    return clock.today() - timedelta(days=1)
+def require_known(name: str | None, known: Collection[str], kind: str) -> None:
+    """Raise UsageError if `name` is given and not among the `known` ones."""
+    if name is not None and name not in known:
+        raise UsageError(f"no {kind} is called {name}; there are {', '.join(known)}")
 
 
 def parse_day(text: str) -> date:
-    """A day as people write it in options; UsageError when it is none."""
+    """Return a day written as 2021-10-31; raise UsageError for any other text."""
     try:
         day = date.fromisoformat(text)
     except ValueError:
         raise UsageError(f"{text!r} is no date of the calendar: write 2021-10-31") from None
     if not 1949 <= day.year <= 2100:
-        raise UsageError(f"{text} is no day that this century's data speaks of")
+        raise UsageError(f"{text} is outside the years that data can speak of, 1949 to 2100")
     return day
 
 
-def past_day(day: date) -> date:
-    """A day that something can be known of; UsageError when it lies in the future."""
+def parse_past_day(text: str) -> date:
+    """Return a day as `parse_day` does; raise UsageError if it lies in the future."""
+    day = parse_day(text)
     clock.refuse_future(day, clock.today())
     return day
 
 
 def parse_range(text: str | None) -> tuple[date, date] | None:
-    """`D` or `A..B` as (first, last); UsageError when it runs backwards."""
+    """Return `D` or `A..B` as (first, last); raise UsageError if it runs backwards."""
     if text is None:
         return None
     first, separator, last = text.partition("..")
     start, end = parse_day(first), parse_day(last if separator else first)
     if end < start:
-        raise UsageError(f"{text}: the range ends before it starts")
+        raise UsageError(f"{text}: the range ends before it starts; write {last}..{first}")
     return start, end
 
 
@@ -161,12 +155,12 @@ def main(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    """Departmental exports in, a checked warehouse and the pace of every target out."""
+    """Take departmental exports in; show a checked warehouse and the pace of every target."""
 
 
 @contextmanager
 def watched() -> Iterator[Callable[[str, int, int], None]]:
-    """A progress bar on standard error; nothing where nobody watches."""
+    """Show a progress bar on standard error during the block, if that is a terminal."""
     with Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -182,15 +176,13 @@ def watched() -> Iterator[Callable[[str, int, int], None]]:
         )
 
 
-def exit_for(fail_on: FailOn, rejected: bool, behind: bool, failed: bool = False) -> None:
-    """Exit with 1 when what `fail_on` looks for is so, or when something failed."""
-    if failed:
-        raise typer.Exit(1)
-    bad = {
+def exit_for(fail_on: FailOn, rejected: bool, behind: bool) -> None:
+    """Exit with 1 if an outcome that `fail_on` names has happened."""
+    matters = {
         FailOn.NEVER: False,
         FailOn.REJECTED: rejected,
         FailOn.BEHIND: behind,
         FailOn.ANY: rejected or behind,
     }
-    if bad[fail_on]:
+    if matters[fail_on]:
         raise typer.Exit(1)

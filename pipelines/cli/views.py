@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -15,17 +16,19 @@ from pipelines.cli.terminal import (
     FailOn,
     Json,
     SourceName,
-    catalog_of,
     command,
     console,
     exit_for,
     messages,
     parse_day,
     parse_range,
+    require_known,
 )
-from pipelines.contracts.loading import read_catalog
+from pipelines.contracts.loading import load_catalog, read_catalog
 from pipelines.deliveries.delivery import Verdict
+from pipelines.deliveries.reasons import Reason
 from pipelines.errors import NotPublishedError, UsageError
+from pipelines.machine.failures import is_schema_mismatch
 from pipelines.settings import Settings
 
 if TYPE_CHECKING:
@@ -42,7 +45,7 @@ def status(
     ] = None,
     target: Annotated[str | None, typer.Option(help="Only this target.")] = None,
     departments: Annotated[
-        bool, typer.Option("--departments", help="Show departments' rows, too.")
+        bool, typer.Option("--departments", help="Show the departments' rows, too.")
     ] = False,
     fail_on: Annotated[FailOn, typer.Option(help="What to exit with 1 for.")] = FailOn.NEVER,
     as_json: Json = False,
@@ -62,12 +65,10 @@ def status(
     # The configuration names targets in Chinese and computes; stored figures as JSON need neither.
     catalog = None
     if is_computed or target is not None or not as_json:
-        catalog = catalog_of(settings)
-        if target is not None and target not in catalog.targets:
-            names = ", ".join(catalog.targets)
-            raise UsageError(f"no target is called {target}; there are {names}")
+        catalog = load_catalog(settings.config_dir)
+        require_known(target, catalog.targets, "target")
     day = parse_day(as_of) if as_of else None
-    with of_this_version():
+    with reading_published():
         paces = pace_store.status(settings, catalog if is_computed else None, day, known_at)
     paces = [pace for pace in paces if target in (None, pace.target)]
     corrections: list[dict[str, Any]] = []
@@ -75,18 +76,18 @@ def status(
         corrections = _select("queries/rejected_corrections.sql")
     if catalog is not None and not as_json:
         shown = [pace for pace in paces if departments or pace.department is None]
-        console.print(rendering.pace_table(shown, catalog))
-        _show_attention(settings, paces, corrections)
+        rendering.show_paces(console, shown, catalog)
+        _show_cautions(settings, paces, corrections)
     else:
         typer.echo(rendering.as_json(rendering.pace_records(paces)))
     is_behind = any(pace.status in ("behind", "missed") for pace in paces)
     exit_for(fail_on, bool(corrections), is_behind)
 
 
-def _show_attention(
+def _show_cautions(
     settings: Settings, paces: list[Pace], corrections: list[dict[str, Any]]
 ) -> None:
-    """Print what a reader of the figures must know besides."""
+    """Print what a reader of the figures must know: silence, corrections not taken, a pin."""
     from pipelines.warehouse.publish import pinned_to
 
     silent = [pace for pace in paces if pace.department and pace.status in ("no_data", "stale")]
@@ -116,22 +117,23 @@ def deliveries(
 ) -> None:
     """List deliveries, each with its verdict and where its rows went.
 
-    JSON (all of them): a list of {delivery, source, department, business_date, part, verdict,
+    JSON (of all deliveries): a list of {delivery, source, department, business_date, part, verdict,
     rows_read, accepted, quarantined, duplicates, ignored, withheld, reasons, corrects, superseded,
-    warnings, in_force}; counts are null when the file is unreadable or unchanged; corrects are the
-    deliveries that a feedback workbook was laid upon.
+    warnings, in_force}; counts are null if the file is unreadable or unchanged; corrects are the
+    deliveries that a feedback workbook corrects.
 
     Example: `citybrain deliveries --verdict rejected --department gaj`
     """
     from pipelines.cli import rendering
 
     filters = _filters(source, department, dates, 0 if as_json else limit)
-    found = _select("queries/deliveries.sql", verdict=verdict and verdict.value, **filters)
+    selected = _select("queries/deliveries.sql", verdict=verdict and verdict.value, **filters)
+    records = rendering.delivery_records(selected)
     if as_json:
-        typer.echo(rendering.as_json(rendering.delivery_records(found)))
+        typer.echo(rendering.as_json(records))
         return
     rows = []
-    for record in rendering.delivery_records(found):
+    for record in records:
         kept_out = [record["quarantined"], record["withheld"]]
         rows.append(
             (
@@ -159,7 +161,8 @@ def deliveries(
         "kept out #",
         "reasons and warnings",
     )
-    console.print(rendering.table("Deliveries", columns, rows))
+    narrow = ("read #", "accepted #", "in force", "kept out #")
+    rendering.show_table(console, "Deliveries", columns, rows, optional=narrow)
 
 
 @command()
@@ -175,16 +178,15 @@ def quarantine(
     Example: `citybrain quarantine --source data_records --department gaj`
     """
     from pipelines.cli import rendering
-    from pipelines.deliveries.reasons import Reason
 
-    found = _select("queries/quarantine.sql", **_filters(source, department, dates, limit))
-    for row in found:
+    quarantined = _select("queries/quarantine.sql", **_filters(source, department, dates, limit))
+    for row in quarantined:
         row["reasons"] = [
             Reason(**{key: text or "" for key, text in reason.items()}).english()
             for reason in row["reasons"]
         ]
     if as_json:
-        typer.echo(rendering.as_json(found))
+        typer.echo(rendering.as_json(quarantined))
         return
     rows = [
         (
@@ -197,7 +199,7 @@ def quarantine(
             "; ".join(row["reasons"]),
             row["row_text"] or "(cannot be mapped to columns)",
         )
-        for row in found
+        for row in quarantined
     ]
     columns = (
         "delivery",
@@ -209,20 +211,19 @@ def quarantine(
         "reasons",
         "values (masked)",
     )
-    console.print(rendering.table("Quarantined rows", columns, rows))
+    rendering.show_table(console, "Quarantined rows", columns, rows)
 
 
 @contextmanager
-def of_this_version() -> Iterator[None]:
-    """For questions of our own: a generation that cannot answer them is of another version."""
-    import duckdb
+def reading_published() -> Iterator[None]:
+    """Raise NotPublishedError if the published generation lacks a table or column of this version.
 
+    For our own questions only: in a query of a person's, a table that is missing is the person's.
+    """
     try:
         yield
     except Exception as error:
-        if isinstance(
-            getattr(error, "orig", error), duckdb.CatalogException | duckdb.BinderException
-        ):
+        if is_schema_mismatch(error):
             raise NotPublishedError(
                 "the published generation was made by another version: run `citybrain publish`"
             ) from None
@@ -230,11 +231,11 @@ def of_this_version() -> Iterator[None]:
 
 
 def _select(file: str, **values: Any) -> list[dict[str, Any]]:
-    """Rows of a query over the published generation, as dictionaries."""
+    """Return the rows of a .sql file's query over the published generation, as dictionaries."""
     from pipelines import published
     from pipelines.engine import sql
 
-    with of_this_version(), published.connect() as connection:
+    with reading_published(), published.connect() as connection:
         result = connection.execute(sql(file), values or None)
         names = [column[0] for column in result.description]
         return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
@@ -243,14 +244,10 @@ def _select(file: str, **values: Any) -> list[dict[str, Any]]:
 def _filters(
     source: str | None, department: str | None, dates: str | None, limit: int
 ) -> dict[str, Any]:
-    """What the listing queries are asked with; None leaves a filter out."""
-    catalog = catalog_of(Settings())
-    for name, known, what in (
-        (source, catalog.sources, "source"),
-        (department, catalog.departments, "department"),
-    ):
-        if name is not None and name not in known:
-            raise UsageError(f"no {what} is called {name}; there are {', '.join(known)}")
+    """Return the values of the listing queries; None leaves a filter out."""
+    catalog = load_catalog(Settings().config_dir)
+    require_known(source, catalog.sources, "source")
+    require_known(department, catalog.departments, "department")
     first, last = parse_range(dates) or (None, None)
     return {
         "source": source,
@@ -269,7 +266,7 @@ def sources(as_json: Json = False) -> None:
     """
     from pipelines.cli import rendering
 
-    catalog = catalog_of(Settings())
+    catalog = load_catalog(Settings().config_dir)
     if as_json:
         typer.echo(rendering.as_json(list(catalog.sources.values())))
         return
@@ -281,19 +278,17 @@ def sources(as_json: Json = False) -> None:
         metrics = len(catalog.metrics_of(source.name))
         rows.append((source.name, source.title, source.content, when, formats, str(metrics)))
     columns = ("source", "title", "content", "due", "formats", "metrics #")
-    console.print(rendering.table("Sources", columns, rows))
+    rendering.show_table(console, "Sources", columns, rows, optional=("metrics #", "content"))
 
 
 @command()
 def check(as_json: Json = False) -> None:
     """Check the configuration and list every problem, each with file, key and mend.
 
-    Exits with 2 when there is one.
+    Exits with 2 if there is one.
 
     Example: `CITYBRAIN_CONFIG_DIR=/etc/citybrain citybrain check`
     """
-    from dataclasses import asdict
-
     from pipelines.cli import rendering
 
     catalog, problems = read_catalog(Settings().config_dir)
@@ -329,9 +324,8 @@ def query(
 
     text = sys.stdin.read() if statement == "-" else statement
     with published.connect() as connection:
-        connection.execute(
-            "SET enable_external_access = false"
-        )  # answers questions, reads no files
+        # A query answers from the generation, and reads no files of this machine.
+        connection.execute("SET enable_external_access = false")
         try:
             result = connection.sql(text)
         except duckdb.Error as error:

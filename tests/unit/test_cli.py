@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+import io
 import json
 import re
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 import typer
+from rich.cells import cell_len
+from rich.console import Console
 from typer.testing import CliRunner
 
 from pipelines import __version__
@@ -172,6 +176,35 @@ def test_sources_as_a_table_and_as_json(citybrain):
 def test_a_text_that_is_cut_says_so():
     assert rendering.shortened("因" * 200, 200) == "因" * 200
     assert rendering.shortened("因" * 201, 200) == "因" * 199 + "…"
+
+
+WIDE = ("交" * 20, "1,000,000", "accepted_with_quarantine", "第 3 行数量为空，请补充；" * 6)
+COLUMNS = ("source", "rows #", "verdict", "reasons")
+
+
+def shown_at(width: int, **options: Any) -> list[str]:
+    """Return the lines of a table with Chinese text, printed on a screen of `width` cells."""
+    paper = io.StringIO()
+    screen = Console(file=paper, width=width, highlight=False)
+    rendering.show_table(screen, "报送", COLUMNS, [WIDE], **options)
+    return paper.getvalue().splitlines()
+
+
+def test_a_table_that_is_too_wide_leaves_optional_columns_out_and_names_them():
+    wide = shown_at(120, optional=("rows #",))
+    assert any("rows" in line for line in wide)
+    assert "--json" not in wide[-1]
+    narrow = shown_at(100, optional=("rows #",))
+    assert "1,000,000" not in "\n".join(narrow)
+    assert narrow[-1] == "(a wider screen shows rows; --json has everything)"
+
+
+def test_a_row_that_no_screen_of_80_cells_holds_is_shown_in_lines():
+    lines = shown_at(80)
+    assert all(cell_len(line) <= 80 for line in lines)
+    text = "".join(line.strip() for line in lines)
+    assert all(cell in text.replace(" ", "") for cell in (cell.replace(" ", "") for cell in WIDE))
+    assert "reasons:" in text
 
 
 # --- check --------------------------------------------------------------------------------------
