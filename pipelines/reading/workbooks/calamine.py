@@ -9,8 +9,9 @@ from contextlib import contextmanager
 from dataclasses import replace
 from itertools import chain, repeat
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
+from pipelines.contracts.formats import WorkbookFormat
 from pipelines.contracts.sources import Source
 from pipelines.deliveries.reasons import Reason, UnreadableError
 from pipelines.machine.failures import is_rust_panic
@@ -21,33 +22,23 @@ from pipelines.reading.workbooks.cells import Flaws, Survey
 from pipelines.reading.workbooks.grid import Book, Sheet, read_book
 from pipelines.reading.workbooks.packages import check_package, unbroken, unsound
 
-Tabs = list[tuple[str, str | None]]  # name, and the part that holds the sheet
-Found = TypeVar("Found")
-
 
 def read_xlsx(path: Path, source: Source, department: str | None, limit: int) -> Reading:
     """Open the declared sheets of a workbook that unpacks to at most `limit` bytes."""
     options = source.formats.xlsx
     assert options is not None
-    ignores = options.hidden_rows == "ignore"
-    workbook = _look(path, limit, xlsx_parts.workbook)
-    tabs = workbook.sheets
-    calamine = _opened(path.read_bytes(), [name for name, _ in tabs])
+    with _package(path, limit) as package:
+        workbook = xlsx_parts.workbook(package)
+    calamine = _opened(path.read_bytes(), [name for name, _ in workbook.sheets])
 
     def open_sheet(position: int) -> Sheet:
-        part, name = _part(tabs, position), tabs[position][0]
-        with unbroken():
-            told = xlsx_parts.survey(path, part, limit, ignores, workbook.is_calculated)
-            mended = xlsx_parts.mended(path, part) if told.is_padded else None
-        if mended is None:
-            try:
-                return _sheet(calamine, name, told, ignores)
-            except UnreadableError:  # of what Excel reads, perhaps
-                with unbroken():
-                    mended = xlsx_parts.mended(path, part)
-                if mended is None:
-                    raise
-        return _sheet(_opened(mended, calamine.sheet_names), name, told, ignores)
+        name, part = workbook.sheets[position]
+        with _package(path, limit) as package:
+            part = _existing(part)
+            survey = xlsx_parts.survey(package, part, limit, workbook.is_calculated)
+            mended = xlsx_parts.mended(package, part) if survey.needs_mending else None
+        book = calamine if mended is None else _opened(mended, calamine.sheet_names)
+        return _sheet(book, name, survey, options)
 
     return read_book(source, options, _book(calamine, open_sheet, workbook.is_1904), limit)
 
@@ -56,14 +47,15 @@ def read_xlsb(path: Path, source: Source, department: str | None, limit: int) ->
     """Open the declared sheets of a binary workbook, in the same way."""
     options = source.formats.xlsb
     assert options is not None
-    ignores = options.hidden_rows == "ignore"
-    tabs, is_1904 = _look(path, limit, xlsb_parts.sheets)
+    with _package(path, limit) as package:
+        tabs, is_1904 = xlsb_parts.sheets(package)
     calamine = _opened(path.read_bytes(), [name for name, _ in tabs])
 
     def open_sheet(position: int) -> Sheet:
-        with unbroken():
-            told = xlsb_parts.survey(path, _part(tabs, position), limit)
-        return _sheet(calamine, tabs[position][0], told, ignores)
+        name, part = tabs[position]
+        with _package(path, limit) as package:
+            survey = xlsb_parts.survey(package, _existing(part), limit)
+        return _sheet(calamine, name, survey, options)
 
     return read_book(source, options, _book(calamine, open_sheet, is_1904), limit)
 
@@ -72,24 +64,25 @@ def read_ods(path: Path, source: Source, department: str | None, limit: int) -> 
     """Open the declared sheets of an OpenDocument spreadsheet, in the same way."""
     options = source.formats.ods
     assert options is not None
-    ignores = options.hidden_rows == "ignore"
-    surveys = _look(path, limit, ods_parts.survey)
+    with _package(path, limit) as package:
+        surveys = ods_parts.survey(package)
     calamine = _opened(path.read_bytes(), [survey.name for survey in surveys])
 
     def open_sheet(position: int) -> Sheet:
-        return _sheet(calamine, surveys[position].name, surveys[position], ignores)
+        return _sheet(calamine, surveys[position].name, surveys[position], options)
 
     return read_book(source, options, _book(calamine, open_sheet, is_1904=False), limit)
 
 
-def _look(path: Path, limit: int, look: Callable[[zipfile.ZipFile], Found]) -> Found:
+@contextmanager
+def _package(path: Path, limit: int) -> Iterator[zipfile.ZipFile]:
+    """Open a sound package; what breaks in the block is the file's fault."""
     with unbroken(), zipfile.ZipFile(path) as package:
         check_package(package, limit)
-        return look(package)
+        yield package
 
 
-def _part(tabs: Tabs, position: int) -> str:
-    part = tabs[position][1]
+def _existing(part: str | None) -> str:
     if part is None:
         raise UnreadableError(Reason(code="damaged", value="a sheet's part is not there"))
     return part
@@ -97,7 +90,7 @@ def _part(tabs: Tabs, position: int) -> str:
 
 @contextmanager
 def _read() -> Iterator[None]:
-    """Turn what calamine makes of a damaged workbook, a panic too, into UnreadableError."""
+    """Raise what calamine makes of a damaged workbook, a panic too, as UnreadableError."""
     from python_calamine import CalamineError
 
     try:
@@ -111,9 +104,9 @@ def _read() -> Iterator[None]:
 
 
 def _opened(data: bytes, names: list[str]) -> Any:
-    """The workbook as calamine has it, if it has the sheets that its parts name.
+    """Return the workbook as calamine has it, if its sheets are those that its parts name.
 
-    The bytes are read by us: calamine tells of a disk that fails as of a damaged workbook.
+    We read the bytes ourselves, because calamine reports a failing disk as a damaged workbook.
     """
     from python_calamine import CalamineWorkbook
 
@@ -137,30 +130,32 @@ def _book(calamine: Any, open_sheet: Callable[[int], Sheet], is_1904: bool) -> B
     )
 
 
-def _sheet(calamine: Any, name: str, told: Survey, ignores_hidden: bool) -> Sheet:
+def _sheet(calamine: Any, name: str, survey: Survey, options: WorkbookFormat) -> Sheet:
+    """Return a sheet with calamine's values and what our own `survey` of its part has found."""
     with _read():
         sheet = calamine.get_sheet_by_name(name)
-        ranges = told.merged or sheet.merged_cell_ranges or ()
+        ranges = survey.merged or sheet.merged_cell_ranges or ()
         start = sheet.start
-    flawed = [column for row in told.flaws.values() for column in row]
-    # calamine's rows begin where its values do; a flaw may stand to the left of them
-    given = start[1] if start else min(flawed, default=0)
-    left = min([given, *flawed])
+    flawed_columns = [column for row in survey.flaws.values() for column in row]
+    # Calamine's rows begin with the column of the first value; a flaw may stand left of it.
+    first_value = start[1] if start else min(flawed_columns, default=0)
+    left = min([first_value, *flawed_columns])
     merged = [
         ((top, max(first - left, 0)), (bottom, last - left))
         for (top, first), (bottom, last) in ranges
         if top < SEARCHED_ROWS and last >= left
     ]
     rows = iter(sheet.iter_rows()) if start else iter(())
-    if told.flaws:
-        rows = _with_flaws(rows, told.flaws, left, given - left)
-    return Sheet(rows, merged, told.hidden if ignores_hidden else frozenset(), left=left)
+    if survey.flaws:
+        rows = _with_flaws(rows, survey.flaws, left, first_value - left)
+    hidden = survey.hidden if options.hidden_rows == "ignore" else frozenset[int]()
+    return Sheet(rows, merged, hidden, left=left)
 
 
 def _with_flaws(
     rows: Iterator[list[object]], flaws: Flaws, left: int, missing: int
 ) -> Iterator[list[object]]:
-    """The rows with their flaws in place; `missing` columns stand before calamine's first."""
+    """Yield the rows with their flaws in place; `missing` columns stand before calamine's first."""
     last = max(flaws)
     for index, values in enumerate(chain(rows, repeat(None))):
         if values is None and index > last:

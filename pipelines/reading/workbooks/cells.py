@@ -1,4 +1,4 @@
-"""A grid's cells before they are text: flaws that are no values, and how many a sheet may span."""
+"""Cells before they are text: flaws that are no values, and how many cells a sheet may span."""
 
 from __future__ import annotations
 
@@ -10,25 +10,9 @@ from pipelines.deliveries.reasons import Reason, UnreadableError
 
 GRID_CELLS = 50_000_000  # what one sheet may span, empty cells included
 FLAWS = 1_000_000  # error cells of one sheet that are worth telling one by one
-ERRORS = frozenset(
-    {
-        "#NULL!",
-        "#DIV/0!",
-        "#VALUE!",
-        "#REF!",
-        "#NAME?",
-        "#NUM!",
-        "#N/A",
-        "#GETTING_DATA",
-        "#SPILL!",
-        "#CALC!",
-        "#FIELD!",
-        "#BLOCKED!",
-        "#CONNECT!",
-        "#UNKNOWN!",
-        "#BUSY!",
-    }
-)
+CLASSIC_ERRORS = frozenset(["#NULL!", "#DIV/0!", "#VALUE!", "#REF!", "#NAME?", "#NUM!", "#N/A"])
+NEW_ERRORS = "#GETTING_DATA #SPILL! #CALC! #FIELD! #BLOCKED! #CONNECT! #UNKNOWN! #BUSY!"
+ERRORS = CLASSIC_ERRORS | frozenset(NEW_ERRORS.split())
 LIBREOFFICE_ERROR = re.compile(r"Err:\d{3}")
 UNKNOWN_ERROR = "#ERROR"  # never the file's own text, which may be anything
 
@@ -37,7 +21,7 @@ UNKNOWN_ERROR = "#ERROR"  # never the file's own text, which may be anything
 class Flaw:
     """A cell without a value that anyone entered: a Reason's code, and the text that it shows.
 
-    `is_told`: the text is a program's, not a person's, and may stand in the Reason.
+    `is_told`: the text is a program's, not a person's, and may be quoted in the Reason.
     """
 
     code: str
@@ -57,7 +41,7 @@ class Figure(float):
     shown: str
 
     def __new__(cls, value: str, shown: str) -> Figure:
-        """The number that `value` is, as the page shows it."""
+        """Make the number that `value` is, which the page shows as `shown`."""
         figure = super().__new__(cls, value)
         figure.shown = shown
         return figure
@@ -65,21 +49,21 @@ class Figure(float):
 
 @dataclass
 class Survey:
-    """What a scan of a sheet's bytes tells beyond the values that calamine gives.
+    """The result of scanning a sheet for what calamine does not tell beside its values.
 
-    Rows and columns count from 0. `name` is there where one scan tells of many sheets.
-    `is_padded`: numbers have blanks around them, for which calamine takes them for text.
+    Rows and columns count from 0. `name` is set where one scan covers many sheets.
+    `needs_mending`: cells are written in a way that calamine misreads or refuses.
     """
 
     name: str = ""
     flaws: Flaws = field(default_factory=lambda: defaultdict(dict))
     hidden: set[int] = field(default_factory=set)
     merged: list[tuple[tuple[int, int], tuple[int, int]]] = field(default_factory=list)
-    is_padded: bool = False
+    needs_mending: bool = False
     count: int = 0
 
-    def flawed(self, row: int, column: int, flaw: Flaw) -> None:
-        """Note one flawed cell; a sheet of nothing but flaws is refused whole."""
+    def add_flaw(self, row: int, column: int, flaw: Flaw) -> None:
+        """Note one flawed cell; refuse a sheet of nothing but flaws."""
         self.count += 1
         if self.count > FLAWS:
             raise UnreadableError(Reason(code="error_cells", value=str(FLAWS)))
@@ -88,30 +72,30 @@ class Survey:
 
 @dataclass
 class Marks:
-    """Whether a text is in part struck out, raised or lowered: nobody knows what then counts."""
+    """Marks of a text: struck out, raised or lowered. If only a part is, nobody knows what counts."""
 
     has_marked: bool = False
     has_other: bool = False
 
     @property
     def are_partial(self) -> bool:
-        """Whether some of the text is marked, and some is not."""
+        """Tell whether a part of the text is marked, and another is not."""
         return self.has_marked and self.has_other
 
     def add(self, text: str, is_marked: bool) -> None:
-        """Take in a piece of the text; blanks tell nothing."""
+        """Add a piece of the text; blanks count for nothing."""
         if text.strip():
             self.has_marked = self.has_marked or is_marked
             self.has_other = self.has_other or not is_marked
 
 
 def is_error(text: str) -> bool:
-    """Whether a text is how a program shows that a formula failed."""
+    """Tell whether a text is how a program shows that a formula failed."""
     return text in ERRORS or LIBREOFFICE_ERROR.fullmatch(text) is not None
 
 
 def error_cell(text: str) -> Flaw:
-    """The flaw of a cell that its file marks as an error."""
+    """Return the flaw of a cell that its file marks as an error."""
     return Flaw("error_cell", text if is_error(text) else UNKNOWN_ERROR)
 
 
@@ -126,5 +110,5 @@ def check_text(characters: int, limit: int) -> None:
 def check_extent(rows: int, columns: int) -> None:
     """Refuse a sheet whose outermost cells span a grid that no memory holds."""
     if rows * columns > GRID_CELLS:
-        found = f"{rows} x {columns}"
-        raise UnreadableError(Reason(code="sparse", value=found, expected=str(GRID_CELLS)))
+        extent = f"{rows} x {columns}"
+        raise UnreadableError(Reason(code="sparse", value=extent, expected=str(GRID_CELLS)))
