@@ -72,7 +72,7 @@ class Survey:
 
 @dataclass
 class Marks:
-    """Marks of a text: struck out, raised or lowered. If only a part is, nobody knows what counts."""
+    """Marks of a text: struck out, raised or lowered. One marked in part is no value."""
 
     has_marked: bool = False
     has_other: bool = False
