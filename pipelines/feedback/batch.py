@@ -1,43 +1,35 @@
-"""`citybrain feedback`: the workbooks that liaisons send to departments, one a delivery.
+"""Write the workbooks that liaisons send to departments: `citybrain feedback`.
 
-Which rows were kept out, and why, is asked of the published copy, so that it works while a load
-runs; their cells come from the archive alone (`ingest/as_sent.py`). A workbook holds personal
-data: mode 0600.
+Which rows were kept out, and why, is asked of the published copy, so that this works while a load
+runs; their cells come from the archive alone (sent_rows.py). A workbook holds personal data: its
+mode is 0600.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import tempfile
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any
 
 from pipelines import published
 from pipelines.clock import SHANGHAI
-from pipelines.contracts.catalog import Catalog
-from pipelines.contracts.sources import Source
 from pipelines.deliveries import feedback_form
 from pipelines.deliveries.delivery import Delivery, slot_day
 from pipelines.deliveries.reasons import Reason
 from pipelines.deployment import Deployment
 from pipelines.engine import sql
 from pipelines.errors import CitybrainError
+from pipelines.feedback.sent_rows import SentFile, read_as_sent
+from pipelines.feedback.workbook import Feedback, FeedbackRow, write_workbook
 from pipelines.machine import disks, logs
-from pipelines.machine.failures import naming_file
 from pipelines.operations import steps
-from pipelines.settings import Settings
 from pipelines.warehouse.ledger import delivery_of
-
-if TYPE_CHECKING:
-    from pipelines.feedback.sent_rows import SentFile
-    from pipelines.feedback.workbook import Feedback, Mended
 
 log = logs.get(__name__)
 VERDICTS = {
@@ -70,14 +62,27 @@ class Written:
     error: str = ""
 
 
-class _Quarantined(NamedTuple):
-    """A quarantined row of the published copy."""
+@dataclass(frozen=True)
+class QuarantinedRow:
+    """A quarantined row of the published copy: where it stands in its file, and every reason."""
 
-    department: str | None
     business_date: date | None
     sheet: str
     number: int
-    reasons: Sequence[Mapping[str, str | None]]
+    reasons: tuple[Reason, ...]
+
+
+@dataclass(frozen=True)
+class Faulty:
+    """A delivery with rows to mend, by the department whose they are.
+
+    Of a file of many departments each gets its own rows; `all` stands for rows that name nobody
+    known. `entry` is the ledger's row.
+    """
+
+    delivery: Delivery
+    entry: Any
+    rows: Mapping[str, Sequence[QuarantinedRow]]
 
 
 def write(
@@ -88,156 +93,124 @@ def write(
     delivery: str = "",
     out: Path | None = None,
 ) -> list[Written]:
-    """Write a workbook for each delivery that has rows to mend, and for whose rows they are.
+    """Write a workbook for each delivery that has rows to mend and for each owner of such rows.
 
-    Those of the data folder that nobody needs any more are removed. What cannot be read from the
-    archive is told of with its error, and keeps no other from being written.
+    The arguments narrow down which; `delivery` is the start of an id, `day` a business date of the
+    delivery or of its rows. Workbooks in the data folder that nobody needs any more are removed. A
+    delivery that cannot be read from the archive is reported with its error, and keeps no other
+    from being written.
     """
     settings, catalog = deployment.settings, deployment.catalog
     folder = out or settings.feedback
-    done: list[Written] = []
+    written: list[Written] = []
     needed: set[Path] = set()
     run_id = steps.new_run_id()
     work = settings.staging / run_id
-    with steps.step(settings, run_id, "feedback", source or "") as told:
+    with steps.step(settings, run_id, "feedback", source or "") as progress:
         disks.require_disks(settings, settings.archive, settings.published)
         work.mkdir(parents=True, mode=0o700)
         try:
-            for entry, rows in _to_mend(settings, catalog):
-                mended = delivery_of(entry, entry.contract_hash)
-                by_owner = _by_owner(mended, rows)
-                places = {
-                    whose: _place(folder, mended, whose, some) for whose, some in by_owner.items()
-                }
-                needed |= set(places.values())
-                wanted = {
-                    whose: places[whose]
-                    for whose, some in by_owner.items()
-                    if department in (None, whose)
-                    and source in (None, mended.source)
-                    and (day is None or day in {mended.business_date, *_days(mended, some)})
-                    and mended.delivery_id.startswith(delivery)
-                }
-                done += _write(settings, catalog, entry, mended, by_owner, wanted, work)
+            for faulty in _faulty_deliveries(deployment):
+                mended = faulty.delivery
+                is_wanted = source in (None, mended.source)
+                is_wanted = is_wanted and mended.delivery_id.startswith(delivery)
+                places: dict[str, Path] = {}
+                for owner, rows in faulty.rows.items():
+                    name = feedback_form.file_name(mended.slot, owner, mended.delivery_id)
+                    place = folder / owner / name
+                    needed.add(place)
+                    days = {mended.business_date}
+                    if mended.business_date is None:
+                        days = {row.business_date for row in rows}
+                    if is_wanted and department in (None, owner) and (day is None or day in days):
+                        places[owner] = place
+                if places:
+                    written += _write_workbooks(deployment, faulty, places, work)
             if out is None:
                 _remove_stale(folder, needed)
         finally:
             shutil.rmtree(work, ignore_errors=True)
-        told.deliveries = len({one.delivery_id for one in done})
-        told.rows = sum(one.rows for one in done)
-    return done
+        progress.deliveries = len({workbook.delivery_id for workbook in written})
+        progress.rows = sum(workbook.rows for workbook in written)
+    return written
 
 
-def _to_mend(settings: Settings, catalog: Catalog) -> Iterator[tuple[Any, list[_Quarantined]]]:
-    """Deliveries to be mended, as ledger rows, with their quarantined rows."""
-    with published.connect(settings) as connection:
+def _faulty_deliveries(deployment: Deployment) -> Iterator[Faulty]:
+    """Yield the deliveries to be mended, of sources that are still configured."""
+    with published.connect(deployment.settings) as connection:
         result = connection.execute(sql("queries/feedback.sql"))
         names = [column[0] for column in result.description]
         for values in result.fetchall():
             entry = SimpleNamespace(**dict(zip(names, values, strict=True)))
-            if entry.source not in catalog.sources:
+            if entry.source not in deployment.catalog.sources:
                 continue
-            found = connection.execute(
-                sql("queries/feedback_rows.sql"), {"position": entry.position}
-            ).fetchall()
-            if found:
-                yield entry, [_Quarantined(*values) for values in found]
+            delivery = delivery_of(entry, entry.contract_hash)
+            rows: dict[str, list[QuarantinedRow]] = defaultdict(list)
+            query = sql("queries/feedback_rows.sql")
+            for department, *place, reasons in connection.execute(
+                query, {"position": entry.position}
+            ).fetchall():
+                owner = delivery.department or department or feedback_form.ALL
+                texts = [{name: text or "" for name, text in one.items()} for one in reasons]
+                row = QuarantinedRow(*place, tuple(Reason(**fields) for fields in texts))
+                rows[owner].append(row)
+            if rows:
+                yield Faulty(delivery, entry, rows)
 
 
-def _by_owner(delivery: Delivery, rows: Iterable[_Quarantined]) -> dict[str, list[_Quarantined]]:
-    """Rows by whose they are: of a file of many departments each gets its own."""
-    found: dict[str, list[_Quarantined]] = defaultdict(list)
-    for row in rows:
-        found[delivery.department or row.department or feedback_form.ALL].append(row)
-    return found
-
-
-def _days(delivery: Delivery, rows: Iterable[_Quarantined]) -> set[date | None]:
-    """The days that rows of a file of many days are of."""
-    return {row.business_date for row in rows} if delivery.business_date is None else set()
-
-
-def _place(folder: Path, delivery: Delivery, whose: str, rows: Iterable[_Quarantined]) -> Path:
-    return folder / whose / feedback_form.file_name(delivery.slot, whose, delivery.delivery_id)
-
-
-def _write(
-    settings: Settings,
-    catalog: Catalog,
-    entry: Any,
-    delivery: Delivery,
-    by_owner: Mapping[str, list[_Quarantined]],
-    wanted: Mapping[str, Path],
-    work: Path,
+def _write_workbooks(
+    deployment: Deployment, faulty: Faulty, places: Mapping[str, Path], work: Path
 ) -> Iterator[Written]:
-    """Write those workbooks of a delivery that are `wanted`, reading its file once."""
-    from pipelines.feedback.sent_rows import read_as_sent
-
-    if not wanted:
-        return
-    of_all = [one for whose in wanted for one in by_owner[whose]]
-    error = ""
+    """Write those workbooks of a delivery that have a place, reading its file once."""
+    delivery = faulty.delivery
+    contract = deployment.catalog.sources[delivery.source]
+    wanted = {(row.sheet, row.number) for owner in places for row in faulty.rows[owner]}
+    file, error = None, ""
     try:
-        file = read_as_sent(
-            settings, catalog, delivery, {(one.sheet, one.number) for one in of_all}, work
-        )
+        file = read_as_sent(deployment.settings, deployment.catalog, delivery, wanted, work)
     except CitybrainError as failure:
         error = str(failure)
-    for whose, place in wanted.items():
-        some = by_owner[whose]
-        told = (
-            whose,
-            delivery.source,
-            delivery.business_date,
-            delivery.part,
-            delivery.delivery_id,
-            len(some),
+    for owner, place in places.items():
+        rows = faulty.rows[owner]
+        if file is not None:
+            feedback = _feedback(deployment, faulty, owner, file)
+            mended = (_feedback_row(row, file, contract.titles) for row in rows)
+            write_workbook(place, feedback, mended)
+        yield Written(
+            department=owner,
+            source=delivery.source,
+            business_date=delivery.business_date,
+            part=delivery.part,
+            delivery_id=delivery.delivery_id,
+            rows=len(rows),
+            file=None if file is None else place,
+            error=error,
         )
-        if error:
-            yield Written(*told, None, error)
-            continue
-        contract = catalog.sources[delivery.source]
-        summary = _summary(catalog, contract, entry, delivery, whose, some, file)
-        mended = (_mended(one, file, contract.titles) for one in some)
-        _put(place, summary, mended)
-        yield Written(*told, place)
 
 
-def _mended(row: _Quarantined, file: SentFile, titles: Mapping[str, str]) -> Mended:
-    from pipelines.feedback.workbook import Mended
-
-    raw = file.rows[row.sheet, row.number]
+def _feedback_row(row: QuarantinedRow, file: SentFile, titles: Mapping[str, str]) -> FeedbackRow:
+    """Put the row's reasons beside the cells that they concern, as far as the file has them."""
+    sent = file.rows[row.sheet, row.number]
     marks: dict[int, tuple[str, ...]] = {}
     notes: list[str] = []
-    for reason in _reasons(row):
+    for reason in row.reasons:
         position = file.positions.get(reason.column)
         if position is None:
             notes.append(reason.chinese(titles))
         else:
             marks[position] = (*marks.get(position, ()), reason.chinese(titles))
-    return Mended(row.sheet, row.number, raw.cells, marks, tuple(notes), raw.beyond)
+    return FeedbackRow(row.sheet, row.number, sent.cells, marks, tuple(notes), sent.beyond)
 
 
-def _reasons(row: _Quarantined) -> list[Reason]:
-    return [Reason(**{name: text or "" for name, text in one.items()}) for one in row.reasons]
-
-
-def _summary(
-    catalog: Catalog,
-    contract: Source,
-    entry: Any,
-    delivery: Delivery,
-    whose: str,
-    rows: Sequence[_Quarantined],
-    file: SentFile,
-) -> Feedback:
-    from pipelines.feedback.workbook import Feedback
-
-    department = catalog.departments.get(whose)
+def _feedback(deployment: Deployment, faulty: Faulty, owner: str, file: SentFile) -> Feedback:
+    """Summarise a delivery and what is wrong with its owner's rows, in Chinese."""
+    delivery, entry, rows = faulty.delivery, faulty.entry, faulty.rows[owner]
+    contract = deployment.catalog.sources[delivery.source]
+    department = deployment.catalog.departments.get(owner)
     judged_at = entry.judged_at.replace(tzinfo=UTC).astimezone(SHANGHAI).replace(tzinfo=None)
     day = delivery.business_date
     facts = [
-        ("单位", f"{department.name}（{whose}）" if department else "未能识别单位的数据"),
+        ("单位", f"{department.name}（{owner}）" if department else "未能识别单位的数据"),
         ("数据源", f"{contract.title}（{contract.name}）"),
         ("业务日期", slot_day(day) if day else "以文件内各行日期为准"),
         *([("分包", delivery.part)] if delivery.part else []),
@@ -245,59 +218,46 @@ def _summary(
         ("检查时间", f"{judged_at:%Y-%m-%d %H:%M}（北京时间）"),
         ("检查结果", VERDICTS[entry.verdict]),
     ]
-    counts = [(said, getattr(entry, name)) for name, said in COUNTS]
     whole = "整份文件：" if delivery.department is None else ""
-    facts += [
-        (said, f"{whole}{count:,} 行") for said, count in counts if count or said != "扣留行数"
-    ]
+    for name, label in COUNTS:
+        count = getattr(entry, name)
+        if count or name != "withheld":
+            facts.append((label, f"{whole}{count:,} 行"))
     facts.append(("本表待更正行数", f"{len(rows):,} 行"))
-    problems = Counter(
-        text for one in rows for text in {_general(reason, contract) for reason in _reasons(one)}
-    )
-    reasons = [Reason(**told) for told in json.loads(entry.reasons)]
-    of_whole = [reason for reason in reasons if reason.count is None]
+    # Rows that fail alike are counted together: their reason is told without its value.
+    problems: Counter[str] = Counter()
+    for row in rows:
+        general = (
+            reason.model_copy(update={"value": "…" if reason.value else ""})
+            for reason in row.reasons
+        )
+        problems.update(dict.fromkeys(reason.chinese(contract.titles) for reason in general).keys())
+    reasons = [Reason(**fields) for fields in json.loads(entry.reasons)]
     return Feedback(
         delivery_id=delivery.delivery_id,
         sha256=delivery.sha256,
         judged_at=judged_at,
         facts=tuple(facts),
         problems=tuple(problems.most_common()),
-        remarks=tuple(reason.chinese(contract.titles) for reason in of_whole),
+        remarks=tuple(
+            reason.chinese(contract.titles) for reason in reasons if reason.count is None
+        ),
         headers=file.headers,
         units=file.units,
         count=len(rows),
-        has_beyond=any(file.rows[one.sheet, one.number].beyond for one in rows),
+        has_beyond=any(file.rows[row.sheet, row.number].beyond for row in rows),
     )
-
-
-def _general(reason: Reason, contract: Source) -> str:
-    """A reason without what was found, so that rows that fail alike are counted together."""
-    return reason.model_copy(update={"value": "…" if reason.value else ""}).chinese(contract.titles)
-
-
-def _put(place: Path, summary: Feedback, rows: Iterable[Mended]) -> None:
-    """Write a workbook aside and put it in place: nobody ever finds half of one."""
-    from pipelines.feedback.workbook import in_order, write_workbook
-
-    place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    handle, name = tempfile.mkstemp(dir=place.parent, prefix=".", suffix=".xlsx")  # mode 0600
-    os.close(handle)
-    unfinished = Path(name)
-    try:
-        with naming_file(place):
-            write_workbook(unfinished, summary, in_order(rows, summary.count))
-        unfinished.replace(place)
-    finally:
-        unfinished.unlink(missing_ok=True)
 
 
 def _remove_stale(folder: Path, needed: set[Path]) -> None:
     """Remove workbooks of ours, under the very names we give, that nobody needs any more."""
     for path in folder.glob("*/*.xlsx") if folder.is_dir() else ():
-        told = feedback_form.named(path.name)
-        if told is None or path in needed or path.is_symlink() or path.parent.is_symlink():
+        if path in needed or path.is_symlink() or path.parent.is_symlink():
             continue
-        slot = (told.source, "", told.day, told.part)
-        if path.name == feedback_form.file_name(slot, told.department, told.delivery_id):
+        name = feedback_form.named(path.name)
+        if name is None:
+            continue
+        slot = (name.source, "", name.day, name.part)
+        if path.name == feedback_form.file_name(slot, name.department, name.delivery_id):
             path.unlink(missing_ok=True)
             log.info("a workbook that is needed no more was removed", file=path.name)

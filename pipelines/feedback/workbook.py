@@ -1,14 +1,17 @@
-"""The feedback workbook: rows that were kept out, for their department to mend and send back.
+"""Write a feedback workbook: rows that were kept out, for their department to mend and send back.
 
 What departments wrote is written as text and never as a formula or a link. The same state gives
-the same bytes. Words and layout that the way back relies on are those of contracts/returns.py.
+the same bytes. The words and the layout by which a returned workbook is read are those of
+deliveries/feedback_form.py.
 """
 
 from __future__ import annotations
 
+import os
 import re
+import tempfile
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import chain, islice
@@ -18,26 +21,29 @@ from typing import Any
 import xlsxwriter
 
 from pipelines.deliveries import feedback_form
+from pipelines.machine.failures import naming_file
 
-SHEET_ROWS = 1_048_576  # of a worksheet, its header included (ECMA-376 18.3.1.73)
-CELL_CHARACTERS = 32_767  # of a cell
-COMMENTS = 20_000  # of a workbook; more make office programs crawl, and the last column says all
-SORTED_ROWS = 50_000  # beyond them rows are written as they come, without being kept
-MEASURED_ROWS = 200  # by which columns are made wide enough
-NARROWEST, WIDEST = 8, 42  # characters of a column
-CONTENT_WIDTH = 84  # of the summary's
-# what XML cannot hold, or the way back would not keep, is shown by Unicode's control pictures
+SHEET_ROWS = 1_048_576  # Of a worksheet, its header included (ECMA-376 18.3.1.73).
+CELL_CHARACTERS = 32_767  # Of a cell.
+COMMENTS = 20_000  # Of a workbook; more make office programs crawl, and the last column says all.
+SORTED_ROWS = 50_000  # Beyond them rows are written as they come, and none stays in memory.
+MEASURED_ROWS = 200  # The rows whose cells decide how wide columns are.
+NARROWEST, WIDEST = 8, 42  # Characters of a column.
+CONTENT_WIDTH = 84  # Characters of the summary's second column.
+# Control characters, which XML cannot hold or a return would not bring back, are shown as
+# Unicode's pictures of them.
 UNWRITABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f\ufffe\uffff]")
-FONT = {"font_name": "宋体", "font_size": 11, "font_scheme": ""}  # and no theme's font
+FONT = {"font_name": "宋体", "font_size": 11, "font_scheme": ""}  # No theme's font.
 LINE = {"border": 1, "border_color": "#BFBFBF", "valign": "vcenter"}
+A4 = 9
 
 
 @dataclass(frozen=True)
-class Mended:
-    """A row to be mended: its place in the file, its cells, what is wrong with which.
+class FeedbackRow:
+    """A row to be mended: its place in the file, its cells, and what is wrong with which.
 
-    `marks` are what is wrong by the position of the cell; `notes` concern the row as a whole.
-    `beyond` are cells that the header has no column for.
+    `marks` are the reasons by the position of the cell; `notes` those of the row as a whole.
+    `beyond` are cells to the right of the header.
     """
 
     sheet: str
@@ -52,10 +58,9 @@ class Mended:
 class Feedback:
     """Everything that a workbook says but its rows; texts are Chinese.
 
-    `facts` are what the summary tells first, `problems` the reasons with the rows that they
-    concern, `remarks` reasons that concern the delivery. `units` say, by the position of a header,
-    what the figures below it count in where the cells leave it away. `judged_at` is in Shanghai's
-    time.
+    `facts` come first in the summary, `problems` are the reasons with the rows that they concern,
+    `remarks` reasons that concern the delivery. `units` say, by the position of a header, what the
+    figures below it count in where the cells leave it away. `judged_at` is Shanghai's time.
     """
 
     delivery_id: str
@@ -68,30 +73,6 @@ class Feedback:
     units: Mapping[int, str]
     count: int
     has_beyond: bool
-
-
-def write_workbook(path: Path, feedback: Feedback, rows: Iterable[Mended]) -> None:
-    """Write a workbook to `path`; of `rows` there are `feedback.count`."""
-    book = xlsxwriter.Workbook(
-        str(path),
-        {
-            "constant_memory": feedback.count > SORTED_ROWS,
-            "strings_to_formulas": False,
-            "strings_to_urls": False,
-            "strings_to_numbers": False,
-            "default_format_properties": dict(FONT),  # which it changes
-        },
-    )
-    styles = {name: book.add_format(FONT | style) for name, style in STYLES.items()}
-    book.set_properties(
-        {"title": "数据更正反馈", "created": feedback.judged_at.replace(microsecond=0)}
-    )
-    book.set_custom_property(feedback_form.DELIVERY_ID, feedback.delivery_id)
-    book.set_custom_property(feedback_form.SHA256, feedback.sha256)
-    _write_summary(book.add_worksheet(feedback_form.SUMMARY), styles, feedback)
-    _write_rows(book, styles, feedback, rows)
-    book.get_worksheet_by_name(feedback_form.SUMMARY).activate()
-    book.close()
 
 
 STYLES: dict[str, dict[str, Any]] = {
@@ -145,101 +126,144 @@ HOW_TO = (
 )
 
 
+def write_workbook(path: Path, feedback: Feedback, rows: Iterable[FeedbackRow]) -> None:
+    """Write a workbook to `path` (mode 0600); of `rows` there are `feedback.count`.
+
+    It is written aside and renamed into place: nobody ever finds half of one. Rows are sorted by
+    their place in the file, unless there are more than SORTED_ROWS.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".xlsx")
+    os.close(handle)
+    unfinished = Path(name)
+    if feedback.count <= SORTED_ROWS:
+        rows = sorted(rows, key=lambda row: (row.sheet, row.number))
+    try:
+        with naming_file(path):
+            book = xlsxwriter.Workbook(
+                str(unfinished),
+                {
+                    "constant_memory": feedback.count > SORTED_ROWS,
+                    "strings_to_formulas": False,
+                    "strings_to_urls": False,
+                    "strings_to_numbers": False,
+                    "default_format_properties": dict(FONT),  # A copy, for xlsxwriter changes it.
+                },
+            )
+            styles = {name: book.add_format(FONT | style) for name, style in STYLES.items()}
+            created = feedback.judged_at.replace(microsecond=0)
+            book.set_properties({"title": "数据更正反馈", "created": created})
+            book.set_custom_property(feedback_form.DELIVERY_ID, feedback.delivery_id)
+            book.set_custom_property(feedback_form.SHA256, feedback.sha256)
+            summary = book.add_worksheet(feedback_form.SUMMARY)
+            _write_summary(summary, styles, feedback)
+            _write_rows(book, styles, feedback, rows)
+            summary.activate()
+            book.close()
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
 def _write_summary(sheet: Any, styles: Mapping[str, Any], feedback: Feedback) -> None:
+    """Write the first sheet: facts of the delivery, problems with their rows, how to mend them."""
     sheet.set_column(0, 0, 26)
     sheet.set_column(1, 1, CONTENT_WIDTH)
     sheet.hide_gridlines(2)
     sheet.set_row(0, 30)
     sheet.write_string(0, 0, "数据更正反馈", styles["title"])
-    row = 2
-    _line(
-        sheet,
-        row,
-        (feedback_form.ITEM, feedback_form.CONTENT),
-        styles["heading"],
-        styles["heading"],
-    )
-    identified = (
-        (feedback_form.DELIVERY_ID, feedback.delivery_id),
-        (feedback_form.SHA256, feedback.sha256),
-    )
     units = "\n".join(f"{feedback.headers[at]}：{text}" for at, text in feedback.units.items())
-    counted = (("填写单位", units),) if units else ()
-    for item, content in (*feedback.facts, *counted, *identified):
-        row += 1
-        _line(sheet, row, (item, content), styles["item"], styles["content"])
-    row += 2
-    _line(sheet, row, ("涉及行数", "问题"), styles["heading"], styles["heading"])
-    for problem, count in feedback.problems:
-        row += 1
-        sheet.write_number(row, 0, count, styles["count"])
-        _write_content(sheet, row, problem, styles["content"])
-    for remark in feedback.remarks:
-        row += 1
-        _line(sheet, row, ("整份报送", remark), styles["item"], styles["content"])
-    row += 2
-    _line(sheet, row, ("步骤", "如何更正与回传"), styles["heading"], styles["heading"])
-    for number, step in enumerate(HOW_TO, start=1):
-        row += 1
-        _line(sheet, row, (str(number), step), styles["item"], styles["content"])
+    heading, item, content = styles["heading"], styles["item"], styles["content"]
+    lines: list[tuple[str | int, str, Any, Any] | None] = [
+        None,
+        (feedback_form.ITEM, feedback_form.CONTENT, heading, heading),
+        *((name, text, item, content) for name, text in feedback.facts),
+        *([("填写单位", units, item, content)] if units else []),
+        (feedback_form.DELIVERY_ID, feedback.delivery_id, item, content),
+        (feedback_form.SHA256, feedback.sha256, item, content),
+        None,
+        ("涉及行数", "问题", heading, heading),
+        *((count, problem, styles["count"], content) for problem, count in feedback.problems),
+        *(("整份报送", remark, item, content) for remark in feedback.remarks),
+        None,
+        ("步骤", "如何更正与回传", heading, heading),
+        *((str(number), step, item, content) for number, step in enumerate(HOW_TO, start=1)),
+    ]
+    for row, line in enumerate(lines, start=1):
+        if line is None:
+            continue
+        left, right, left_style, right_style = line
+        if isinstance(left, int):
+            sheet.write_number(row, 0, left, left_style)
+        else:
+            sheet.write_string(row, 0, fitted(left), left_style)
+        # Not all office programs make a row high enough for the text that wraps in it.
+        height = sum(1 + _width(part) // (CONTENT_WIDTH - 6) for part in right.split("\n"))
+        if height > 1:
+            sheet.set_row(row, 15 * height + 3)
+        sheet.write_string(row, 1, fitted(right), right_style)
     sheet.protect("", {"format_columns": True, "format_rows": True})
-    sheet.set_paper(9)  # A4
+    sheet.set_paper(A4)
     sheet.fit_to_pages(1, 0)
 
 
-def _line(sheet: Any, row: int, texts: tuple[str, str], left: Any, right: Any) -> None:
-    sheet.write_string(row, 0, _text(texts[0]), left)
-    _write_content(sheet, row, texts[1], right)
-
-
-def _write_content(sheet: Any, row: int, text: str, style: Any) -> None:
-    """Write a text in a row that is high enough for it: not all programs see to that."""
-    lines = sum(1 + _width(line) // (CONTENT_WIDTH - 6) for line in text.split("\n"))
-    if lines > 1:
-        sheet.set_row(row, 15 * lines + 3)
-    sheet.write_string(row, 1, _text(text), style)
-
-
 def _write_rows(
-    book: Any, styles: Mapping[str, Any], feedback: Feedback, rows: Iterable[Mended]
+    book: Any, styles: Mapping[str, Any], feedback: Feedback, rows: Iterable[FeedbackRow]
 ) -> None:
+    """Write the rows to be mended, onto as many sheets as they need."""
     after = (*((feedback_form.OVERFLOW,) if feedback.has_beyond else ()), feedback_form.REASONS)
     headers = (*feedback_form.BEFORE, *feedback.headers, *after)
     coming = iter(rows)
-    first = list(islice(coming, MEASURED_ROWS))
-    widths = _widths(headers, feedback, first)
-    coming = chain(first, coming)
+    measured = list(islice(coming, MEASURED_ROWS))
+    coming = chain(measured, coming)
     comments = 0
-    for number in range(1, -(-feedback.count // (SHEET_ROWS - 1)) + 1):
-        name = feedback_form.SHEET + (str(number) if number > 1 else "")
-        sheet = book.add_worksheet(name)
-        some = min(SHEET_ROWS - 1, feedback.count - (number - 1) * (SHEET_ROWS - 1))
-        _arrange(sheet, headers, widths, some, styles)
-        for at, text in feedback.units.items():
-            _comment(sheet, 0, len(feedback_form.BEFORE) + at, (text,))
-        for at, row in enumerate(islice(coming, some), start=1):
+    for start in range(0, feedback.count, SHEET_ROWS - 1):
+        number = start // (SHEET_ROWS - 1) + 1
+        sheet = book.add_worksheet(feedback_form.SHEET + (str(number) if number > 1 else ""))
+        count = min(SHEET_ROWS - 1, feedback.count - start)
+        _arrange_sheet(sheet, styles, feedback, headers, measured, count)
+        for at, row in enumerate(islice(coming, count), start=1):
             comments += _write_row(sheet, styles, at, row, feedback, comments < COMMENTS)
 
 
-def _arrange(
-    sheet: Any, headers: Sequence[str], widths: Sequence[int], rows: int, styles: Mapping[str, Any]
+def _arrange_sheet(
+    sheet: Any,
+    styles: Mapping[str, Any],
+    feedback: Feedback,
+    headers: Sequence[str],
+    measured: Sequence[FeedbackRow],
+    count: int,
 ) -> None:
-    """What a sheet has but its rows: headers, widths, the drop-down, what may be changed."""
-    before, last = len(feedback_form.BEFORE), len(headers) - 1
-    for position, width in enumerate(widths):
-        hidden = {"hidden": 1} if headers[position] == feedback_form.SEAL else {}
-        sheet.set_column(position, position, width, None, hidden)
+    """Write what a sheet has besides its `count` rows: headers, widths, the drop-down, protection.
+
+    A column is as wide as its widest cell among the `measured` rows; those of ours have widths of
+    their own.
+    """
+    before = len(feedback_form.BEFORE)
+    widths = [_width(header) + 2 for header in headers]
+    for row in measured:
+        for position, cell in enumerate(row.cells[: len(feedback.headers)], start=before):
+            widths[position] = max(widths[position], _width(cell.partition("\n")[0]) + 2)
+    widths = [min(max(width, NARROWEST), WIDEST) for width in widths]
+    widths[:before] = [16, 20, 14, 18]
+    widths[-1] = 60
+    if feedback.has_beyond:
+        widths[-2] = 24
     sheet.set_row(0, 34)
     for position, header in enumerate(headers):
-        is_own = position < before or header in feedback_form.OWN_HEADERS
-        style = styles["identity_header" if is_own else "header"]
-        sheet.write_string(0, position, _text(header), style)
+        hidden = {"hidden": 1} if header == feedback_form.SEAL else {}
+        sheet.set_column(position, position, widths[position], None, hidden)
+        is_ours = position < before or header in feedback_form.OWN_HEADERS
+        style = styles["identity_header" if is_ours else "header"]
+        sheet.write_string(0, position, fitted(header), style)
+    for position, text in feedback.units.items():
+        _comment(sheet, 0, before + position, (text,))
     sheet.freeze_panes(1, before)
-    sheet.autofilter(0, 0, rows, last)
+    sheet.autofilter(0, 0, count, len(headers) - 1)
     sheet.data_validation(
         1,
         before - 1,
-        rows,
+        count,
         before - 1,
         {
             "validate": "list",
@@ -251,95 +275,78 @@ def _arrange(
     allowed = ("format_cells", "format_columns", "format_rows", "autofilter", "sort")
     sheet.protect("", dict.fromkeys(allowed, True))
     sheet.set_landscape()
-    sheet.set_paper(9)
+    sheet.set_paper(A4)
     sheet.fit_to_pages(1, 0)
     sheet.repeat_rows(0)
 
 
 def _write_row(
-    sheet: Any, styles: Mapping[str, Any], at: int, row: Mended, feedback: Feedback, comment: bool
+    sheet: Any,
+    styles: Mapping[str, Any],
+    at: int,
+    row: FeedbackRow,
+    feedback: Feedback,
+    is_commented: bool,
 ) -> int:
-    """Write a row; returns how many comments it took."""
-    cells = tuple(map(shown, row.cells))
+    """Write a row to line `at`; return how many comments it took.
+
+    The row is sealed with what it shows, by which a return that nobody touched is known.
+    """
+    before = len(feedback_form.BEFORE)
+    cells = tuple(fitted(cell, feedback_form.CUT) for cell in row.cells)
     seal = feedback_form.seal(feedback.delivery_id, row.sheet, row.number, cells)
     marked: dict[int, tuple[str, ...]] = {1: row.notes} if row.notes else {}
-    marked |= {len(feedback_form.BEFORE) + position: told for position, told in row.marks.items()}
-    own = styles["identity_wrong" if row.notes else "identity"]
-    sheet.write_string(at, 0, _text(row.sheet), own)
-    sheet.write_string(at, 1, str(row.number), own)
+    marked |= {before + position: reasons for position, reasons in row.marks.items()}
+    identity = styles["identity_wrong" if row.notes else "identity"]
+    sheet.write_string(at, 0, fitted(row.sheet), identity)
+    sheet.write_string(at, 1, str(row.number), identity)
     sheet.write_string(at, 2, seal, styles["identity"])
     sheet.write_string(at, 3, feedback_form.CORRECT, styles["action"])
-    for position, cell in enumerate(cells, start=len(feedback_form.BEFORE)):
+    for position, cell in enumerate(cells, start=before):
         sheet.write_string(at, position, cell, styles["wrong" if position in marked else "cell"])
-    last = len(feedback_form.BEFORE) + len(cells)
+    last = before + len(cells)
     if feedback.has_beyond:
-        sheet.write_string(at, last, _text(" | ".join(row.beyond)), styles["cell"])
+        sheet.write_string(at, last, fitted(" | ".join(row.beyond)), styles["cell"])
         last += 1
-    told = [*row.notes, *(text for some in row.marks.values() for text in some)]
-    sheet.write_string(at, last, _text("\n".join(told)), styles["note"])
-    if len(told) > 1:
-        sheet.set_row(at, 15 * min(len(told), 20) + 3)
-    if not comment:
+    reasons = [*row.notes, *chain.from_iterable(row.marks.values())]
+    sheet.write_string(at, last, fitted("\n".join(reasons)), styles["note"])
+    if len(reasons) > 1:
+        sheet.set_row(at, 15 * min(len(reasons), 20) + 3)
+    if not is_commented:
         return 0
-    for position, some in marked.items():
-        _comment(sheet, at, position, some)
+    for position, texts in marked.items():
+        _comment(sheet, at, position, texts)
     return len(marked)
 
 
 def _comment(sheet: Any, row: int, column: int, lines: Sequence[str]) -> None:
-    size = {"width": 260, "height": 24 + 18 * sum(1 + _width(one) // 36 for one in lines)}
+    """Attach a comment that is as high as its lines need."""
+    height = 24 + 18 * sum(1 + _width(line) // 36 for line in lines)
     look = {"author": "", "font_name": "宋体", "font_size": 9, "color": "#FFFFE1"}
-    sheet.write_comment(row, column, _text("\n".join(lines)), size | look)
+    size = {"width": 260, "height": height}
+    sheet.write_comment(row, column, fitted("\n".join(lines)), size | look)
 
 
-def shown(cell: str) -> str:
-    """A cell as a workbook can hold it: control characters visible, what is too long cut."""
-    whole = _writable(cell)
-    text = _cut(whole)
-    return text if text == whole else text[: -len(feedback_form.CUT)] + feedback_form.CUT
+def fitted(text: str, mark: str = "") -> str:
+    """Return `text` as a cell can hold it; what had to be cut ends with `mark`.
+
+    Control characters become pictures. A cell counts characters as UTF-16 does: those beyond the
+    first plane twice.
+    """
+    text = UNWRITABLE.sub(_picture, text.replace("\r\n", "\n"))
+    if len(text) * 2 <= CELL_CHARACTERS:
+        return text
+    cut = text.encode("utf-16-le")[: CELL_CHARACTERS * 2].decode("utf-16-le", "ignore")
+    return text if cut == text else cut[: len(cut) - len(mark)] + mark
 
 
-def _text(text: str) -> str:
-    return _cut(_writable(text))
-
-
-def _writable(text: str) -> str:
-    return UNWRITABLE.sub(_picture, text.replace("\r\n", "\n"))
-
-
-def _picture(found: re.Match[str]) -> str:
-    code = ord(found[0])
+def _picture(character: re.Match[str]) -> str:
+    """Return Unicode's picture of a control character, and U+FFFD for a noncharacter."""
+    code = ord(character[0])
     return "\u2421" if code == 0x7F else chr(0x2400 + code) if code < 0x20 else "\ufffd"
 
 
-def _cut(text: str) -> str:
-    """As much as a cell holds; characters beyond the first plane count twice there (UTF-16)."""
-    if len(text) * 2 <= CELL_CHARACTERS:
-        return text
-    return text.encode("utf-16-le")[: CELL_CHARACTERS * 2].decode("utf-16-le", "ignore")
-
-
-def _widths(headers: Sequence[str], feedback: Feedback, rows: Sequence[Mended]) -> list[int]:
-    before = len(feedback_form.BEFORE)
-    widths = [_width(header) + 2 for header in headers]
-    widths[:before] = [16, 20, 14, 18]
-    for row in rows:
-        for position, cell in enumerate(row.cells[: len(feedback.headers)], start=before):
-            widths[position] = max(widths[position], _width(cell.partition("\n")[0]) + 2)
-    if feedback.has_beyond:
-        widths[-2] = 24
-    widths[-1] = 60
-    return [min(max(width, NARROWEST), WIDEST) for width in widths[:-1]] + [60]
-
-
 def _width(text: str) -> int:
-    """How wide a text is, in Latin characters."""
-    wide = sum(unicodedata.east_asian_width(one) in "WF" for one in text[:200])
-    return wide + len(text[:200])
-
-
-def in_order(rows: Iterable[Mended], count: int) -> Iterator[Mended]:
-    """Rows by their place in the file, unless they are too many to be kept."""
-    if count > SORTED_ROWS:
-        return iter(rows)
-    return iter(sorted(rows, key=lambda one: (one.sheet, one.number)))
+    """Return how wide a text is, in Latin characters; of a long one its first 200 count."""
+    text = text[:200]
+    return len(text) + sum(unicodedata.east_asian_width(letter) in "WF" for letter in text)
