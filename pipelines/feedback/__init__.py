@@ -1,1 +1,1 @@
-"""The workbooks that go back to departments."""
+"""Write the workbooks that go back to departments."""

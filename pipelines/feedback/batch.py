@@ -100,7 +100,7 @@ def write(
     delivery that cannot be read from the archive is reported with its error, and keeps no other
     from being written.
     """
-    settings, catalog = deployment.settings, deployment.catalog
+    settings = deployment.settings
     folder = out or settings.feedback
     written: list[Written] = []
     needed: set[Path] = set()
@@ -141,19 +141,20 @@ def _faulty_deliveries(deployment: Deployment) -> Iterator[Faulty]:
         result = connection.execute(sql("queries/feedback.sql"))
         names = [column[0] for column in result.description]
         for values in result.fetchall():
-            entry = SimpleNamespace(**dict(zip(names, values, strict=True)))
+            entry: Any = SimpleNamespace(**dict(zip(names, values, strict=True)))
             if entry.source not in deployment.catalog.sources:
                 continue
             delivery = delivery_of(entry, entry.contract_hash)
             rows: dict[str, list[QuarantinedRow]] = defaultdict(list)
             query = sql("queries/feedback_rows.sql")
-            for department, *place, reasons in connection.execute(
-                query, {"position": entry.position}
-            ).fetchall():
+            result = connection.execute(query, {"position": entry.position})
+            for department, business_date, sheet, number, stored in result.fetchall():
                 owner = delivery.department or department or feedback_form.ALL
-                texts = [{name: text or "" for name, text in one.items()} for one in reasons]
-                row = QuarantinedRow(*place, tuple(Reason(**fields) for fields in texts))
-                rows[owner].append(row)
+                reasons = tuple(
+                    Reason(**{name: text or "" for name, text in fields.items()})
+                    for fields in stored
+                )
+                rows[owner].append(QuarantinedRow(business_date, sheet, number, reasons))
             if rows:
                 yield Faulty(delivery, entry, rows)
 

@@ -1,4 +1,4 @@
-"""Rows of an archived file as their department wrote them: what feedback workbooks show."""
+"""Read rows of an archived file as their department wrote them, for its feedback workbook."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pipelines.contracts.sources import Source
 from pipelines.corrections.chain import archived_chain, are_in, corrected_rows, open_corrected
 from pipelines.corrections.returned_workbook import CorrectedRow, RowPlace, headers_of
 from pipelines.deliveries.delivery import Delivery
-from pipelines.engine import open_duckdb
+from pipelines.engine import duckdb_of, keep, open_duckdb, run
 from pipelines.errors import UsageError
 from pipelines.reading.formats import FileOpener
 from pipelines.reading.headers.matching import match
@@ -26,27 +26,27 @@ from pipelines.reading.masking import mask_of
 from pipelines.settings import Settings
 from pipelines.staging.owners import department_names, owners
 
-STEP = Decimal("0.000001")  # to which decimals are stored
+STEP = Decimal("0.000001")  # Decimals are stored to this precision.
 
 
-class AsSent(NamedTuple):
-    """A row: its cells below the file's headers, and those that no header stands over."""
+class SentRow(NamedTuple):
+    """A row: its cells below the file's headers, and the cells that no header stands over."""
 
     cells: tuple[str, ...]
     beyond: tuple[str, ...]
 
 
 class SentFile(NamedTuple):
-    """What is read of a file whose rows are to be mended.
+    """The headers of a file whose rows are to be mended, and those rows by their place.
 
-    `positions` are the contract's columns among the `headers`, `units` what those count in, in
-    Chinese, by position; `rows` the wanted ones, by where they stand.
+    `positions` are those of the contract's columns among the `headers`; `units` say in Chinese, by
+    position, what figures count in.
     """
 
     headers: tuple[str, ...]
     positions: Mapping[str, int]
     units: Mapping[int, str]
-    rows: Mapping[RowPlace, AsSent]
+    rows: Mapping[RowPlace, SentRow]
 
 
 def read_as_sent(
@@ -56,85 +56,101 @@ def read_as_sent(
     wanted: Collection[RowPlace],
     work: Path,
 ) -> SentFile:
-    """The archived file with its `wanted` rows; UsageError where it cannot show them."""
+    """Read the archived file's `wanted` rows; raise UsageError if it cannot show them.
+
+    The file is read twice: with its own columns as they are written, and by its contract, as it was
+    judged. From the second come figures that were rounded, and whether the first is faithful.
+    """
     contract = catalog.sources[delivery.source]
     engine = open_duckdb(None, settings, macros=True)
     try:
         with ExitStack() as stack:
-            duckdb = stack.enter_context(engine.connect()).connection.driver_connection
-            assert duckdb is not None
-            mask = mask_of(duckdb, contract)
+            connection = stack.enter_context(engine.connect())
+            duckdb = duckdb_of(connection)
+            if contract.partition.department:
+                run(connection, "CREATE SCHEMA chunk")
+                keep(connection, "chunk.department_name", department_names(catalog.departments))
             limits = settings.max_uncompressed_bytes, settings.max_archive_ratio
-            scratch = work / f"unpacked-{delivery.sha256}"  # made when something is unpacked
+            scratch = work / f"unpacked-{delivery.sha256}"  # Made when something is unpacked.
             stack.callback(shutil.rmtree, scratch, ignore_errors=True)
-            opener = FileOpener(delivery.department, *limits, scratch, mask)
+            opener = FileOpener(delivery.department, *limits, scratch, mask_of(duckdb, contract))
             files = archived_chain(delivery, settings.archive, work, opener)
             chain = stack.enter_context(files)
-            duckdb.execute("CREATE SCHEMA chunk")
-            duckdb.register("names", department_names(catalog.departments))
-            duckdb.execute("CREATE TABLE chunk.department_name AS FROM names")
-            of = partial(owners, duckdb)
-            reading = open_corrected(chain, contract, of, as_written=True)
-            headers = headers_of(reading.header)
-            raw: dict[RowPlace, AsSent] = {}
-            for one in _among(reading, wanted):
-                own = reading.section(one["sheet"]).header
-                above = own.cells[: own.width]
-                raw[one["sheet"], one["row_number"]] = _as_sent(one, headers, above)
+            written = open_corrected(chain, contract, partial(owners, duckdb), as_written=True)
+            headers = headers_of(written.header)
+            rows: dict[RowPlace, SentRow] = {}
+            for place, row in _rows_at(written, wanted):
+                header = written.section(place[0]).header
+                rows[place] = _sent_row(row, headers, header.cells[: header.width])
             positions = match(contract, headers).positions
-            judged = open_corrected(chain, contract, of)
-            rows = list(_among(judged, raw.keys()))
-            for one in rows:
-                row = one["sheet"], one["row_number"]
-                raw[row] = _rounded(raw[row], one, contract, positions, judged.header.suffixes)
-            _check_faithful(delivery, contract, judged, rows, headers, raw)
+            judged = open_corrected(chain, contract, partial(owners, duckdb))
+            judged_rows = dict(_rows_at(judged, rows.keys()))
+            suffixes = judged.header.suffixes
+            for place, row in judged_rows.items():
+                if row["_fault"] is None:
+                    rows[place] = _rounded(rows[place], row, contract, positions, suffixes)
+            _check_faithful(delivery, contract, judged, judged_rows, headers, rows)
     finally:
         engine.dispose()
-    lost = set(wanted) - raw.keys()
+    lost = set(wanted) - rows.keys()
     if lost:
         raise UsageError(
             f"{delivery} ({delivery.delivery_id}): row {min(lost)[1]} is not where it was judged; "
             f"the contract has changed since: `citybrain rebuild {delivery.source}`, then publish"
         )
-    return SentFile(headers, positions, _units(contract, positions, judged.header.suffixes), raw)
-
-
-def _units(
-    contract: Source, positions: Mapping[str, int], suffixes: Mapping[str, str]
-) -> dict[int, str]:
-    """What figures count in where their cells do not say it, by the position of their header."""
     units: dict[int, str] = {}
     for name, position in positions.items():
         if suffix := suffixes.get(name):
             units[position] = f"按原文件的注明，以“{suffix}”计，更正时请勿换算"
         elif contract.column(name).share:
             units[position] = "百分数，如 97%"
-    return units
+    return SentFile(headers, positions, units, rows)
 
 
-def _among(reading: Reading, wanted: Collection[RowPlace]) -> Iterator[dict[str, Any]]:
+def _rows_at(
+    reading: Reading, wanted: Collection[RowPlace]
+) -> Iterator[tuple[RowPlace, dict[str, Any]]]:
+    """Yield the `wanted` rows of a file in the readers' layout, each with its place."""
     for batch in reading.batches:
-        yield from batch.filter(are_in(batch, wanted)).to_pylist()
+        for row in batch.filter(are_in(batch, wanted)).to_pylist():
+            yield (row["sheet"], row["row_number"]), row
+
+
+def _sent_row(row: Mapping[str, Any], headers: Sequence[str], above: Sequence[str]) -> SentRow:
+    """Return a row, read with the file's own columns, below `headers`.
+
+    `above` is everything that its own header row has. Of a row that did not fit its header it is
+    known what stood where, not what that was meant for.
+    """
+    if row["_torn"] is None:
+        return SentRow(tuple(row[f"c{number}"] or "" for number in range(len(headers))), ())
+    torn = json.loads(row["_torn"])
+    by_header = dict(zip(above, torn, strict=False))
+    cells = tuple(by_header.get(header, "") for header in headers)
+    return SentRow(cells, tuple(torn[len(above) :]))
 
 
 def _rounded(
-    row: AsSent,
+    row: SentRow,
     judged: Mapping[str, Any],
     contract: Source,
     positions: Mapping[str, int],
     suffixes: Mapping[str, str],
-) -> AsSent:
-    """The row with its computed figures (1/3) as they were judged: the others would be refused."""
+) -> SentRow:
+    """Return the row with its computed figures (1/3) as they were judged.
+
+    Their more than six places would be refused when the row comes back.
+    """
     cells = list(row.cells)
     for name, position in positions.items():
-        if contract.column(name).type is not ColumnType.DECIMAL or judged["_fault"] is not None:
-            continue
-        text = (judged[name] or "").removesuffix(suffixes.get(name, ""))
-        try:
-            if abs(Decimal(cells[position]) - Decimal(text)) < STEP:
-                cells[position] = text
-        except InvalidOperation:  # one of them is no plain number
-            continue
+        if contract.column(name).type is ColumnType.DECIMAL:
+            text = (judged[name] or "").removesuffix(suffixes.get(name, ""))
+            try:
+                if abs(Decimal(cells[position]) - Decimal(text)) < STEP:
+                    cells[position] = text
+            except InvalidOperation:
+                # One of the two is no plain number, so nothing was rounded.
+                continue
     return row._replace(cells=tuple(cells))
 
 
@@ -142,58 +158,37 @@ def _check_faithful(
     delivery: Delivery,
     contract: Source,
     judged: Reading,
-    rows: Sequence[Mapping[str, Any]],
+    judged_rows: Mapping[RowPlace, Mapping[str, Any]],
     headers: tuple[str, ...],
-    raw: Mapping[RowPlace, AsSent],
+    rows: Mapping[RowPlace, SentRow],
 ) -> None:
-    """UsageError unless rows that come back as they are shown are what they were.
+    """Raise UsageError if an unedited workbook row would not read back as the same values.
 
-    They are not when a later sheet, or a file of an archive, heads its columns otherwise. Of rows
-    that fit no columns it can but be asked whether their own header says the same.
+    It would not where a later sheet, or a file of an archive, heads its columns otherwise than the
+    first. Rows that fit no columns have no values to compare: there the headers are compared.
     """
     names = contract.column_names
-    was: dict[RowPlace, list[str]] = {}
-    otherwise: list[RowPlace] = []
-    for one in rows:
-        row = one["sheet"], one["row_number"]
-        if one["_fault"] is None:
-            was[row] = [one[name] or "" for name in names]
-        elif _is_filled(raw[row]) and not _says_the_same(judged, row[0]):
-            otherwise.append(row)
-    shown = {row: CorrectedRow(0, raw[row].cells) for row in was}
-    for batch in corrected_rows(judged, contract, headers, shown):
-        for one in batch.to_pylist():
-            row = one["sheet"], one["row_number"]
-            if [one[name] or "" for name in names] != was[row]:
-                otherwise.append(row)
-    if otherwise:
-        sheet, number = min(otherwise)
+    values: dict[RowPlace, list[str]] = {}
+    unfaithful: list[RowPlace] = []
+    first = judged.header
+    for place, row in judged_rows.items():
+        if row["_fault"] is None:
+            values[place] = [row[name] or "" for name in names]
+        elif any((*rows[place].cells, *rows[place].beyond)):
+            header = judged.section(place[0]).header
+            has_same_columns = sorted(headers_of(header)) == sorted(headers_of(first))
+            if not has_same_columns or header.suffixes != first.suffixes:
+                unfaithful.append(place)
+    unedited = {place: CorrectedRow(0, rows[place].cells) for place in values}
+    for batch in corrected_rows(judged, contract, headers, unedited):
+        for row in batch.to_pylist():
+            place = row["sheet"], row["row_number"]
+            if [row[name] or "" for name in names] != values[place]:
+                unfaithful.append(place)
+    if unfaithful:
+        sheet, number = min(unfaithful)
         raise UsageError(
             f"{delivery} ({delivery.delivery_id}): row {number} of {sheet or 'the file'} "
             "stands under other headers than the file's first rows: a workbook cannot "
             "show both; ask for the whole file again"
         )
-
-
-def _is_filled(row: AsSent) -> bool:
-    return any((*row.cells, *row.beyond))
-
-
-def _says_the_same(judged: Reading, sheet: str) -> bool:
-    """Whether a sheet has the first's columns, in whatever order, in the same units."""
-    header, first = judged.section(sheet).header, judged.header
-    same = sorted(headers_of(header)) == sorted(headers_of(first))
-    return same and header.suffixes == first.suffixes
-
-
-def _as_sent(row: Mapping[str, Any], headers: Sequence[str], above: Sequence[str]) -> AsSent:
-    """A row as it was written, below `headers`; `above` is all that its own header row has.
-
-    Of a row that did not fit them it is known what stood where, not what it was meant for.
-    """
-    if row["_torn"] is None:
-        return AsSent(tuple(row[f"c{number}"] or "" for number in range(len(headers))), ())
-    torn = json.loads(row["_torn"])
-    by_header = dict(zip(above, torn, strict=False))
-    cells = tuple(by_header.get(header, "") for header in headers)
-    return AsSent(cells, tuple(torn[len(above) :]))

@@ -1,10 +1,10 @@
--- mask.sql: masks personal data (needs normalise.sql); the result may be stored, the cell may not.
+-- mask.sql: mask personal data (needs normalise.sql). The result may be stored, the cell may not.
 --
--- What is not of the expected shape becomes '****' whole. An empty cell stays NULL.
+-- A cell that has not the expected shape becomes '****'. An empty cell stays NULL.
 
 -- '13812345678' -> '138****5678'; '0563-3021234' -> '0563-****234'; '3021234' -> '****234'.
--- Groups: mobile head and tail, then landline area and tail. +86 before and spaces, hyphens and
--- brackets within are read over.
+-- Groups of the pattern: mobile head and tail, then landline area and tail. A +86 before the number
+-- and spaces, hyphens and brackets inside it are ignored.
 CREATE OR REPLACE TEMP MACRO mask_phone(t) AS
     CASE
         WHEN regexp_full_match(t, '1[3-9][0-9]{9}') THEN left(t, 3) || '****' || right(t, 4)
@@ -38,7 +38,7 @@ CREATE OR REPLACE TEMP MACRO mask_name(t) AS
         ELSE left(name, 1) || repeat('*', length(name) - 1)
         END)[1];
 
--- 'a.b@x.cn' -> 'a***@x.cn'; a one-letter mailbox is hidden whole.
+-- 'a.b@x.cn' -> 'a***@x.cn'; a mailbox of one letter is hidden.
 CREATE OR REPLACE TEMP MACRO mask_email(t) AS
     CASE WHEN normalise_text(t) IS NOT NULL THEN list_transform(
         [regexp_extract(
@@ -53,15 +53,15 @@ CREATE OR REPLACE TEMP MACRO mask_email(t) AS
             END
     )[1] END;
 
--- '宣城市宣州区鳌峰西路1号' -> '宣城市宣州区****'; up to eight characters are hidden whole.
+-- '宣城市宣州区鳌峰西路1号' -> '宣城市宣州区****'; an address of up to eight characters is hidden.
 CREATE OR REPLACE TEMP MACRO mask_address(t) AS
     list_transform([normalise_text(t)], lambda address: CASE
         WHEN length(address) > 8 THEN left(address, 6) || '****'
         WHEN address IS NOT NULL THEN '****'
         END)[1];
 
--- Whether digits alone have the shape of a personal number: mobile, identity (18, or 15 until 1999),
--- landline with its area, bank card.
+-- BOOLEAN: whether bare digits have the shape of a personal number: mobile, identity (18 digits, 15
+-- until 1999), landline with its area, bank card.
 CREATE OR REPLACE TEMP MACRO _is_personal(digits) AS
     regexp_full_match(
         digits,
@@ -72,15 +72,16 @@ CREATE OR REPLACE TEMP MACRO _is_personal(digits) AS
         || '|62[0-9]{14,17}'
     );
 
--- What may stand between the digits of a personal number: blanks and dashes.
+-- The pattern of what may separate the digits of a personal number: blanks and dashes.
 CREATE OR REPLACE TEMP MACRO _gap() AS
     '[ \t\r\n\x{2000}-\x{200A}\x{202F}‐‑‒–—―─﹘﹣-]{0,3}';
 
--- An instant in digits alone: 20210930123456.
+-- The pattern of an instant in bare digits: 20210930123456.
 CREATE OR REPLACE TEMP MACRO _digital_instant() AS '(?:19|20)(?:[0-9]{10}|[0-9]{12})';
 
--- VARCHAR[]: folded text in pieces, each a number as people write it or what stands between two.
--- Dates, amounts and digits after a point are one piece, in the midst of which nothing begins.
+-- VARCHAR[]: split folded text into pieces, each a number as people write it or the text between two
+-- numbers. A date, an amount or the digits after a point are one piece, inside which no personal
+-- number begins.
 CREATE OR REPLACE TEMP MACRO _pieces(folded) AS
     regexp_extract_all(
         folded,
@@ -97,9 +98,9 @@ CREATE OR REPLACE TEMP MACRO _pieces(folded) AS
         || '|[0-9]{1,3}(?:,[0-9]{3})+(?:\.[0-9]+)?\b|[0-9]+(?:\.[0-9]+)?|[^0-9]+'
     );
 
--- '13,812,345,678', '138 1234 5678', '1.3812345678E10': text in which nothing personal was meant to
--- stand, with the numbers masked that look so, however they are grouped. `every`: any eleven digits
--- in a row, too, of what is no code. Text without such is left as it is.
+-- '13,812,345,678', '138 1234 5678', '1.3812345678E10': mask the numbers that look personal, however
+-- they are grouped, in text that should hold nothing personal. `every`: also mask any eleven digits
+-- in a row; false where codes are expected. Other text is left as it is.
 CREATE OR REPLACE TEMP MACRO mask_strayed(t, every) AS
     CASE
         WHEN NOT regexp_matches(_fold(t), '(?:[0-9][^0-9]{0,4}){10}|[0-9][Ee]\+?1[047]') THEN t

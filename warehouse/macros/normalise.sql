@@ -1,11 +1,13 @@
--- normalise.sql: reads the cells of an export; one cell of text in, one typed value or NULL out.
+-- normalise.sql: read the cells of an export. One cell of text in, one typed value or NULL out.
 --
 -- Every public macro first recognises the plain form with one constant regex and casts it; only
--- what that refuses pays for the careful path (CASE is lazy per row). What cannot be read is NULL,
--- never a guess. tests/sql/normalise_oracle.py is the second definition these are held to.
+-- cells that this refuses pay for the careful path (CASE is lazy per row). A cell that cannot be
+-- read is NULL, never a guess. tests/sql/normalise_oracle.py defines the same in Python, and a
+-- property test compares the two.
 --
--- Macros are pasted, with an argument as often as they name it: name a costly one once. A lambda's
--- name hides an argument's: a macro called inside a lambda may not use the lambda's name again.
+-- DuckDB pastes a macro's text, and an argument as often as the macro names it: name a costly
+-- argument once. A lambda's name hides an argument's, so a macro that is called inside a lambda may
+-- not use the lambda's name again.
 -- Two idioms: list_transform([x], lambda v: ...)[1] computes x once and names it v;
 --             list_filter([x], lambda v: condition)[1] is x where it holds, otherwise NULL.
 
@@ -30,28 +32,28 @@ CREATE OR REPLACE TEMP MACRO _fold(t) AS
     )
     ELSE t END;
 
--- Without any white space, folded: how words are compared.
+-- VARCHAR: folded text without white space, in which words are compared.
 CREATE OR REPLACE TEMP MACRO _word(t) AS regexp_replace(_fold(t), '[[:space:]]+', '', 'g');
 
--- VARCHAR: the text without blanks at its ends and without invisible characters; NULL when nothing
--- is left.
+-- VARCHAR: the text without blanks at its ends and without invisible characters; NULL if nothing is
+-- left.
 CREATE OR REPLACE TEMP MACRO normalise_text(t) AS
     CASE WHEN regexp_matches(t, '^[[:space:]\x{3000}\x{A0}]|[[:space:]\x{3000}\x{A0}]$|[\x{200B}-\x{200F}\x{202A}-\x{202E}\x{2060}\x{FEFF}]')
     THEN nullif(regexp_replace(t, '^[[:space:]\x{3000}\x{A0}\x{200B}-\x{200F}\x{202A}-\x{202E}\x{2060}\x{FEFF}]+|[[:space:]\x{3000}\x{A0}\x{200B}-\x{200F}\x{202A}-\x{202E}\x{2060}\x{FEFF}]+$|[\x{200B}-\x{200F}\x{202A}-\x{202E}\x{2060}\x{FEFF}]+', '', 'g'), '')
     ELSE nullif(t, '') END;
 
 -- DuckDB casts text to a DECIMAL wider than 18 digits two hundred times slower than to a narrow
--- one, so the wide cast is only for what the narrow one refused.
+-- one, so the wide cast is only tried where the narrow one failed.
 CREATE OR REPLACE TEMP MACRO _decimal(digits) AS
     coalesce(TRY_CAST(digits AS DECIMAL(18, 6)), TRY_CAST(digits AS DECIMAL(28, 6)));
 
--- The words that qualify a number: those before it (longer ones first), and those after it. What
--- says that the number was not reached (不足, 不到) is none of them: it is not that number.
+-- The words that qualify a number: those before it (longer ones first), and those after it. Words
+-- that say that the number was not reached (不足, 不到) are left out: the cell does not state it.
 CREATE OR REPLACE TEMP MACRO _qualifiers_before() AS
     '约|大约|大概|近|将近|接近|超过|超|逾|突破|达到|达|共计|共|累计|不少于|不低于|至少';
 CREATE OR REPLACE TEMP MACRO _qualifiers_after() AS '余|多|左右|上下|以上';
 
--- The power of ten meant by what stands between a number and its unit ('余万' -> 4, '' -> 0).
+-- INTEGER: the power of ten of the words between a number and its unit ('余万' -> 4, '' -> 0).
 CREATE OR REPLACE TEMP MACRO _scale_power(words) AS
     CASE WHEN regexp_full_match(words, '(?:[余多]?[十百千万亿]+)?(?:' || _qualifiers_after() || ')?')
     THEN list_position(
@@ -59,7 +61,7 @@ CREATE OR REPLACE TEMP MACRO _scale_power(words) AS
         regexp_extract(words, '[十百千万亿]*[十百千万亿]')
     ) - 1 END;
 
--- VARCHAR[]: a word as it is, and without each unit that it ends with.
+-- VARCHAR[]: the word itself, and the word without each unit that it ends with.
 CREATE OR REPLACE TEMP MACRO _stems(word, units) AS
     list_transform(
         list_filter(
@@ -69,7 +71,7 @@ CREATE OR REPLACE TEMP MACRO _stems(word, units) AS
         lambda unit: left(word, length(word) - length(unit))
     );
 
--- What all readings say; where two units would give two ('5万元' with both 元 and 万元), nothing.
+-- The value that all readings agree on; NULL where two units give two ('5万元' with 元 and 万元).
 CREATE OR REPLACE TEMP MACRO _agreed(readings) AS
     list_transform(
         [readings], lambda each: CASE WHEN list_min(each) = list_max(each) THEN list_min(each) END
@@ -78,15 +80,15 @@ CREATE OR REPLACE TEMP MACRO _agreed(readings) AS
 CREATE OR REPLACE TEMP MACRO _tail_power(tail, units) AS
     _agreed(list_transform(_stems(tail, units), lambda stem: _scale_power(stem)));
 
--- The point moved to the right by `power` digits; exact, because it only moves text. More than
--- six decimals that are not zeros are refused rather than rounded.
+-- VARCHAR: the number with its point moved to the right by `power` digits; exact, because only text
+-- is moved. NULL rather than rounded if more than six decimals are not zeros.
 CREATE OR REPLACE TEMP MACRO _shifted(sign, whole, fraction, power) AS
     CASE WHEN (whole <> '' OR fraction <> '') AND length(rtrim(fraction, '0')) <= power + 6
     THEN sign || '0' || translate(whole, ', ', '') || rpad(fraction, CAST(power AS INTEGER), '0')
         || '.' || substr(fraction, power + 1, 6)
     END;
 
--- qualifier, sign, whole part (grouped in threes by , or by a space, or not at all), fraction, tail
+-- Read in this order: qualifier, sign, whole part (grouped in threes by , or by a space, or not at all), fraction, tail
 CREATE OR REPLACE TEMP MACRO _worded_number(t, units) AS
     list_transform(
         [regexp_extract(
@@ -110,19 +112,19 @@ CREATE OR REPLACE TEMP MACRO _worded_number(t, units) AS
         )[1]
     )[1];
 
--- Numerals in one spelling: financial (壹拾万) and traditional ones as plain, 两 as 二 before a scale
--- (elsewhere it is a weight).
+-- VARCHAR: Chinese numerals in one spelling: financial (壹拾万) and traditional ones as plain ones, 两
+-- as 二 before a scale (elsewhere it is a weight).
 CREATE OR REPLACE TEMP MACRO _plain_numeral(words) AS
     regexp_replace(
         translate(words, '壹贰叁肆伍陆柒捌玖拾佰仟〇萬億兩', '一二三四五六七八九十百千零万亿两'),
         '两([百千万亿])', '二\1', 'g'
     );
 
--- A section is what stands before 亿, before 万, or after both: '3千5百', '二十三' (as digits).
+-- The pattern of a section: the part before 亿, before 万, or after both: '3千5百', '二十三'.
 CREATE OR REPLACE TEMP MACRO _section() AS
     '(?:(?:[1-9]千(?:零?[1-9]百)?|[1-9]百)(?:零?[1-9]十[1-9]?|零[1-9])?|[1-9]十[1-9]?)';
 
--- Its four digits; more where it is written in digits, and these are more.
+-- VARCHAR: the four digits of a section; more if it is written in more digits.
 CREATE OR REPLACE TEMP MACRO _section_digits(section) AS
     CASE WHEN regexp_full_match(section, '零?[0-9]+')
     THEN list_transform(
@@ -138,7 +140,7 @@ CREATE OR REPLACE TEMP MACRO _section_digits(section) AS
             || right('0' || part.tens, 1) || right('0' || part.ones, 1)
     )[1] END;
 
--- The digits of a whole number in Chinese numerals ('一百二十三'), or of several parts with a scale
+-- VARCHAR: the digits of a whole number in Chinese numerals ('一百二十三'), or of several parts with a scale
 -- each, every part below the scale before it ('2亿6500万', '1亿零300万'). Digits in one part are
 -- _worded_number's. 3 and 三 are not mixed, and two numerals side by side are a range (三五百).
 -- 零 may stand between parts; a last part without a scale has 零 or 十 before it, or fills the four
@@ -177,7 +179,7 @@ CREATE OR REPLACE TEMP MACRO _numeral_digits(numeral) AS
         ), '')
     )[1];
 
--- The same with decimals after 点 and a scale of its own: '三点五万'.
+-- The same for a numeral with decimals after 点 and a scale of its own: '三点五万'.
 CREATE OR REPLACE TEMP MACRO _spelled_decimal(numeral) AS
     list_transform(
         list_transform(
@@ -199,8 +201,8 @@ CREATE OR REPLACE TEMP MACRO _spelled_decimal(numeral) AS
         lambda digits: _decimal(digits)
     )[1];
 
--- A number in Chinese numerals or of several parts, qualified and with a unit; no digit of it
--- stands after a blank.
+-- DECIMAL(28,6): a number in Chinese numerals or of several parts, qualified and with a unit. None
+-- of its digits may follow a blank.
 CREATE OR REPLACE TEMP MACRO _spelled_number(t, units) AS
     CASE
         WHEN regexp_matches(t, '[零〇一二两三四五六七八九十百千万亿壹贰叁肆伍陆柒捌玖拾佰仟萬億兩]')
@@ -229,7 +231,7 @@ CREATE OR REPLACE TEMP MACRO _spelled_number(t, units) AS
         )[1]
     END;
 
--- What qualifies at the end of a number without its unit: '17373余万' -> '余'.
+-- VARCHAR: the qualifying words at the end of a number without its unit: '17373余万' -> '余'.
 CREATE OR REPLACE TEMP MACRO _qualified(stem) AS
     list_transform(
         [regexp_extract(
@@ -240,13 +242,13 @@ CREATE OR REPLACE TEMP MACRO _qualified(stem) AS
         lambda part: concat_ws('…', nullif(part.inner, ''), nullif(part.after, ''))
     )[1];
 
--- Whether a unit that the contract counts in has a scale of its own: 万元, 千克.
+-- BOOLEAN: whether a unit that the contract counts in has a scale of its own: 万元, 千克.
 CREATE OR REPLACE TEMP MACRO _counts_by_scale(units) AS
     regexp_matches(
         array_to_string(units::VARCHAR[], chr(10)), '(?m)^[[:space:]]*[十百千万亿拾佰仟萬億]'
     );
 
--- Whether a number without a unit has 万 or 亿 in it, or ends with a scale: 300万, 3百, 三万零五.
+-- BOOLEAN: whether a number without a unit has 万 or 亿 in it, or ends with a scale: 300万, 3百.
 CREATE OR REPLACE TEMP MACRO _is_bare_scaled(t) AS
     regexp_full_match(
         _word(t),
@@ -257,15 +259,15 @@ CREATE OR REPLACE TEMP MACRO _is_bare_scaled(t) AS
         || '(?:' || _qualifiers_after() || ')?'
     );
 
--- DECIMAL(28,6): the number a cell states, in the unit it is counted in. `units` VARCHAR[]: the
--- words that may trail it. 300万 that is counted in 万元 may be 300 or 3,000,000 of them.
+-- DECIMAL(28,6): the number that a cell states, in the contract's unit. `units` VARCHAR[]: the words
+-- that may follow it. NULL for 300万 that is counted in 万元: it may be 300 or 3,000,000 of them.
 CREATE OR REPLACE TEMP MACRO normalise_number(t, units) AS
     CASE WHEN regexp_full_match(t, '[+-]?[0-9]+(?:\.[0-9]{1,6})?') THEN _decimal(t)
     WHEN _counts_by_scale(units) AND _is_bare_scaled(t) THEN NULL
     ELSE coalesce(_worded_number(t, units), _spelled_number(t, units)) END;
 
 -- VARCHAR: the words by which a number that could be read was qualified, as written: '约', '余';
--- those before and after it as '约…左右'. NULL for a bare number and for what is none.
+-- words before and after it as '约…左右'. NULL for a bare number and for a cell that is no number.
 CREATE OR REPLACE TEMP MACRO normalise_qualifier(t, units) AS
     CASE
         WHEN regexp_full_match(t, '[+-]?[0-9]+(?:\.[0-9]{1,6})?') THEN NULL
@@ -286,14 +288,14 @@ CREATE OR REPLACE TEMP MACRO normalise_qualifier(t, units) AS
         )[1]
     END;
 
--- BIGINT: the same forms; NULL unless whole.
+-- BIGINT: a number in the same forms; NULL unless it is whole.
 CREATE OR REPLACE TEMP MACRO normalise_integer(t, units) AS
     CASE WHEN regexp_full_match(t, '[+-]?[0-9]{1,18}(?:\.0+)?') THEN TRY_CAST(t AS BIGINT)
     ELSE TRY_CAST(
         list_filter([normalise_number(t, units)], lambda number: number = trunc(number))[1] AS BIGINT
     ) END;
 
--- 1 to 31 in Chinese numerals.
+-- INTEGER: 1 to 31 in Chinese numerals.
 CREATE OR REPLACE TEMP MACRO _month_day(numeral) AS
     list_position(
         ['一', '二', '三', '四', '五', '六', '七', '八', '九', '十',
@@ -303,7 +305,7 @@ CREATE OR REPLACE TEMP MACRO _month_day(numeral) AS
         numeral
     );
 
--- The number of an English month, short or in full.
+-- INTEGER: the number of an English month, short or in full.
 CREATE OR REPLACE TEMP MACRO _month(word) AS
     coalesce(
         list_position(
@@ -347,7 +349,7 @@ CREATE OR REPLACE TEMP MACRO _date_in_digits(s) AS
         ELSE s
     END;
 
--- The hour of a 24-hour clock. 上午12:30 is read as either half of the day, and refused.
+-- The hour of a 24-hour clock. NULL for 上午12:30, which people read as either half of the day.
 CREATE OR REPLACE TEMP MACRO _hour(half, hour) AS
     CASE
         WHEN half = '' THEN hour
@@ -356,10 +358,10 @@ CREATE OR REPLACE TEMP MACRO _hour(half, hour) AS
         WHEN CAST(hour AS INTEGER) > 0 THEN CAST(CAST(hour AS INTEGER) + 12 AS VARCHAR)
     END;
 
--- VARCHAR: a number's cell with the unit that another cell of its row says, unless it ends with it
--- itself ('5041', '万条' -> '5041万条'). What is none of `units`, scaled or not, is put in brackets,
--- with which nothing reads as a number; so is a scale alone where one of `units` has its own. A cell
--- with a scale beside a unit with one ('300万', '万元') is no number either.
+-- VARCHAR: a number's cell with the unit that another cell of its row says, unless the cell ends with
+-- it already ('5041', '万条' -> '5041万条'). A unit that is none of `units`, scaled or not, is put in
+-- brackets, with which nothing reads as a number; so is a bare scale if one of `units` has its own.
+-- A cell with a scale beside a unit with a scale ('300万', '万元') is no number either.
 CREATE OR REPLACE TEMP MACRO with_unit(t, unit, units) AS
     CASE
         WHEN unit IS NULL THEN t
@@ -371,11 +373,11 @@ CREATE OR REPLACE TEMP MACRO with_unit(t, unit, units) AS
         ELSE t || unit
     END;
 
--- Whether a cell is a figure without a unit, and not nought, of which any unit makes the same.
+-- BOOLEAN: whether a cell is a figure without a unit. Zero is not: it is the same in any unit.
 CREATE OR REPLACE TEMP MACRO is_bare_figure(t) AS
     normalise_number(t, []) <> 0;
 
--- A word without what stands in brackets or in letters at its end; '' where nothing does.
+-- VARCHAR: a word without the brackets or letters at its end; '' where it has none.
 CREATE OR REPLACE TEMP MACRO _without_words(word) AS
     CASE
         WHEN ends_with(word, ')') THEN regexp_extract(word, '^(.*)\([^()]*\)$', 1)
@@ -393,7 +395,7 @@ CREATE OR REPLACE TEMP MACRO _without_words(word) AS
     END;
 
 -- BOOLEAN: whether a cell that is no number in `units` would be one without the words after it, and
--- none of these is a unit of the contract's.
+-- none of those words is a unit of the contract's.
 CREATE OR REPLACE TEMP MACRO states_other_unit(t, units) AS
     list_transform(
         [list_transform(
