@@ -229,7 +229,7 @@ def _type_rows(chunk: Chunk, waiting: Sequence[pa.Table]) -> None:
         chunk.outcomes[number].ignored += count
     for name in sorted({column.unit_from for column in source.columns if column.unit_from}):
         unit_parts = {"unit": quoted(name), "ignored": parts["ignored"]}
-        run_file(connection, "staging/unit_above.sql", {"name": name}, **unit_parts)
+        run_file(connection, "staging/last_units.sql", {"name": name}, **unit_parts)
     duckdb.unregister("raw_rows")
 
 

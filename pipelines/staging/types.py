@@ -128,7 +128,7 @@ def _text_with_unit(column: Column, source: Source) -> str:
 
     A blank unit cell below a row with another unit than the contract's is ambiguous: the cell may
     be merged with the one above, or say nothing. Such a figure gets NO_UNIT and is refused. The
-    row above may have been typed in an earlier flush, so its unit is looked up in chunk.unit_above.
+    row above may have been typed in an earlier flush, so its unit is looked up in chunk.last_unit.
     """
     unit_column = source.column(column.unit_from or "")
     text, unit = _text(column), _text(unit_column)
@@ -139,9 +139,9 @@ def _text_with_unit(column: Column, source: Source) -> str:
     above = (
         f"coalesce(last_value({written} IGNORE NULLS) OVER "
         "(PARTITION BY _delivery, sheet ORDER BY row_number ROWS UNBOUNDED PRECEDING), "
-        "(SELECT _above.unit FROM chunk.unit_above AS _above "
-        "WHERE _above._delivery = raw_rows._delivery "
-        f"AND _above.sheet = raw_rows.sheet AND _above.name = {literal(unit_column.name)}))"
+        "(SELECT _last.unit FROM chunk.last_unit AS _last "
+        "WHERE _last._delivery = raw_rows._delivery "
+        f"AND _last.sheet = raw_rows.sheet AND _last.name = {literal(unit_column.name)}))"
     )
     is_unstated = f"{written} IS NULL AND {above} NOT IN ({expected}) AND is_bare_figure({text})"
     return (

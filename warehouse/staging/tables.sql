@@ -1,6 +1,6 @@
 -- Grain: the tables of a chunk, empty; deliveries are numbered from 0 (`_delivery`), rows by `_id`
 -- Reads: nothing
--- Writes: chunk.staged, chunk.faulted, chunk.failure, chunk.department_name, chunk.unit_above
+-- Writes: chunk.staged, chunk.faulted, chunk.failure, chunk.department_name, chunk.last_unit
 -- chunk.landed and chunk.rule are written by pipelines/staging/chunk.py, chunk.repeated by
 -- row_failures.sql, chunk.fate by fates.sql. Columns of ours start with `_` wherever columns of a
 -- contract stand beside them, so that the two can never be the same.
@@ -34,8 +34,9 @@ CREATE TABLE chunk.failure (_id BIGINT, rule INTEGER, value VARCHAR);
 -- department's name, and not a predecessor's. Filled where a column of the contract says whose
 -- rows are.
 CREATE TABLE chunk.department_name (name VARCHAR, code VARCHAR, is_own BOOLEAN);
--- The last unit that the rows of a sheet said so far: blank units of the next flush stand below it.
-CREATE TABLE chunk.unit_above (
+-- The last unit that the rows of a sheet state so far (`unit_from`): a blank unit of the next flush
+-- stands below it.
+CREATE TABLE chunk.last_unit (
     _delivery INTEGER,
     sheet VARCHAR,
     name VARCHAR,

@@ -1,6 +1,6 @@
 -- Grain: one row per delivery: how many of the raw rows are declared noise
 -- Reads: raw_rows (a view of what readers yielded), chunk.landed, chunk.department_name,
---     chunk.unit_above
+--     chunk.last_unit
 -- Writes: chunk.staged, chunk.faulted
 INSERT INTO chunk.staged BY NAME
 WITH texts AS (
