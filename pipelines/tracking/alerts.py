@@ -18,7 +18,7 @@ from pipelines.contracts.metrics import Metric
 from pipelines.contracts.sources import Source
 from pipelines.contracts.targets import Target
 from pipelines.deliveries.delivery import Judgement, Verdict
-from pipelines.tracking.freshness import Overdue
+from pipelines.tracking.calendar import Overdue
 from pipelines.tracking.pace import Pace, Status
 
 AlertKind = Literal["target", "delivery", "feed", "landing"]

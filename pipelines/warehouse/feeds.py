@@ -9,8 +9,7 @@ import sqlalchemy as sa
 from pipelines.contracts.catalog import Catalog
 from pipelines.deliveries.delivery import Judgement
 from pipelines.engine import rows, sql
-from pipelines.tracking.calendar import WorkCalendar
-from pipelines.tracking.freshness import Overdue, overdue
+from pipelines.tracking.calendar import Overdue, WorkCalendar, overdue
 from pipelines.warehouse.ledger import judgement_of, received_dates
 
 ATTENTION_DAYS = 62  # older gaps and refusals are history, and no alert

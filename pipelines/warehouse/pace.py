@@ -15,9 +15,9 @@ from pipelines.contracts.targets import Target
 from pipelines.engine import keep, literal, quoted, rows, run, sql
 from pipelines.errors import UsageError
 from pipelines.settings import Settings
-from pipelines.tracking.calendar import WorkCalendar
-from pipelines.tracking.freshness import Observation, owing_departments
-from pipelines.tracking.pace import Pace, Status, pace_columns, track
+from pipelines.tracking.calendar import Observation, WorkCalendar, owing_departments
+from pipelines.tracking.earned_value import track
+from pipelines.tracking.pace import Pace, Status, pace_columns
 from pipelines.warehouse.ledger import last_position, latest_run
 
 SQL_TYPES = {str: "VARCHAR", Status: "VARCHAR", int: "INTEGER", float: "DOUBLE", date: "DATE"}

@@ -17,7 +17,7 @@ import pyarrow as pa
 from pipelines.deliveries.delivery import Judgement, Verdict
 from pipelines.deliveries.reasons import Reason
 from pipelines.engine import keep, quoted, rows, run, run_file, sql
-from pipelines.tracking.freshness import due_before
+from pipelines.tracking.calendar import due_before
 from pipelines.warehouse.loading.context import Load
 
 NEAR_DAYS = 31  # a key that none of so many days of its department stated starts anew

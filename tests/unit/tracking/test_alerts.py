@@ -25,7 +25,7 @@ from pipelines.tracking.alerts import (
     target_alerts,
     target_key,
 )
-from pipelines.tracking.freshness import Overdue
+from pipelines.tracking.calendar import Overdue
 from pipelines.tracking.pace import Pace, Status
 
 AS_OF = date(2021, 10, 31)

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.contracts.targets import Target
-from pipelines.tracking.calendar import WorkCalendar, day_count, earned_days, planned_share
+from pipelines.tracking.calendar import WorkCalendar
+from pipelines.tracking.earned_value import day_count, earned_days, planned_share
 
 CALENDAR = WorkCalendar({})
 START, END = date(2021, 9, 23), date(2021, 12, 31)

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from pipelines.contracts.departments import Department
 from pipelines.contracts.due import Due
 from pipelines.contracts.sources import Source
-from pipelines.tracking.calendar import WorkCalendar
-from pipelines.tracking.freshness import (
+from pipelines.tracking.calendar import (
     Observation,
     Overdue,
+    WorkCalendar,
     answers_for,
     due_before,
     due_dates,

@@ -12,9 +12,15 @@ from pipelines.contracts.departments import Department
 from pipelines.contracts.due import Due
 from pipelines.contracts.metrics import Metric
 from pipelines.contracts.targets import Target
-from pipelines.tracking.calendar import WorkCalendar, day_count, earned_days, planned_share
-from pipelines.tracking.freshness import Observation
-from pipelines.tracking.pace import INDEX_LIMIT, Pace, track
+from pipelines.tracking.calendar import Observation, WorkCalendar
+from pipelines.tracking.earned_value import (
+    INDEX_LIMIT,
+    day_count,
+    earned_days,
+    planned_share,
+    track,
+)
+from pipelines.tracking.pace import Pace
 
 CALENDAR = WorkCalendar({})
 START, END = date(2021, 9, 23), date(2021, 12, 31)  # exactly 100 days
