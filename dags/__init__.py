@@ -1,5 +1,5 @@
-"""Airflow's way to the use cases: ingest DAGs from contracts, the watch on landing, the night.
+"""Airflow DAGs: an ingest for each contract, the watch on landing, the night.
 
-Thin on purpose: parsing these files imports neither GX nor DuckDB, and every task calls a function
-of `pipelines.jobs`, the same that the `citybrain` command calls.
+They are thin: parsing these files imports neither Great Expectations nor DuckDB, and every task
+calls a function of `pipelines.jobs`, the same that the `citybrain` command calls.
 """

@@ -1,4 +1,4 @@
-"""What of the configuration may run when a part of it is broken.
+"""Select the parts of a configuration that may run when other parts are broken.
 
 A broken contract takes away its own source, its metrics and their targets, and nothing else;
 `contracts_check.py` shows it as an import error. Files that every source shares fail closed.
@@ -17,11 +17,12 @@ from pipelines.deployment import Deployment
 from pipelines.errors import ConfigurationError, Problem
 from pipelines.settings import Settings
 
-SHARED = ("departments.csv", "holidays.csv")  # who owes what and when: no figure is right without
+# Who owes what, and when: without them no figure is right.
+SHARED = ("departments.csv", "holidays.csv")
 
 
 def sound_sources(config_dir: Path | None) -> tuple[Source, ...]:
-    """The contracts with no problem of their own."""
+    """Return the contracts without a problem in their own files."""
     catalog, problems = read_catalog(config_dir)
     return tuple(_sound(catalog.sources.values(), problems))
 
@@ -33,20 +34,19 @@ def sound_deployment(source: str | None = None) -> Deployment:
 
 
 def sound_catalog(config_dir: Path | None, source: str | None = None) -> Catalog:
-    """The configuration without its broken parts; `source` is one that must not be among them.
+    """Return the configuration without its broken parts.
 
-    Raises ConfigurationError when that source, or what all share, is broken.
+    Raises ConfigurationError if a file that all sources share is broken, or `source`, if given.
     """
     catalog, problems = read_catalog(config_dir)
-    fatal = [one for one in problems if one.file in SHARED or _is_whole_file(one)]
-    sources = {one.name: one for one in _sound(catalog.sources.values(), problems)}
+    fatal = [problem for problem in problems if problem.file in SHARED or _is_whole_file(problem)]
+    sources = {sound.name: sound for sound in _sound(catalog.sources.values(), problems)}
     if source is not None and source not in sources:
-        own = [one for one in problems if one.file in files_of(source)]
-        gone = Problem(files_of(source)[0], "-", "the contract is not there", "restore it")
-        fatal += own or [gone]
+        missing = Problem(files_of(source)[0], "-", "the contract is not there", "restore it")
+        fatal += [problem for problem in problems if problem.file in files_of(source)] or [missing]
     if fatal:
         raise ConfigurationError(fatal)
-    broken = {(one.file, one.key.partition(".")[0]) for one in problems}
+    broken = {(problem.file, problem.key.partition(".")[0]) for problem in problems}
     metrics = {
         name: metric
         for name, metric in catalog.metrics.items()
@@ -67,5 +67,5 @@ def _sound(sources: Iterable[Source], problems: Collection[Problem]) -> Iterable
 
 
 def _is_whole_file(problem: Problem) -> bool:
-    """Whether all metrics or all targets are missing, and not one of them."""
+    """Tell whether the problem takes away all metrics or all targets, and not a single entry."""
     return problem.file in ("metrics.yaml", "targets.yaml") and problem.key == "-"

@@ -1,6 +1,6 @@
-"""A DAG file without a DAG: Airflow shows what is broken in the contracts as its import error.
+"""A DAG file without a DAG: Airflow shows each broken contract as its import error.
 
-The good contracts' DAGs are in ingest.py and run on; this one names each broken file and key.
+The DAGs of sound contracts are made by ingest.py and run on.
 """
 
 from pipelines.contracts.loading import load_catalog

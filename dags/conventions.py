@@ -1,4 +1,4 @@
-"""What every DAG here has in common: pool, retries, assets, and how a task fails."""
+"""Share pool, retries, assets, run ids and the handling of errors among the DAGs."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ TIMEZONE = "Asia/Shanghai"
 
 
 def task_defaults(owner: str, priority: int) -> dict[str, Any]:
-    """Arguments of every task; CITYBRAIN_DAG_RETRIES says how often one is tried again.
+    """Return the arguments of every task; CITYBRAIN_DAG_RETRIES is how often a task is retried.
 
-    `priority` decides who waits for the pool: loads go before the run that publishes them, so that
-    sources which arrive together are published together.
+    `priority` decides which task gets the pool first: loads go before the run that publishes them,
+    so that sources which arrive together are published together.
     """
     return {
         "owner": owner,
@@ -38,18 +38,21 @@ def task_defaults(owner: str, priority: int) -> dict[str, Any]:
 
 
 def source_asset(name: str) -> Asset:
-    """The asset that changes when rows of a source do."""
+    """Return the asset that changes when rows of a source do."""
     return Asset(f"citybrain://source/{name}")
 
 
 def landing_asset(name: str) -> Asset:
-    """The asset that changes when files of a source are in landing, ready to be taken."""
+    """Return the asset that changes when settled files of a source lie in landing."""
     return Asset(f"citybrain://landing/{name}")
 
 
 @contextmanager
 def mistakes_fail_at_once() -> Iterator[None]:
-    """What a person has to mend is not tried again; a busy warehouse or a full disk is."""
+    """Fail the task without a retry for what only a person can mend.
+
+    A busy warehouse or a full disk may be free at the next try: these are retried.
+    """
     try:
         yield
     except (WarehouseBusyError, StorageError):
@@ -59,25 +62,25 @@ def mistakes_fail_at_once() -> Iterator[None]:
 
 
 def moment_of_run() -> datetime:
-    """The run's instant: its logical date, or for runs without one the time it was due."""
+    """Return the run's logical date or, for runs without one, the time at which it was due."""
     run = get_current_context()["dag_run"]
     return run.logical_date or run.run_after
 
 
 def backfilled_day() -> date | None:
-    """The business date that this run of a backfill stands for; None when it is of none."""
+    """Return the business date of a backfill's run; None for any other run."""
     run = get_current_context()["dag_run"]
     return parameters.backfilled_day(run.run_type, run.logical_date, clock.today())
 
 
 def run_name(attempt: int = 0) -> str:
-    """The id in the ledger of the run in which this task runs."""
+    """Return the ledger's id for the run of this task."""
     run = get_current_context()["dag_run"]
     return parameters.run_name(run.dag_id, run.run_id, run.run_after, attempt)
 
 
 def parameter(name: str) -> str | None:
-    """A parameter of this run; UsageError when the run was given one that nobody reads."""
+    """Return a parameter of this run; UsageError if the run was given an unknown one."""
     context = get_current_context()
     dag = context["dag"]
     parameters.check_names(context["dag_run"].conf or {}, list(dag.params))

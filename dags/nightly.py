@@ -1,6 +1,6 @@
 """The Airflow DAG `nightly`: pace → alerts → publish → notify → housekeeping.
 
-By the clock or after loads.
+It runs by the clock, and after ingests that changed a source.
 """
 
 from __future__ import annotations
@@ -41,31 +41,30 @@ from pipelines.settings import Settings
 log = logging.getLogger(__name__)
 
 BY_THE_CLOCK = CronTriggerTimetable("30 7 * * *", timezone=TIMEZONE)
-DOCUMENTATION = """# 每晚:进度、告警、发布
+DOCUMENTATION = """# 每晚：进度、告警、发布
 
-Computes the pace of every target as of a day, stores the alerts, publishes a generation for
-readers, sends one digest; then clears away what is old (`citybrain clean`), Airflow's logs
-included.
+依次完成：计算各项目标截至某日的进度，记录告警，发布供查询的新版本，发送一份摘要通知，最后清理过期
+文件（同 `citybrain clean`），包括 Airflow 的日志。
 
-It runs at 07:30 (Asia/Shanghai), even when nothing has come, since silence makes targets fall
-behind, too; and whenever an ingest has changed a source, so that late loads are published the same
-day. Loads that end while it runs are taken together by one run after it.
+**何时运行**：每天 07:30（北京时间），即使当天没有报送——没有数据同样会使目标落后；此外，任何数据源
+采集入库后也会运行，使迟到的数据当天发布。运行期间完成的采集，合并到下一次运行中发布。
 
-The day is `as_of`; when that is empty, CITYBRAIN_AS_OF; when there is none, the day before the run
-in Shanghai. A run of a backfill looks from the day before its logical date, whatever
-CITYBRAIN_AS_OF says. Readers see the newest run: after one with an older day, run it once more
-without; let a backfill have one active run at a time.
+**截至日**：取参数 `as_of`；为空时取 CITYBRAIN_AS_OF；仍为空时取运行日的前一天（北京时间）。回填
+（backfill）的每次运行，一律取其逻辑日期的前一天。
+
+**注意**：查询者看到的总是最近一次运行的结果。指定较早的日期运行之后，请不带参数再运行一次；回填时
+请把同时运行数设为 1。
 """
 
 
 def nightly() -> DAG:
-    """The DAG that turns what is loaded into what is known and published."""
+    """Make the DAG that tracks, alerts, publishes and notifies."""
     sources = sound_sources(Settings().config_dir)
     assets = [source_asset(source.name) for source in sources]
     with DAG(
         dag_id="nightly",
         dag_display_name="nightly 进度、告警、发布",
-        description="pace of every target, alerts, publication, digest",
+        description="目标进度、告警、发布、摘要通知",
         doc_md=DOCUMENTATION,
         schedule=AssetOrTimeSchedule(timetable=BY_THE_CLOCK, assets=AssetAny(*assets))
         if assets
@@ -79,16 +78,16 @@ def nightly() -> DAG:
                 None,
                 type=["null", "string"],
                 format="date",
-                title="As of",
-                description="The day to look from, as 2021-10-31. "
-                "Empty: CITYBRAIN_AS_OF, else the day before the run.",
+                title="截至日",
+                description="进度截至哪一天，如 2021-10-31。"
+                "留空则取 CITYBRAIN_AS_OF；仍为空则取运行日的前一天。",
             )
         },
     ) as dag:
 
         @task
         def pace() -> dict[str, str]:
-            """Compute and store the pace; the run's id, day and start for the tasks after it."""
+            """Compute and store the pace; return the run's id, day and start."""
             from pipelines.jobs import night
 
             started_at = clock.now()
@@ -100,7 +99,7 @@ def nightly() -> DAG:
                     clock.today(),
                     backfilled_day(),
                 )
-                # pace rows are appended: another attempt is another run
+                # Pace rows are appended: another attempt is another run.
                 run_id = run_name(get_current_context()["ti"].try_number)
                 paces = night.track(sound_deployment(), as_of, run_id)
             log.info("pace: %s targets as of %s, run %s", f"{len(paces):,}", as_of, run_id)
@@ -112,7 +111,7 @@ def nightly() -> DAG:
 
         @task
         def alerts(run: dict[str, str]) -> None:
-            """Store the run's alerts and close it; in one task, so that no load comes between."""
+            """Store the run's alerts and close it, in one task, so that no load comes between."""
             from pipelines.jobs import night
 
             run_id, as_of = run["run_id"], date.fromisoformat(run["as_of"])
@@ -125,7 +124,7 @@ def nightly() -> DAG:
 
         @task
         def publish(run: dict[str, str]) -> None:
-            """Build, verify and put in place a generation."""
+            """Publish a generation: build, verify, put in place."""
             from pipelines.jobs import night
 
             with mistakes_fail_at_once():
@@ -136,7 +135,7 @@ def nightly() -> DAG:
 
         @task
         def notify(run: dict[str, str]) -> None:
-            """Send the run's digest; a backfill speaks of days that people know about."""
+            """Send the run's digest, except for a backfill: its days are old news."""
             from pipelines.jobs import night
 
             if backfilled_day() is not None:
@@ -148,7 +147,7 @@ def nightly() -> DAG:
 
         @task
         def housekeeping() -> None:
-            """Clear away what nobody needs, Airflow's old logs included."""
+            """Remove what nobody needs any more, Airflow's old logs included."""
             from airflow.sdk.configuration import conf
 
             from pipelines.jobs.housekeeping import clean

@@ -1,7 +1,7 @@
-"""The DAGs' parameters: what they may look like, and what they mean.
+"""Interpret the parameters of DAG runs.
 
-JSON Schema refuses a wrong form when a run is triggered; what only the calendar can tell is refused
-here, by UsageError, when the run's first task starts.
+JSON Schema refuses a wrong form when a run is triggered. A day that is not in the calendar, or not
+in the past, is refused by UsageError when the run's first task starts.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ DATES = r"^(\d{4}-\d{2}-\d{2}(\.\.\d{4}-\d{2}-\d{2})?)?$"
 
 
 def date_range(text: str | None, today: date) -> tuple[date, date] | None:
-    """`dates` as first and last day (both count); None when it is empty: every day there is."""
+    """Return the first and last day (both count) of `dates`; None if it is empty: every day."""
     if not text:
         return None
     first, separator, last = text.partition("..")
@@ -30,9 +30,9 @@ def date_range(text: str | None, today: date) -> tuple[date, date] | None:
 
 
 def backfilled_day(run_type: str, logical_date: datetime | None, today: date) -> date | None:
-    """The business date of a backfill's run: the day before its logical date, in Shanghai.
+    """Return the business date of a backfill's run: the day before its logical date, in Shanghai.
 
-    None for runs of any other type. UsageError for a day that has not come yet.
+    None for runs of any other type. Raises UsageError for a day that has not come yet.
     """
     if run_type != BACKFILL or logical_date is None:
         return None
@@ -48,7 +48,7 @@ def as_of(
     today: date,
     backfilled: date | None = None,
 ) -> date:
-    """The day to look from: the parameter, else the backfill's or the deployment's, else yesterday.
+    """Return the day to look from: the parameter, the backfill's, the deployment's or yesterday.
 
     `deployment` is CITYBRAIN_AS_OF; `moment` is the run's own instant, and yesterday is the day
     before it in Shanghai.
@@ -63,15 +63,16 @@ def as_of(
 
 
 def check_names(given: Collection[str], known: Collection[str]) -> None:
-    """Refuse parameters that nobody reads, which Airflow itself lets through."""
+    """Raise UsageError for unknown parameters, which Airflow itself lets through."""
     for name in sorted(set(given) - set(known)):
         raise UsageError(f"no parameter is called {name!r}; there are: {', '.join(sorted(known))}")
 
 
 def run_name(dag_id: str, airflow_run: str, moment: datetime, attempt: int = 0) -> str:
-    """The run's id in the ledger: the same for the same Airflow run (and attempt), safe in paths.
+    """Return a run's id for the ledger: the same for the same Airflow run and attempt.
 
-    It has the form of `steps.new_run_id`: the UTC time, and what tells runs of a second apart.
+    It has the form of `steps.new_run_id`, which is safe in paths: the UTC time, and six digits that
+    tell runs of one second apart.
     """
     digest = hashlib.sha256(f"{dag_id}|{airflow_run}|{attempt}".encode()).hexdigest()
     return f"{moment.astimezone(UTC):%Y%m%dT%H%M%S}-{digest[:6]}"

@@ -20,9 +20,9 @@ EMPTY_NAMES = frozenset(
 )
 RIDDLES = frozenset({"What", "Whether", "Which", "Those", "How", "Who", "When", "Where", "Whose"})
 IMPERATIVES = """
-Abort Accept Account Acknowledge Add Aggregate Allow Append Apply Apportion Archive Arrange Ask
-Assert Assign Attach Await Begin Bind Bring Build Cache Call Cancel Cast Catch Change Check
-Choose Clean Clear Close Collect Combine Compare Compile Complete Compress Compute Configure
+Abort Accept Account Acknowledge Add Aggregate Allow Announce Append Apply Apportion Archive Arrange
+Ask Assert Assign Attach Await Begin Bind Bring Build Cache Call Cancel Cast Catch Change
+Check Choose Clean Clear Close Collect Combine Compare Compile Complete Compress Compute Configure
 Confirm Connect Convert Copy Correct Count Create Cut Declare Decode Decompress Delete Deliver
 Derive Describe Detect Discard Discover Display Drain Draw Drop Edit Encode End Ensure Enter
 Escape Estimate Examine Exit Expand Export Extract Fail Feed Fetch Fill Filter Find Finish Fit

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 
 from pipelines import clock
+from pipelines.engine import is_migrated
 from pipelines.machine.locks import writer_lock
 from pipelines.machine.logs import Step
 from pipelines.schema import migrate
@@ -86,9 +87,15 @@ def open_operations(settings: Settings) -> Iterator[sa.Connection]:
     engine = sa.create_engine(url, connect_args=patience)
     try:
         if url not in _current:
-            # Under a lock, as two processes that start together would both make its tables.
-            with writer_lock(settings, "migrate", "operations.lock"), engine.begin() as connection:
-                migrate(connection, "operations")
+            with engine.connect() as connection:
+                is_current = is_migrated(connection, "operations")
+            if not is_current:
+                # Under a lock, as two processes that start together would both make its tables.
+                with (
+                    writer_lock(settings, "migrate", "operations.lock"),
+                    engine.begin() as connection,
+                ):
+                    migrate(connection, "operations")
             _current.add(url)
         with engine.begin() as connection:
             yield connection
