@@ -1,4 +1,4 @@
-"""Zip packages of strangers: opened without holding more of their directory than is reasonable."""
+"""Zip packages of strangers, opened only if their directory fits into memory."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pipelines.deliveries.reasons import Reason, UnreadableError
 from pipelines.reading.layout import damaged
 
 DIRECTORY_BYTES = 8 << 20  # the names of some 80,000 entries
-BROKEN = (  # what zipfile raises for what is no sound package
+BROKEN = (  # raised by zipfile for a package that is not sound
     zipfile.BadZipFile,
     zlib.error,
     OSError,
@@ -33,15 +33,15 @@ TAIL_BYTES = 22 + (1 << 16) + 20 + 56  # both, the locator between them, and a c
 
 @contextmanager
 def opened(path: Path) -> Iterator[zipfile.ZipFile]:
-    """The package; what its parts raise inside the block is the file's fault, unless the disk's.
+    """Open a package; blame errors inside the block on the file, unless they are the disk's.
 
-    Raises UnreadableError when it is no package, or its directory is absurdly large.
+    Raise UnreadableError if it is no package, or its directory is absurdly large.
     """
     try:
         size = _directory_bytes(path)
         if size > DIRECTORY_BYTES:
-            found, limit = f"directory of {size} bytes", f"{DIRECTORY_BYTES} bytes"
-            raise UnreadableError(Reason(code="bomb", value=found, expected=limit))
+            actual, limit = f"directory of {size} bytes", f"{DIRECTORY_BYTES} bytes"
+            raise UnreadableError(Reason(code="bomb", value=actual, expected=limit))
         with zipfile.ZipFile(path) as package:
             yield package
     except BROKEN as error:
@@ -49,7 +49,10 @@ def opened(path: Path) -> Iterator[zipfile.ZipFile]:
 
 
 def _directory_bytes(path: Path) -> int:
-    """What the package says of its directory: zipfile reads as much, for each entry an object."""
+    """Return the size of the directory, as the package states it.
+
+    zipfile reads that much, and makes an object of every entry.
+    """
     with path.open("rb") as file:
         length = file.seek(0, os.SEEK_END)
         file.seek(max(0, length - TAIL_BYTES))
@@ -60,7 +63,7 @@ def _directory_bytes(path: Path) -> int:
 
 
 def _fields(tail: bytes, signature: bytes, form: str, offset: int) -> list[int]:
-    """The number at `offset` behind every such signature: zipfile may take any of them."""
-    places = [found.start() + offset for found in re.finditer(re.escape(signature), tail)]
+    """Return the numbers at `offset` behind each signature: zipfile may take any of them."""
+    places = [match.start() + offset for match in re.finditer(re.escape(signature), tail)]
     size = struct.calcsize(form)
     return [struct.unpack_from(form, tail, at)[0] for at in places if at + size <= len(tail)]

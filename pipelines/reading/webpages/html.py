@@ -42,7 +42,7 @@ def read_html(path: Path, source: Source, department: str | None, limit: int) ->
     def open_table(_position: int) -> Sheet:
         return _sheet(source, _parsed(path, source, options.encoding), options.table)
 
-    book = Book(names=("",), open=open_table, is_page=True)
+    book = Book(names=("",), open=open_table)
     reading = read_book(source, WorkbookFormat(), book, limit)
     named = _named_encoding(path)
     if named is None or named == options.encoding:

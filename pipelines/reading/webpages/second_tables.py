@@ -11,7 +11,7 @@ from pipelines.deliveries.reasons import Reason, UnreadableError
 from pipelines.reading.headers.matching import Header, cell_at, required_of
 from pipelines.reading.headers.search import is_agreed, locate
 from pipelines.reading.webpages.tables import Table
-from pipelines.reading.workbooks.grid import plain_text
+from pipelines.reading.workbooks.cells import plain_text
 
 FIGURE = re.compile(r"\W{0,2}约?\d[\d,，.]*(?:[eE][-+]?\d+)?\s?[^\W\d页年月日时]{0,8}\W?")
 WORD = re.compile(r"\w")

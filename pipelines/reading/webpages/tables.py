@@ -13,8 +13,7 @@ from lxml.etree import _Element as Element
 from pipelines.deliveries.reasons import Reason, UnreadableError
 from pipelines.reading.headers.matching import SEARCHED_ROWS, Merged
 from pipelines.reading.webpages.text import BODIES, CELLS, VEILS, cell_value, is_hidden
-from pipelines.reading.workbooks.cells import check_extent
-from pipelines.reading.workbooks.grid import plain_text
+from pipelines.reading.workbooks.cells import check_extent, plain_text
 
 SPAN = 20_000  # columns or rows that one cell may cover; no sheet is wider
 

@@ -1,12 +1,15 @@
-"""Cells before they are text: flaws that are no values, and how many cells a sheet may span."""
+"""Cells of workbooks and pages: their values as text, their flaws, and limits to their number."""
 
 from __future__ import annotations
 
 import re
 from collections import defaultdict
 from dataclasses import dataclass, field
+from decimal import Decimal
 
+from pipelines.contracts.columns import DATES, Column, ColumnType
 from pipelines.deliveries.reasons import Reason, UnreadableError
+from pipelines.reading.layout import cell_text, decimal_text
 
 GRID_CELLS = 50_000_000  # what one sheet may span, empty cells included
 FLAWS = 1_000_000  # error cells of one sheet that are worth telling one by one
@@ -14,6 +17,10 @@ CLASSIC_ERRORS = frozenset(["#NULL!", "#DIV/0!", "#VALUE!", "#REF!", "#NAME?", "
 NEW_ERRORS = "#GETTING_DATA #SPILL! #CALC! #FIELD! #BLOCKED! #CONNECT! #UNKNOWN! #BUSY!"
 ERRORS = CLASSIC_ERRORS | frozenset(NEW_ERRORS.split())
 LIBREOFFICE_ERROR = re.compile(r"Err:\d{3}")
+EXACT = 10**15  # Excel keeps fifteen digits of a number
+LAST_SERIAL = 2_958_466  # the day after 9999-12-31; a number beyond is a day as it is written
+EPOCH_1904 = 1462  # days from 1900-01-00 to 1904-01-01, as Excel counts them
+DAY_OR_PERCENTAGE = re.compile(r"\d\s*[-/:年月日时]|[%％]\s*$")
 UNKNOWN_ERROR = "#ERROR"  # never the file's own text, which may be anything
 
 
@@ -112,3 +119,44 @@ def check_extent(rows: int, columns: int) -> None:
     if rows * columns > GRID_CELLS:
         extent = f"{rows} x {columns}"
         raise UnreadableError(Reason(code="sparse", value=extent, expected=str(GRID_CELLS)))
+
+
+def plain_text(cell: object) -> str:
+    """Return a cell's text as its file shows it."""
+    if type(cell) is str:
+        return cell
+    if isinstance(cell, Figure):
+        return cell.shown
+    return cell.text if isinstance(cell, Flaw) else cell_text(cell) or ""
+
+
+def value_text(column: Column, cell: object, suffix: str, is_1904: bool) -> str | Flaw:
+    """Return the text that a person would have typed for a cell of `column`, or its flaw.
+
+    It comes from the cell's value, never from its display. `suffix` is the unit that its header or
+    row states. `is_1904` shifts bare numbers of date columns to the epoch of 1900.
+    """
+    if type(cell) is str or isinstance(cell, Flaw):
+        return cell
+    # Nobody knows the epoch of the number beside a page's day, nor whether a column that is no
+    # share counts in percent: there the page is taken at its word.
+    is_figure = isinstance(cell, Figure) and not column.share
+    if is_figure and (column.type in DATES or DAY_OR_PERCENTAGE.search(cell.shown)):
+        return cell.shown
+    if not isinstance(cell, int | float) or isinstance(cell, bool):
+        return cell_text(cell) or ""
+    if column.share:
+        percent = Decimal(f"{cell:.15g}") * 100
+        if column.type is ColumnType.DECIMAL:
+            percent = Decimal(f"{percent:.6f}")
+        return f"{percent.normalize():f}%"
+    if column.type is ColumnType.TEXT and abs(cell) >= EXACT:
+        return Flaw("lost_digits")
+    if isinstance(cell, float):
+        if column.type is ColumnType.DECIMAL:
+            return decimal_text(cell, suffix)
+        if column.type in (ColumnType.TEXT, ColumnType.INTEGER) and not cell.is_integer():
+            cell = float(f"{cell:.15g}")  # the digits that Excel keeps: 0.1 + 0.2 is 0.3
+    if is_1904 and column.type in DATES and cell < LAST_SERIAL:
+        cell += EPOCH_1904
+    return cell_text(cell) or ""

@@ -1,4 +1,4 @@
-"""XLS workbooks (BIFF in a compound file; WPS's .et is one, too), read by xlrd."""
+"""XLS workbooks (BIFF in a compound file, as is .et of WPS), read by xlrd."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ BIFF5 = 50  # xlrd's number for Excel 5
 
 
 class _Nowhere(io.TextIOBase):
-    """Takes what xlrd says of odd workbooks: it may be any amount."""
+    """Discards the log of xlrd, which for odd workbooks may be of any length."""
 
     def write(self, text: str) -> int:
         return len(text)
@@ -38,7 +38,7 @@ def read_xls(path: Path, source: Source, department: str | None, limit: int) -> 
         raise UnreadableError(Reason(code="too_large", value=str(size), expected=str(limit)))
     _sound(lambda: _check_chains(path))
     ignores = options.hidden_rows == "ignore"
-    # xlrd tells of hidden rows and merged cells only with formats, which cost memory
+    # Only with formats, which cost memory, does xlrd report hidden rows and merged cells.
     wants_formats = ignores or source.header_rows > 1
     book: Any = _sound(
         lambda: xlrd.open_workbook(
@@ -51,7 +51,7 @@ def read_xls(path: Path, source: Source, department: str | None, limit: int) -> 
 
     def open_sheet(position: int) -> Sheet:
         sheet = _sound(lambda: book.sheet_by_index(position))
-        hidden = {row for row, told in sheet.rowinfo_map.items() if told.hidden}
+        hidden = {row for row, info in sheet.rowinfo_map.items() if info.hidden}
         merged = [
             ((top, left), (bottom - 1, right - 1))
             for top, bottom, left, right in sheet.merged_cells
@@ -69,10 +69,10 @@ def read_xls(path: Path, source: Source, department: str | None, limit: int) -> 
 
 
 def _check_chains(path: Path) -> None:
-    """Refuse a small workbook that has no end: xlrd would follow its sectors for ever.
+    """Raise ValueError if a chain of mini sectors leads back into itself.
 
-    It looks for loops in the chains of sectors ([MS-CFB] 2.3), but not in those of mini sectors
-    (2.4), in which small streams lie.
+    xlrd would follow it for ever. It finds such loops itself in chains of sectors ([MS-CFB] 2.3),
+    but not in those of mini sectors (2.4), in which small streams lie.
     """
     from xlrd.compdoc import SIGNATURE, CompDoc
 
@@ -94,7 +94,7 @@ def _check_chains(path: Path) -> None:
 
 
 def _sound(read: Callable[[], Any]) -> Any:
-    """What xlrd makes of a damaged file is any exception there is."""
+    """Return what `read` does; raise UnreadableError for whatever xlrd makes of a damaged file."""
     try:
         return read()
     except (MemoryError, UnreadableError):
@@ -106,7 +106,7 @@ def _sound(read: Callable[[], Any]) -> Any:
 
 
 def _rows(book: Any, sheet: Any, position: int) -> Iterator[list[object]]:
-    """The sheet's rows; its cells are let go of afterwards."""
+    """Yield the sheet's rows, and release its cells afterwards."""
     for row in range(sheet.nrows):
         kinds, values = sheet.row_types(row), sheet.row_values(row)
         yield [
@@ -130,7 +130,7 @@ def _value(kind: int, value: Any, datemode: int) -> object:
 
 
 def _instant(serial: float, datemode: int) -> date | datetime | object:
-    """A cell formatted as a date; a number that is none stays one, to be refused as such."""
+    """Return the date or time of a cell formatted so; a number that is none stays a number."""
     import xlrd
 
     try:

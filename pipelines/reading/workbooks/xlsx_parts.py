@@ -73,7 +73,7 @@ def survey(package: zipfile.ZipFile, part: str, limit: int, is_calculated: bool)
 
     Raise UnreadableError if they span too much, or repeat shared strings beyond `limit` bytes.
     """
-    found = Survey()
+    result = Survey()
     lengths, marked = _shared_strings(package)
     longest = max(lengths, default=0)
     row_number = -1
@@ -84,7 +84,7 @@ def survey(package: zipfile.ZipFile, part: str, limit: int, is_calculated: bool)
         row_number = int(row.get("r", row_number + 2)) - 1
         column = -1
         if row.get("hidden") in TRUE:
-            found.hidden.add(row_number)
+            result.hidden.add(row_number)
         for cell in row.iterchildren("{*}c"):
             column += 1
             reference = cell.get("r")
@@ -105,11 +105,11 @@ def survey(package: zipfile.ZipFile, part: str, limit: int, is_calculated: bool)
                 check_text(text_bytes, limit)
             is_padded = value != text and kind in NUMBERS
             is_new_error = kind == "e" and value not in CLASSIC_ERRORS
-            found.needs_mending = found.needs_mending or is_padded or is_new_error
+            result.needs_mending = result.needs_mending or is_padded or is_new_error
             flaw = _flaw(content, kind, value, marked, is_calculated)
             if flaw is not None:
-                found.add_flaw(row_number, column, flaw)
-    return found
+                result.add_flaw(row_number, column, flaw)
+    return result
 
 
 def _flaw(
