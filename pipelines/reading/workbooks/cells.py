@@ -140,8 +140,11 @@ def value_text(column: Column, cell: object, suffix: str, is_1904: bool) -> str 
         return cell
     # Nobody knows the epoch of the number beside a page's day, nor whether a column that is no
     # share counts in percent: there the page is taken at its word.
-    is_figure = isinstance(cell, Figure) and not column.share
-    if is_figure and (column.type in DATES or DAY_OR_PERCENTAGE.search(cell.shown)):
+    if (
+        isinstance(cell, Figure)
+        and not column.share
+        and (column.type in DATES or DAY_OR_PERCENTAGE.search(cell.shown))
+    ):
         return cell.shown
     if not isinstance(cell, int | float) or isinstance(cell, bool):
         return cell_text(cell) or ""
