@@ -53,14 +53,13 @@ def without_pages(
     if not _has_pages(source, header) or not len(numbers):
         return noise
     flags = np.array(noise, dtype=bool)
-    names, depth = _names(source), source.header_rows
+    (names, begins), depth = _names(source), source.header_rows
     positions = sorted(header.positions.values())
 
     def cells_at(row: int) -> list[str]:
         return [column[row].as_py() for column in columns]
 
     # A header again has a name at an end of the table.
-    begins = _begins_like(names)
     at_ends = np.zeros(len(flags), bool)
     for position in {positions[0], positions[-1]}:
         at_ends |= _are_names(columns[position], begins, names)
@@ -90,7 +89,7 @@ def check_row(source: Source, header: Header, number: int, cells: Sequence[str])
     places = {min(header.positions.values()), max(header.positions.values())}
     if source.header_rows > 1:
         places |= {header.positions[column.name] for column in numbers_of(source, header)}
-    names = _names(source)
+    names, _ = _names(source)
     if _count_names(names, [cell_at(cells, place) for place in places]):
         _is_same_header(source, header, number, [cells], "")
         _check_part_of_header(source, names, number, cells, "")
@@ -102,23 +101,22 @@ def _has_pages(source: Source, header: Header) -> bool:
     return bool(header.rows and header.positions) and not header.faults(source)
 
 
-def _names(source: Source) -> frozenset[str]:
-    """Return the contract's folded headers without units, each part of a path by itself."""
+def _names(source: Source) -> tuple[frozenset[str], str]:
+    """Return the contract's folded headers without units, each part of a path by itself.
+
+    Return, too, a pattern of cells whose first letter, in any width and case, is that of a name.
+    """
     spellings = [spelling for column in source.columns for spelling in column.header]
     parts = [part for spelling in spellings for part in fold_header(spelling).split("|")]
-    return frozenset(re.sub(TAIL, "", part) for part in parts) - {""}
+    names = frozenset(re.sub(TAIL, "", part) for part in parts) - {""}
+    letters = {name[0] for name in names} | {name[0].upper() for name in names}
+    letters |= {chr(ord(letter) + 0xFEE0) for letter in letters if "!" <= letter <= "~"}
+    return names, rf"^{BLANK}*[{''.join(map(re.escape, sorted(letters)))}]"
 
 
 def _count_names(names: frozenset[str], cells: Sequence[str]) -> int:
     folded = (fold_header(cell[:COMPARED_CHARACTERS]) for cell in cells)
     return sum(re.sub(TAIL, "", cell) in names for cell in folded)
-
-
-def _begins_like(names: frozenset[str]) -> str:
-    """Return a pattern of cells whose first letter, in any width and case, is that of a name."""
-    letters = {name[0] for name in names} | {name[0].upper() for name in names}
-    letters |= {chr(ord(letter) + 0xFEE0) for letter in letters if "!" <= letter <= "~"}
-    return rf"^{BLANK}*[{''.join(map(re.escape, sorted(letters)))}]"
 
 
 def _are_names(cells: pa.Array, begins: str, names: frozenset[str]) -> np.ndarray:

@@ -130,7 +130,7 @@ def _first_rows(path: Path, dialect: CsvDialect) -> tuple[list[list[str]], list[
         lines: list[int] = []
         try:
             for row in islice(reader, SEARCHED_ROWS):
-                rows.append([unwrapped(cell) for cell in row])
+                rows.append([unwrapped(cell) if cell[:1] == "=" else cell for cell in row])
                 lines.append(reader.line_num)
         except csv.Error:
             raise _unreadable("long_row", str(len(rows) + 1), str(CSV_BLOCK)) from None
@@ -191,7 +191,8 @@ def _batches(table: Table) -> Iterator[pa.RecordBatch]:
             if "straddling object" in str(error):
                 raise _unreadable("long_row", number, str(CSV_BLOCK)) from None
             raise _unreadable("malformed", number, "CSV") from None
-    yield from others.take(table, len(others.numbers))
+    if len(others.numbers):
+        yield from others.take(table, len(others.numbers))
 
 
 def _settled(next_number: int, numbers: Sequence[int]) -> tuple[int, int]:

@@ -73,7 +73,7 @@ def record_reader(lines: Iterable[str], dialect: CsvDialect) -> Reader:
 
 def unwrapped(cell: str) -> str:
     """Return the text that a cell wraps as a formula; otherwise the cell."""
-    match = re.fullmatch(FORMULA, cell) if cell.startswith('="') else None
+    match = re.fullmatch(FORMULA, cell)
     return match[1].replace('""', '"') if match else cell
 
 
@@ -94,7 +94,7 @@ def rows_of_any_width(table: Table, block: list[tuple[int, str, int]]) -> Iterat
             continue
         cells = next(record_reader([text], table.dialect), [""])
         if table.scan.has_formulas:
-            cells = [unwrapped(cell) for cell in cells]
+            cells = [unwrapped(cell) if cell[:1] == "=" else cell for cell in cells]
         beyond = "".join(cells[width:]).strip(INVISIBLE)
         is_blank = not "".join(cells).strip(INVISIBLE)
         is_lone = sum(bool(cell.strip()) for cell in cells[:width]) == 1
@@ -155,7 +155,9 @@ def rows_of_one_width(
             )
             first_nul = pc.coalesce(first_nul, place)
         batch = _faulted(table, batch, columns, "nul", first_nul)
-    return _faulted(table, batch, columns, "swallowed", swallowed)
+    if swallowed.null_count < len(numbers):
+        batch = _faulted(table, batch, columns, "swallowed", swallowed)
+    return batch
 
 
 def _unwrapped_column(cells: pa.Array) -> pa.Array:

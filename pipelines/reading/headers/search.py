@@ -43,10 +43,8 @@ def locate(
     index = 0
     while index < last:
         block = rows[index : index + source.header_rows]
-        header = replace(
-            match(source, paths(block, _moved(merged, index))),
-            rows=tuple(tuple(row) for row in block),
-        )
+        cells = paths(block, _moved(merged, index)) if source.header_rows > 1 else rows[index]
+        header = replace(match(source, cells), rows=tuple(tuple(row) for row in block))
         known = _known(header)
         rank = (bool(known) and required <= known, len(known))
         if rank > best_rank:
@@ -59,7 +57,8 @@ def locate(
         index += 1
     if best_index < 0:
         return best_index, _in_fewer_rows(source, rows, best)
-    best = _with_sound_depth(source, best, _moved(merged, best_index))
+    if len(best.rows) > 1:
+        best = _with_sound_depth(source, best, _moved(merged, best_index))
     end = best_index + len(best.rows)
     if source.unit_row and end < len(rows) and is_unit_row(source, best, rows[end]):
         best, end = with_unit_row(source, best, rows[end]), end + 1
@@ -103,7 +102,7 @@ def _with_sound_depth(source: Source, header: Header, merged: Sequence[Merged]) 
     without it.
     """
     *above, last = header.rows
-    if not above or any(cell_at(last, position).strip() for position in header.positions.values()):
+    if any(cell_at(last, position).strip() for position in header.positions.values()):
         return header
     upper = match(source, paths(above, merged))
     unsound = [
