@@ -117,7 +117,7 @@ def transaction(connection: Connection) -> Iterator[None]:
 
 
 def run(connection: Connection, statements: str, **values: Any) -> None:
-    """Execute SQL text; its `$name`s are bound to `values`.
+    """Run SQL text; its `$name`s are bound to `values`.
 
     Only the last of several statements may have values: DuckDB prepares no others.
     """
@@ -127,7 +127,7 @@ def run(connection: Connection, statements: str, **values: Any) -> None:
 def run_file(
     connection: Connection, name: str, values: Mapping[str, Any] | None = None, /, **parts: str
 ) -> None:
-    """Execute the statements of a .sql file of warehouse/, each with the `$name`s it mentions.
+    """Run the statements of a .sql file of warehouse/, each with the `$name`s it mentions.
 
     DuckDB binds values to one statement at a time, so the file is split as DuckDB itself does it.
     """

@@ -30,7 +30,7 @@ class Schema(NamedTuple):
     is_known: bool
 
     def refusal(self) -> tuple[str, str]:
-        """Explain an unknown revision: what it says of the store, and the mend."""
+        """Describe what an unknown revision says of the store, and the mend."""
         if self.revision and not OUR_REVISION.fullmatch(self.revision):
             return (
                 f"has another program's tables (revision {self.revision})",

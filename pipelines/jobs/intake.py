@@ -299,7 +299,8 @@ def load_staged(
     names = ", ".join(sorted({chunk.source for chunk in staged}))
     with step(settings, run_id, "load", names) as timing:
         with open_warehouse(settings, f"run {run_id}, load {names}") as connection:
-            apply_configuration(connection, catalog)
+            if not ledger.is_in_force(connection, catalog):
+                apply_configuration(connection, catalog)
             for chunk in staged:
                 load = Load.of(connection, deployment, chunk.source, run_id)
                 judgements += load_chunk(load, chunk)

@@ -167,7 +167,8 @@ def track(deployment: Deployment, as_of: date, run_id: str) -> list[Pace]:
         step(deployment.settings, run_id, "track") as timing,
         open_warehouse(deployment.settings, f"run {run_id}, track") as connection,
     ):
-        intake.apply_configuration(connection, deployment.catalog)
+        if not ledger.is_in_force(connection, deployment.catalog):
+            intake.apply_configuration(connection, deployment.catalog)
         paces = pace_store.store_pace(connection, deployment.catalog, as_of, run_id)
         timing.rows = len(paces)
     return paces
@@ -245,7 +246,8 @@ def _repeat_pace(connection: sa.Connection, deployment: Deployment, latest: sa.R
     The new run has the latest run's day and start: it replaces its figures, not its night.
     """
     run_id = new_run_id()
-    intake.apply_configuration(connection, deployment.catalog)
+    if not ledger.is_in_force(connection, deployment.catalog):
+        intake.apply_configuration(connection, deployment.catalog)
     pace_store.store_pace(connection, deployment.catalog, latest.as_of, run_id)
     ledger.record_run(
         connection,

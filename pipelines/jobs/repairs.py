@@ -147,7 +147,8 @@ def _reload(
         _refuse_held(in_force, judgements)
         position = max(first, ledger.last_position(connection))
         recompute_metrics(connection, load.source, load.metrics, position)
-    intake.apply_configuration(connection, deployment.catalog)
+    if not ledger.is_in_force(connection, deployment.catalog):
+        intake.apply_configuration(connection, deployment.catalog)
     return judgements
 
 

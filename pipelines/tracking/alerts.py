@@ -1,7 +1,7 @@
-"""Whom to tell of what, in Chinese: targets behind, deliveries refused, feeds and files missing.
+"""Put into Chinese what people must hear: targets behind, deliveries refused, feeds missing.
 
-An alert is a state and not an event: it is there for as long as its cause is. Who is told once,
-and when it is over, is decided by whoever keeps the states, by `key`.
+An alert is a state and not an event: every run raises it again, with the same `key`, for as long
+as its cause lasts. Whoever stores the states decides by `key` when to notify people.
 """
 
 from __future__ import annotations
@@ -49,12 +49,12 @@ _GROUPS: Mapping[AlertKind, str] = {
     "landing": "无法识别的文件",
 }
 _GROUP_LIMIT = 20  # lines of one group in the digest
-_REASON_LIMIT = 5  # reasons told of one delivery
+_REASON_LIMIT = 5  # reasons listed for a delivery
 
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """Something a person should know. `key` names the cause and stays the same every day."""
+    """A state that a person should know of; `key` names its cause and is the same every day."""
 
     kind: AlertKind
     key: str
@@ -67,7 +67,7 @@ class Alert:
 
 
 def target_key(target: str, department: str | None) -> str:
-    """The key of a target's alert, of the city (None) or of a department."""
+    """Return the key of a target's alert, of the city (None) or of a department."""
     return f"target:{target}:{department or 'city'}"
 
 
@@ -77,15 +77,15 @@ def target_alerts(
     metrics: Mapping[str, Metric],
     departments: Mapping[str, Department],
 ) -> list[Alert]:
-    """One alert per pace that is behind (critical) or at risk (warning)."""
-    found = []
+    """Return an alert per pace that is behind (critical) or at risk (warning)."""
+    alerts = []
     for pace in paces:
         level = _TARGET_LEVELS.get(pace.status)
         if level is None:
             continue
         target = targets[pace.target]
         who = f" · {_label(pace.department, departments)}" if pace.department else ""
-        found.append(
+        alerts.append(
             Alert(
                 kind="target",
                 key=target_key(pace.target, pace.department),
@@ -97,11 +97,11 @@ def target_alerts(
                 target=pace.target,
             )
         )
-    return found
+    return alerts
 
 
 def _pace_chinese(pace: Pace, target: Target, metric: Metric) -> str:
-    """What is there, what was planned, and what it now takes."""
+    """Describe the actual value, the planned one, and what the goal takes from now on."""
 
     def figure(value: float | None) -> str:
         return "—" if value is None else f"{chinese_number(value)}{metric.unit}"
@@ -134,11 +134,11 @@ def delivery_alerts(
     departments: Mapping[str, Department],
     sources: Mapping[str, Source],
 ) -> list[Alert]:
-    """One alert per delivery that was rejected or unreadable (critical), or is held (warning).
+    """Return an alert per delivery that was rejected or unreadable (critical) or held (warning).
 
-    Keyed by the place that the delivery was to fill, so sending it again well ends the alert.
+    The key is the slot that the delivery was to fill: a good delivery for it ends the alert.
     """
-    found = []
+    alerts = []
     for judgement in judgements:
         if judgement.verdict not in _VERDICTS:
             continue
@@ -157,7 +157,7 @@ def delivery_alerts(
         detail = "；".join(reasons[:_REASON_LIMIT]) + (
             f"；其余 {more} 条见系统" if more > 0 else ""
         )
-        found.append(
+        alerts.append(
             Alert(
                 kind="delivery",
                 key=":".join(("delivery", *delivery.slot)),
@@ -168,7 +168,7 @@ def delivery_alerts(
                 department=delivery.department,
             )
         )
-    return found
+    return alerts
 
 
 def feed_alerts(
@@ -176,13 +176,13 @@ def feed_alerts(
     sources: Mapping[str, Source],
     departments: Mapping[str, Department],
 ) -> list[Alert]:
-    """One warning per source and department that owes deliveries."""
-    found = []
+    """Return a warning per source and department that owes deliveries."""
+    alerts = []
     for late in overdues:
         source = sources[late.source]
         daily = source.due is None or source.due.frequency is Frequency.DAILY
         last = f"最近一次为 {late.last_received}" if late.last_received else "从未报送"
-        found.append(
+        alerts.append(
             Alert(
                 kind="feed",
                 key=f"feed:{late.source}:{late.department}",
@@ -194,11 +194,11 @@ def feed_alerts(
                 department=late.department,
             )
         )
-    return found
+    return alerts
 
 
 def landing_alerts(problems: Iterable[tuple[str, str]]) -> list[Alert]:
-    """One warning per (path, reason in Chinese): a file that nobody can place."""
+    """Return a warning per file that belongs to no source: (path, reason in Chinese)."""
     return [
         Alert("landing", f"landing:{path}", "warning", f"【无法识别】{path}", why)
         for path, why in problems
@@ -208,18 +208,18 @@ def landing_alerts(problems: Iterable[tuple[str, str]]) -> list[Alert]:
 def digest(
     alerts: Iterable[Alert], as_of: date, paces: Iterable[Pace], targets: Mapping[str, Target]
 ) -> tuple[str, str]:
-    """One message of the day, in plain text: (title, body).
+    """Write the message of the day, in plain text: (title, body).
 
-    First how the city's targets stand, then the alerts by kind, the critical ones first.
+    The city's targets come first, then the alerts by kind, the critical ones first.
     """
-    told = list(alerts)
-    critical = sum(1 for alert in told if alert.level == "critical")
-    count = f"严重 {critical} 条，提醒 {len(told) - critical} 条" if told else "无告警"
+    listed = list(alerts)
+    critical = sum(1 for alert in listed if alert.level == "critical")
+    count = f"严重 {critical} 条，提醒 {len(listed) - critical} 条" if listed else "无告警"
     title = f"城市大脑数据归集日报 {as_of.year}年{as_of.month}月{as_of.day}日：{count}"
     city = [_city_line(pace, targets[pace.target]) for pace in paces if pace.department is None]
     blocks = [["【全市目标】", *(city or ["（无）"])]]
     for kind, name in _GROUPS.items():
-        group = [alert for alert in told if alert.kind == kind]
+        group = [alert for alert in listed if alert.kind == kind]
         if not group:
             continue
         group.sort(key=lambda alert: alert.level != "critical")
@@ -249,9 +249,9 @@ def _city_line(pace: Pace, target: Target) -> str:
 
 
 def chinese_number(value: float) -> str:
-    """A figure as reports write it: 1.02亿, 17373.50万, 93.9; two decimals at most."""
+    """Write a figure as reports do: 1.02亿, 17373.50万, 93.9; two decimals at most."""
     for scale, word in ((1e8, "亿"), (1e4, "万")):
-        # rounded first, or 99,999,999 would read 10000.00万
+        # Rounded before it is compared, or 99,999,999 would read 10000.00万.
         if round(abs(value) / (scale / 1e4), 2) >= 1e4:
             return f"{value / scale:.2f}{word}"
     text = f"{value:.2f}".rstrip("0").rstrip(".")
@@ -259,7 +259,7 @@ def chinese_number(value: float) -> str:
 
 
 def _percent(share: float) -> str:
-    # never 100% before it is
+    # A share below 1 is never shown as 100 %.
     shown = min(math.floor(share * 1000 + 1e-9) / 10, 99.9) if share < 1 else share * 100
     return f"{shown:.1f}%"
 

@@ -1,6 +1,6 @@
-"""The warehouse: the only package that opens it, and the only one that writes it.
+"""Read and write the warehouse: the only room that opens it.
 
-connection (lock, migrations) · tables (from contracts) · load (a wave is one transaction) ·
-metrics (compiled from metrics.yaml) · ledger (what is known of deliveries) · pace (read for and
-written by tracking) · publish (read-only generations).
+connection opens it for one writer · tables follow contracts · loading takes in deliveries, a step a
+module · metrics are compiled from metrics.yaml · ledger, feeds and purges hold what is known of
+deliveries · pace is computed for and by tracking · publish makes read-only generations.
 """

@@ -1,4 +1,7 @@
-"""What the ledger knows: positions, deliveries, decisions, the configuration in force, runs."""
+"""Read and write the ledger: positions, deliveries, decisions, configurations, runs.
+
+A position numbers every entry, so that "as known then" is a comparison of positions.
+"""
 
 from __future__ import annotations
 
@@ -21,12 +24,12 @@ from pipelines.errors import UsageError
 
 
 def next_position(connection: sa.Connection) -> int:
-    """The ledger position that the next entry takes."""
+    """Return the ledger position that the next entry takes."""
     return last_position(connection) + 1
 
 
 def last_position(connection: sa.Connection) -> int:
-    """The newest ledger position; 0 in an empty ledger."""
+    """Return the newest ledger position; 0 in an empty ledger."""
     query = (
         "SELECT greatest(coalesce((SELECT max(position) FROM delivery), 0), "
         "coalesce((SELECT max(position) FROM decision), 0), "
@@ -38,63 +41,69 @@ def last_position(connection: sa.Connection) -> int:
 def recorded(
     connection: sa.Connection, deliveries: Sequence[Delivery]
 ) -> set[tuple[str, datetime]]:
-    """Which receipts the ledger has already; unchanged ones, too."""
+    """Return the receipts among `deliveries` that the ledger has, unchanged ones included."""
     if not deliveries:
         return set()
     _keep_candidates(connection, deliveries)
-    found = rows(
+    receipts = rows(
         connection,
         "SELECT DISTINCT delivery_id, received_at FROM delivery "
         "INNER JOIN _candidate USING (delivery_id, received_at)",
     )
-    return set(map(tuple, found))
+    return set(map(tuple, receipts))
 
 
 def newest_inputs(
     connection: sa.Connection, deliveries: Sequence[Delivery]
 ) -> dict[tuple[str, ...], sa.Row[Any]]:
-    """What was last received for each slot of `deliveries`, and whether it still stands."""
+    """Return what was last received for each slot of `deliveries`, and if it still `stands`."""
     if not deliveries:
         return {}
     _keep_candidates(connection, deliveries)
-    found = connection.exec_driver_sql(sql("loading/slots.sql"))
     return {
-        (row.source, row.department, slot_day(row.business_date), row.part): row for row in found
+        (row.source, row.department, slot_day(row.business_date), row.part): row
+        for row in rows(connection, sql("loading/slots.sql"))
     }
 
 
 def _keep_candidates(connection: sa.Connection, candidates: Sequence[Delivery]) -> None:
     table = pa.table(
         {
-            "delivery_id": [one.delivery_id for one in candidates],
-            "source": [one.source for one in candidates],
-            "department": [one.department or "all" for one in candidates],
-            "business_date": pa.array([one.business_date for one in candidates], pa.date32()),
-            "part": [one.part for one in candidates],
-            "received_at": pa.array([one.received_at for one in candidates], pa.timestamp("us")),
+            "delivery_id": [delivery.delivery_id for delivery in candidates],
+            "source": [delivery.source for delivery in candidates],
+            "department": [delivery.department or "all" for delivery in candidates],
+            "business_date": pa.array(
+                [delivery.business_date for delivery in candidates], pa.date32()
+            ),
+            "part": [delivery.part for delivery in candidates],
+            "received_at": pa.array(
+                [delivery.received_at for delivery in candidates], pa.timestamp("us")
+            ),
         }
     )
     keep(connection, "_candidate", table)
 
 
 def find_delivery(connection: sa.Connection, prefix: str) -> sa.Row[Any]:
-    """The latest judgement of the delivery whose id starts with `prefix`; UsageError if not one."""
-    found = rows(
+    """Return the latest judgement of the delivery whose id starts with `prefix`.
+
+    Raise UsageError if there is none, or more than one such delivery.
+    """
+    matches: list[sa.Row[Any]] = rows(
         connection,
         "SELECT * FROM delivery WHERE starts_with(delivery_id, $prefix) AND verdict <> 'unchanged' "
         "QUALIFY row_number() OVER (PARTITION BY delivery_id ORDER BY received_at DESC, "
         "position DESC) = 1",
         prefix=prefix,
     )
-    if len(found) != 1:
-        known = "no delivery" if not found else f"{len(found)} deliveries"
-        raise UsageError(f"{known} has an id starting with {prefix!r}; see `citybrain deliveries`")
-    row: sa.Row[Any] = found[0]
-    return row
+    if len(matches) != 1:
+        known = f"{len(matches)} deliveries have" if matches else "no delivery has"
+        raise UsageError(f"{known} an id starting with {prefix!r}; see `citybrain deliveries`")
+    return matches[0]
 
 
 def delivery_of(row: sa.Row[Any], contract_hash: str, overruled: str | None = None) -> Delivery:
-    """A ledger row as the delivery that it judged, to be judged again from the archive."""
+    """Return the delivery that a ledger row judged, to be judged again from the archive."""
     return Delivery(
         delivery_id=row.delivery_id,
         source=row.source,
@@ -113,27 +122,26 @@ def delivery_of(row: sa.Row[Any], contract_hash: str, overruled: str | None = No
 
 
 def deliveries_to_rebuild(connection: sa.Connection, source: str) -> list[sa.Row[Any]]:
-    """The source's receipts in their order, but for those that repeat the one before.
+    """Return the source's receipts in their order, without those that repeat the one before.
 
-    With what people decided: `overruled` is the reason of an acceptance made since.
+    `overruled` is the reason of an acceptance that a person has decided since.
     """
-    found = connection.exec_driver_sql(sql("loading/receipts.sql"), {"source": source})
-    return list(found)
+    return rows(connection, sql("loading/receipts.sql"), source=source)
 
 
 def withdrawals(connection: sa.Connection, source: str) -> list[tuple[datetime, str]]:
-    """When which deliveries of a source were withdrawn."""
-    found = rows(
+    """Return the withdrawals of a source in their order: (when, delivery id)."""
+    decisions = rows(
         connection,
         "SELECT decided_at, delivery_id FROM decision "
         "WHERE kind = 'withdraw' AND source = $source ORDER BY position",
         source=source,
     )
-    return [(at, delivery_id) for at, delivery_id in found]
+    return [(at, delivery_id) for at, delivery_id in decisions]
 
 
 def forget_partitions(connection: sa.Connection, source: str, position: int) -> None:
-    """Close every partition of a source: it is about to be rebuilt."""
+    """Close every partition of a source that is about to be rebuilt."""
     run(
         connection,
         "UPDATE delivery_partition SET known_until = $position "
@@ -165,32 +173,30 @@ def decide(
     )
 
 
+def is_in_force(connection: sa.Connection, catalog: Catalog) -> bool:
+    """Tell if the catalog's configuration is the one that the ledger recorded last."""
+    query = "SELECT arg_max(hash, effective_at) FROM configuration"
+    return bool(rows(connection, query)[0][0] == catalog.configuration_hash)
+
+
 def redefined_sources(connection: sa.Connection, catalog: Catalog) -> set[str]:
-    """The sources whose metrics were declared otherwise until now, to be computed anew."""
-    latest = _configuration_in_force(connection)
-    if latest is None or latest.hash == catalog.configuration_hash:
-        return set()
+    """Return the sources whose metrics were declared otherwise until now, to be computed anew."""
+    query = "SELECT content FROM configuration ORDER BY effective_at DESC LIMIT 1"
+    latest = rows(connection, query)
     return {
         metric.source
         for metric in catalog.metrics.values()
-        if latest.content.get(f"metric:{metric.name}") != metric.model_dump(mode="json")
+        if latest
+        and latest[0].content.get(f"metric:{metric.name}") != metric.model_dump(mode="json")
     }
 
 
-def _configuration_in_force(connection: sa.Connection) -> sa.Row[Any] | None:
-    query = "SELECT hash, content FROM configuration ORDER BY effective_at DESC LIMIT 1"
-    return next(iter(rows(connection, query)), None)
-
-
 def record_configuration(connection: sa.Connection, catalog: Catalog, redefines: bool) -> None:
-    """Store the configuration, if it is not the one in force, and the departments' names.
+    """Store a configuration that is not in force yet, and the departments' names.
 
-    One that redefines metrics takes a position of its own, from which their values are known.
+    A configuration that redefines metrics takes a position, from which their values are known.
     """
-    latest = _configuration_in_force(connection)
-    if latest is not None and latest.hash == catalog.configuration_hash:
-        return
-    position = next_position(connection) if redefines else last_position(connection)
+    position = last_position(connection) + (1 if redefines else 0)
     with transaction(connection):
         run(
             connection,
@@ -201,22 +207,28 @@ def record_configuration(connection: sa.Connection, catalog: Catalog, redefines:
             content=json.dumps(catalog.configuration, ensure_ascii=False),
         )
         run(connection, "DELETE FROM department")
-        keep(connection, "_departments", _department_table(catalog))
-        run(connection, "INSERT INTO department BY NAME SELECT * FROM _departments")
+        keep(connection, "departments", _department_table(catalog))
+        run(connection, "INSERT INTO department BY NAME SELECT * FROM departments")
 
 
 def _department_table(catalog: Catalog) -> pa.Table:
     departments = list(catalog.departments.values())
     return pa.table(
         {
-            "code": pa.array([one.code for one in departments], pa.string()),
-            "name": pa.array([one.name for one in departments], pa.string()),
-            "short_name": pa.array([one.label for one in departments], pa.string()),
-            "department_group": pa.array([one.group for one in departments], pa.string()),
-            "region": pa.array([one.region for one in departments], pa.string()),
-            "valid_from": pa.array([one.valid_from for one in departments], pa.date32()),
-            "valid_to": pa.array([one.valid_to for one in departments], pa.date32()),
-            "successor": pa.array([one.successor for one in departments], pa.string()),
+            "code": pa.array([department.code for department in departments], pa.string()),
+            "name": pa.array([department.name for department in departments], pa.string()),
+            "short_name": pa.array([department.label for department in departments], pa.string()),
+            "department_group": pa.array(
+                [department.group for department in departments], pa.string()
+            ),
+            "region": pa.array([department.region for department in departments], pa.string()),
+            "valid_from": pa.array(
+                [department.valid_from for department in departments], pa.date32()
+            ),
+            "valid_to": pa.array([department.valid_to for department in departments], pa.date32()),
+            "successor": pa.array(
+                [department.successor for department in departments], pa.string()
+            ),
         }
     )
 
@@ -229,7 +241,7 @@ def record_run(
     configuration_hash: str,
     summary: dict[str, Any],
 ) -> None:
-    """Note that a run has finished."""
+    """Record that a run has finished."""
     run(
         connection,
         "INSERT INTO run VALUES ($run, $as_of, $start, $now, $position, $hash, $summary)",
@@ -244,12 +256,12 @@ def record_run(
 
 
 def latest_run(connection: sa.Connection) -> sa.Row[Any] | None:
-    """The newest finished run."""
+    """Return the newest finished run; None before the first."""
     return next(iter(rows(connection, "SELECT * FROM run ORDER BY finished_at DESC LIMIT 1")), None)
 
 
 def in_force(connection: sa.Connection, source: str) -> dict[str, int]:
-    """The deliveries that provide a source's rows now, and how many."""
+    """Return the deliveries that provide a source's rows now, each with its number of rows."""
     query = (
         "SELECT delivery_id, CAST(sum(rows) AS BIGINT) FROM partition_in_force "
         "WHERE source = $source GROUP BY delivery_id"
@@ -260,33 +272,33 @@ def in_force(connection: sa.Connection, source: str) -> dict[str, int]:
 def received_dates(
     connection: sa.Connection, sources: Collection[str], since: date
 ) -> dict[str, dict[str, set[date]]]:
-    """Business dates for which anything is loaded: source → department → dates."""
-    found: dict[str, dict[str, set[date]]] = {name: {} for name in sources}
+    """Return the business dates that have rows in force: source → department → dates."""
+    dates: dict[str, dict[str, set[date]]] = {name: {} for name in sources}
     for source, department, business_date in rows(
         connection,
         "SELECT DISTINCT source, department, business_date FROM partition_in_force "
         "WHERE business_date >= $since",
         since=since,
     ):
-        if source in found:
-            found[source].setdefault(department, set()).add(business_date)
-    return found
+        if source in dates:
+            dates[source].setdefault(department, set()).add(business_date)
+    return dates
 
 
 def judged_since_last_run(connection: sa.Connection) -> list[Judgement]:
-    """Deliveries judged after the last finished run, each with its latest verdict."""
-    found = rows(
+    """Return deliveries judged after the last finished run, each with its latest verdict."""
+    judgements = rows(
         connection,
         "SELECT * FROM delivery WHERE verdict <> 'unchanged' "
         "AND position > coalesce((SELECT max(position) FROM run), 0) "
         "QUALIFY row_number() OVER (PARTITION BY delivery_id ORDER BY position DESC) = 1 "
         "ORDER BY position",
     )
-    return [judgement_of(row) for row in found]
+    return [judgement_of(row) for row in judgements]
 
 
 def judgement_of(row: sa.Row[Any]) -> Judgement:
-    """A ledger row as the judgement that it records (its partitions left out)."""
+    """Return the judgement that a ledger row records, without its partitions."""
     counts = {name: getattr(row, name) for name in Accounting.model_fields}
     return Judgement(
         delivery=delivery_of(row, row.contract_hash),

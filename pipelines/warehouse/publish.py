@@ -1,4 +1,4 @@
-"""Publishes read-only generations: built aside, verified, put in place with os.replace.
+"""Publish read-only generations: build aside, verify, put in place with one rename.
 
 published/
   generations/000001.duckdb …   immutable, the last few are kept
@@ -34,13 +34,13 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-PLACING = "readers.lock"  # held for a moment: a rollback need not wait for a build
+PLACING = "readers.lock"  # held for a moment, so that a rollback need not wait for a build
 KEY = ("target", "department")  # of pace; marts/target_pace.sql puts the name beside its code
 
 
 @dataclass(frozen=True)
 class Generation:
-    """A published generation: its number, its file, whether readers have it, what it knows."""
+    """A published generation; `in_place`: readers have it, `position`: of the ledger then."""
 
     number: int
     path: Path
@@ -77,7 +77,8 @@ def _publish(
     number = max(_numbers(settings), default=0) + 1
     path = _path(settings, number)
     building = folder / f".building-{number:06}.duckdb"
-    remove_database(folder / ".building")  # of a publication that was killed
+    # A publication that was killed has left its file; the lock says that nobody is building now.
+    remove_database(folder / ".building")
     try:
         position, counted = _build(settings, building, number, sources, operations, comments)
         _sync(building)
@@ -100,7 +101,7 @@ def _build(
     operations: Mapping[str, pd.DataFrame],
     comments: sa.MetaData,
 ) -> tuple[int, int]:
-    """Make a generation's file: the ledger position that it knows, and its rows."""
+    """Make a generation's file; return its ledger position and its number of source rows."""
     with open_warehouse(settings, "publish") as connection:
         run(connection, "CHECKPOINT")
         shutil.copyfile(settings.warehouse, building)
@@ -115,27 +116,30 @@ def _build(
 
 
 def verify(connection: sa.Connection, sources: Iterable[str]) -> int:
-    """Hold every source table's rows per delivery against the ledger's; how many there are."""
+    """Compare every source table's rows per delivery with the ledger's; return how many there are.
+
+    Raise VerificationError if they differ.
+    """
     total = 0
-    there = {row[0] for row in rows(connection, "SELECT table_name FROM duckdb_tables()")}
+    tables = {row[0] for row in rows(connection, "SELECT table_name FROM duckdb_tables()")}
     for source in sources:
-        if source not in there:
+        if source not in tables:
             continue
         faults = rows(
             connection,
             f"WITH counted AS (SELECT delivery_id, count(*) AS rows FROM {quoted(source)} "
-            "GROUP BY delivery_id), told AS (SELECT delivery_id, sum(rows) AS rows "
+            "GROUP BY delivery_id), recorded AS (SELECT delivery_id, sum(rows) AS rows "
             "FROM partition_in_force WHERE source = $source GROUP BY delivery_id) "
-            "SELECT delivery_id, coalesce(counted.rows, 0), coalesce(told.rows, 0) "
-            "FROM counted FULL JOIN told USING (delivery_id) "
-            "WHERE coalesce(counted.rows, 0) <> coalesce(told.rows, 0) ORDER BY delivery_id",
+            "SELECT delivery_id, coalesce(counted.rows, 0), coalesce(recorded.rows, 0) "
+            "FROM counted FULL JOIN recorded USING (delivery_id) "
+            "WHERE coalesce(counted.rows, 0) <> coalesce(recorded.rows, 0) ORDER BY delivery_id",
             source=source,
         )
         if faults:
-            delivery_id, counted, told = faults[0]
+            delivery_id, counted, recorded = faults[0]
             raise VerificationError(
-                f"{source}: delivery {delivery_id} has {counted} rows and the ledger says {told} "
-                f"({len(faults)} such deliveries); nothing was published, "
+                f"{source}: delivery {delivery_id} has {counted} rows and the ledger says "
+                f"{recorded} ({len(faults)} such deliveries); nothing was published, "
                 f"run `citybrain rebuild {source}`"
             )
         total += int(rows(connection, f"SELECT count(*) FROM {quoted(source)}")[0][0])
@@ -143,7 +147,7 @@ def verify(connection: sa.Connection, sources: Iterable[str]) -> int:
 
 
 def rollback(settings: Settings, number: int | None = None) -> Generation:
-    """Put an older generation in place and pin readers to it; None is the one before theirs."""
+    """Put an older generation in place and pin readers to it; None: that before theirs."""
     require_disks(settings, settings.published)
     with writer_lock(settings, "rollback", PLACING), naming_file(settings.published):
         return _roll_back(settings, number)
@@ -155,7 +159,7 @@ def _roll_back(settings: Settings, number: int | None) -> Generation:
         raise NotPublishedError("nothing was published yet; run `citybrain run`")
     current = _current(settings)
     if number is None:
-        older = [one for one in numbers if current is None or one < current]
+        older = [each for each in numbers if current is None or each < current]
         if not older:
             raise UsageError(f"there is no generation before {current}")
         number = older[-1]
@@ -163,6 +167,8 @@ def _roll_back(settings: Settings, number: int | None) -> Generation:
         known = ", ".join(map(str, numbers))
         raise UsageError(f"generation {number} is not kept; there are {known}")
     path = _path(settings, number)
+    # The pin takes effect last: a kill before leaves readers unpinned, with the older generation
+    # until the next publication.
     pin = settings.published / ".pinned"
     pin.write_text(f"{number}\n", encoding="utf-8")
     _put_in_place(settings, path)
@@ -176,10 +182,10 @@ def unpin(settings: Settings) -> None:
 
 
 def pinned_to(settings: Settings) -> int | None:
-    """The generation that a rollback pinned readers to."""
+    """Return the number of the generation that a rollback pinned readers to, if any."""
     try:
         return int((settings.published / "pinned").read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):  # empty, when the disk was full
+    except (FileNotFoundError, ValueError):  # a full disk leaves the file empty
         return None
 
 
@@ -193,16 +199,16 @@ def _path(settings: Settings, number: int) -> Path:
 
 
 def _current(settings: Settings) -> int | None:
-    """The generation whose file readers have."""
+    """Return the number of the generation whose file readers have, if any."""
     in_place = settings.published / READERS_FILE
     if not in_place.exists():
         return None
-    same = [one for one in _numbers(settings) if _path(settings, one).samefile(in_place)]
+    same = [each for each in _numbers(settings) if _path(settings, each).samefile(in_place)]
     return same[0] if same else None
 
 
 def _put_in_place(settings: Settings, path: Path) -> None:
-    """One rename: readers have the old file or the new one, never half of one."""
+    """Replace the readers' file in one rename: they open the old one or the new, never a part."""
     unfinished = settings.published / f".{READERS_FILE}"
     unfinished.unlink(missing_ok=True)
     os.link(path, unfinished)
@@ -215,21 +221,21 @@ def _sync(path: Path) -> None:
 
 
 def retirable(settings: Settings) -> list[Path]:
-    """Generations that need not be kept, the oldest first.
+    """Return the generations that nobody needs any more, the oldest first.
 
-    Kept are the newest few, the last one of each of the newest few days (in Shanghai) on which any
-    was published, and the one that readers have.
+    Needed are the newest few, the last of each of the newest few days (in Shanghai) on which any
+    was published, and that of the readers.
     """
     numbers = _numbers(settings)
     last_of_day = {_day(_path(settings, number)): number for number in numbers}
     days = sorted(last_of_day)[-settings.keep_days :] if settings.keep_days else []
-    kept = {
+    needed = {
         *numbers[-settings.keep_generations :],
         *(last_of_day[day] for day in days),
         _current(settings),
         pinned_to(settings),
     }
-    return [_path(settings, number) for number in numbers if number not in kept]
+    return [_path(settings, number) for number in numbers if number not in needed]
 
 
 def _day(path: Path) -> date:
@@ -252,8 +258,8 @@ def _add_operations(
         table = comments.tables[name]
         run(connection, f"COMMENT ON TABLE ops.{quoted(name)} IS {literal(table.comment or '')}")
         for column in table.columns:
-            there = f"ops.{quoted(name)}.{quoted(column.name)}"
-            run(connection, f"COMMENT ON COLUMN {there} IS {literal(column.comment or '')}")
+            place = f"ops.{quoted(name)}.{quoted(column.name)}"
+            run(connection, f"COMMENT ON COLUMN {place} IS {literal(column.comment or '')}")
 
 
 def _add_marts(connection: sa.Connection) -> None:

@@ -1,7 +1,4 @@
-"""What the ledger knows of archived bytes: which it names, which nothing needs, which were deleted.
-
-Only `record` writes.
-"""
+"""Tell which archived bytes the ledger names, which nothing needs, and record deleted ones."""
 
 from __future__ import annotations
 
@@ -26,7 +23,7 @@ Named = Mapping[str, Sequence[str]]  # hash → the deliveries whose bytes have 
 
 @contextmanager
 def open_ledger(settings: Settings, purpose: str, read_only: bool) -> Iterator[sa.Connection]:
-    """The warehouse, which must be there; read-only it is not even migrated."""
+    """Yield the warehouse, which must exist; read-only it is not even migrated."""
     if not read_only:
         with open_warehouse(settings, purpose) as connection:
             yield connection
@@ -41,35 +38,35 @@ def open_ledger(settings: Settings, purpose: str, read_only: bool) -> Iterator[s
 
 
 def named(connection: sa.Connection) -> set[str]:
-    """Every hash that the ledger names."""
+    """Return every hash that the ledger names."""
     return {row[0] for row in rows(connection, "SELECT DISTINCT sha256 FROM delivery")}
 
 
 def begun(connection: sa.Connection) -> datetime | None:
-    """When the ledger's first entry was made (UTC); None while it is empty."""
-    found: datetime | None = rows(connection, "SELECT min(judged_at) FROM delivery")[0][0]
-    return found
+    """Return when the ledger's first entry was made (UTC); None while it is empty."""
+    first: datetime | None = rows(connection, "SELECT min(judged_at) FROM delivery")[0][0]
+    return first
 
 
 def unneeded(connection: sa.Connection, before: datetime) -> Named:
-    """Bytes received before an instant (UTC) that no rebuild needs any more."""
+    """Return bytes received before an instant (UTC) that no rebuild needs any more."""
     return _named(connection, "archive/unneeded.sql", before)
 
 
 def received_before(connection: sa.Connection, before: datetime) -> Named:
-    """Bytes that were last received before an instant (UTC), needed or not."""
+    """Return bytes that were last received before an instant (UTC), needed or not."""
     return _named(connection, "archive/received_before.sql", before)
 
 
 def _named(connection: sa.Connection, file: str, before: datetime) -> Named:
-    found: dict[str, list[str]] = defaultdict(list)
-    for sha256, delivery_id in connection.exec_driver_sql(sql(file), {"before": before}):
-        found[sha256].append(delivery_id)
-    return found
+    names: dict[str, list[str]] = defaultdict(list)
+    for sha256, delivery_id in rows(connection, sql(file), before=before):
+        names[sha256].append(delivery_id)
+    return names
 
 
 def record(connection: sa.Connection, purged: Named, reason: str) -> None:
-    """Note that bytes are deleted: before they are, so that nothing ever goes unrecorded."""
+    """Record that bytes are deleted; do it before, so that no deletion goes unrecorded."""
     entries = [(name, sha256) for sha256, deliveries in purged.items() for name in deliveries]
     if not entries:
         return
@@ -90,12 +87,12 @@ def record(connection: sa.Connection, purged: Named, reason: str) -> None:
 
 
 def purged(connection: sa.Connection, source: str) -> list[sa.Row[Any]]:
-    """A source's deliveries whose bytes were deleted once; they may have come again since."""
-    return list(connection.exec_driver_sql(sql("archive/purged.sql"), {"source": source}))
+    """Return a source's deliveries whose bytes were deleted; they may have come again since."""
+    return rows(connection, sql("archive/purged.sql"), source=source)
 
 
 def provided(connection: sa.Connection, source: str) -> dict[str, int]:
-    """Deliveries that provide partitions of a source, standby included, and how many rows."""
+    """Return the deliveries that provide a source's partitions, standby included: id → rows."""
     query = (
         "SELECT delivery_id, CAST(sum(rows) AS BIGINT) FROM delivery_partition "
         "WHERE known_until IS NULL AND source = $source GROUP BY delivery_id"

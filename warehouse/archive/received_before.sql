@@ -1,4 +1,5 @@
--- grain: one row per delivery whose bytes were last received, by any delivery, before $before
+-- Grain: one row per delivery whose bytes were last received, by any delivery, before $before
+-- Reads: delivery
 SELECT sha256, delivery_id
 FROM delivery
 GROUP BY sha256, delivery_id

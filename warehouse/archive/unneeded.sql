@@ -1,5 +1,6 @@
--- grain: one row per delivery whose bytes, received before $before, no rebuild needs any more
--- A rebuild comes to the same without a delivery when later ones provide all that it ever provided.
+-- Grain: one row per delivery whose bytes, received before $before, no rebuild needs any more
+-- Reads: delivery, delivery_partition
+-- A rebuild has the same result without a delivery if later deliveries provide all its partitions.
 WITH receipts AS (
     SELECT
         delivery_id, source, department, business_date, part, sha256,
@@ -15,7 +16,7 @@ newest AS (
     GROUP BY source, department, business_date, part
 ),
 
--- what each has ever provided, or would have
+-- Partitions that a delivery has ever provided or, if it never did, would have.
 places AS (
     SELECT DISTINCT delivery_id, source, department, business_date, part
     FROM delivery_partition
@@ -41,7 +42,7 @@ not_superseded AS (
     WHERE later.delivery_id IS NULL
 ),
 
--- of a day's whole file and its parts the kind that came first stands
+-- Of a day's whole file and its parts, the kind that was received first stands: order matters.
 on_shared_days AS (
     SELECT places.delivery_id
     FROM places
@@ -59,7 +60,7 @@ needed_itself AS (
     SELECT delivery_id FROM receipts WHERE verdict = 'held'
 ),
 
--- a return is nothing without what it is laid upon
+-- A return is read together with the deliveries that it corrects.
 needed AS (
     SELECT delivery_id FROM needed_itself
     UNION
@@ -68,7 +69,7 @@ needed AS (
     SEMI JOIN needed_itself USING (delivery_id)
 )
 
--- deliveries may have their bytes in common
+-- Different deliveries can have the same bytes: those go only if none of them needs them.
 SELECT receipts.sha256, receipts.delivery_id
 FROM receipts
 LEFT JOIN needed USING (delivery_id)

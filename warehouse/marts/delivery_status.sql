@@ -1,4 +1,6 @@
--- grain: one row per receipt of a delivery: its latest judgement, and whether its rows are in force
+-- Grain: one row per receipt of a delivery: its latest judgement, and how many rows are in force
+-- Reads: delivery, partition_in_force, department
+-- Writes: marts.delivery_status
 CREATE VIEW marts.delivery_status AS
 WITH latest AS (
     SELECT *

@@ -1,4 +1,6 @@
--- grain: one row per source, department and business date: what is in force and where it came from
+-- Grain: one row per source, department and business date: the rows in force
+-- Reads: partition_in_force, department
+-- Writes: marts.department_day
 CREATE VIEW marts.department_day AS
 SELECT
     delivery_partition.source,

@@ -1,4 +1,6 @@
--- grain: one row per metric, department, business date and breakdown, as known now
+-- Grain: one row per metric, department, business date and breakdown, as known now
+-- Reads: metric_daily, department
+-- Writes: marts.metric_current
 CREATE VIEW marts.metric_current AS
 SELECT
     metric_daily.metric,

@@ -1,5 +1,8 @@
--- grain: one row per row kept out of a slot's newest delivery that was read row by row, but for days
--- that something newer provides; of files of many days, of the newest that speaks of the row's day
+-- Grain: one row per quarantined row that a department should still mend
+-- Reads: delivery, delivery_partition, partition_in_force, quarantine, decision, department
+-- Writes: marts.quarantine_current
+-- Those are the rows of a slot's newest delivery that was read row by row, without days that a
+-- newer delivery provides. Of files of many days, the newest that has the row's day counts.
 CREATE VIEW marts.quarantine_current AS
 WITH receipts AS (
     SELECT *, min(position) OVER (PARTITION BY delivery_id, received_at) AS first_position
@@ -8,14 +11,15 @@ WITH receipts AS (
     QUALIFY row_number() OVER (PARTITION BY delivery_id, received_at ORDER BY position DESC) = 1
 ),
 
--- bytes that came again, unchanged, were received again
+-- Bytes that came again, unchanged, were received again.
 arrivals AS (
     SELECT delivery_id, max(received_at) AS received_at
     FROM delivery
     GROUP BY delivery_id
 ),
 
--- a return's rows are as old as the file that it mends, unless a person has let it replace another
+-- A return's rows are as old as the file that it corrects, unless a person has accepted that it
+-- replaces newer ones.
 mended AS (
     SELECT receipts.position, max(original.received_at) AS sent_at
     FROM receipts
@@ -41,30 +45,31 @@ dated AS (
         NOT list_has_any(reasons ->> '$[*].code', ['outdated_return', 'withdrawn_return'])
 ),
 
--- returns that would have been refused so, had what came before them been taken before them
+-- Returns that would have been refused as outdated, had everything received before them been loaded
+-- before them.
 outdated AS (
-    SELECT DISTINCT given_back.position
-    FROM dated AS given_back
+    SELECT DISTINCT returned.position
+    FROM dated AS returned
     INNER JOIN dated AS newer
         ON
-            given_back.source = newer.source
-            AND given_back.department IS NOT DISTINCT FROM newer.department
-            AND given_back.business_date = newer.business_date
-            AND given_back.part = newer.part
-            AND given_back.sent_at < newer.sent_at
-            AND given_back.received_at > newer.received_at
+            returned.source = newer.source
+            AND returned.department IS NOT DISTINCT FROM newer.department
+            AND returned.business_date = newer.business_date
+            AND returned.part = newer.part
+            AND returned.sent_at < newer.sent_at
+            AND returned.received_at > newer.received_at
     WHERE newer.verdict IN ('accepted', 'accepted_with_quarantine')
 ),
 
 readable AS (
     SELECT
         *,
-        list_concat([delivery_id], list_transform(corrects, lambda one: one.delivery_id)) AS family,
+        list_concat([delivery_id], list_transform(corrects, lambda origin: origin.delivery_id)) AS family,
         row_number() OVER (
             PARTITION BY source, department, business_date, part
             ORDER BY received_at DESC, delivery_id DESC, position DESC
         ) AS nth_of_slot,
-        -- a file and its returns
+        -- A family is a file and its returns.
         row_number() OVER (
             PARTITION BY
                 source, department, business_date, part,
@@ -82,16 +87,16 @@ newest AS (
     WHERE CASE WHEN business_date IS NULL THEN nth_of_family ELSE nth_of_slot END = 1
 ),
 
--- the days that files of many days speak of
+-- Business dates that files of many days provide or had quarantined.
 of_days AS (
     SELECT DISTINCT
-        readable.source, readable.department, readable.part, readable.sent_at, said.business_date
+        readable.source, readable.department, readable.part, readable.sent_at, content.business_date
     FROM readable
     INNER JOIN (
         SELECT delivery_id, business_date FROM delivery_partition
         UNION
         SELECT delivery_id, business_date FROM quarantine
-    ) AS said ON readable.delivery_id = said.delivery_id
+    ) AS content ON readable.delivery_id = content.delivery_id
     WHERE readable.business_date IS NULL AND readable.corrects IS NULL
 ),
 

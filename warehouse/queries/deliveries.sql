@@ -1,4 +1,6 @@
--- grain: one row per receipt of a delivery, the newest first: its latest judgement
+-- Grain: one row per receipt of a delivery, the newest first: its latest judgement
+-- Reads: delivery, partition_in_force
+-- A value of NULL leaves its filter out.
 SELECT
     delivery.* REPLACE (
         coalesce(list_transform(corrects, lambda origin: origin.delivery_id), []) AS corrects

@@ -1,4 +1,6 @@
--- grain: one row per row kept out, the newest first
+-- Grain: one row per quarantined row to mend, the newest business date first
+-- Reads: marts.quarantine_current
+-- A value of NULL leaves its filter out.
 SELECT *
 FROM marts.quarantine_current
 WHERE

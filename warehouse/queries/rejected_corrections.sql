@@ -1,4 +1,5 @@
--- grain: one row per partition whose newest input was not taken, while an older one is in force
+-- Grain: one row per partition whose newest input was not taken, while an older one is in force
+-- Reads: delivery, partition_in_force
 WITH newest AS (
     SELECT source, department, business_date, part,
         arg_max(delivery_id, (received_at, position)) AS delivery_id

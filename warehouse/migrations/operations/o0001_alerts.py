@@ -1,4 +1,4 @@
-"""Alerts that were raised and the digests that were sent."""
+"""Create the tables of raised alerts and of sent digests."""
 
 import sqlalchemy as sa
 from alembic import op

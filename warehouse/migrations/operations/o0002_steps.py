@@ -1,4 +1,4 @@
-"""How long each step of a run took, and how much it dealt with."""
+"""Create the table of steps: how long each step of a run took, and how much it processed."""
 
 import sqlalchemy as sa
 from alembic import op

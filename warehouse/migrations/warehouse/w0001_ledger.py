@@ -1,4 +1,8 @@
-"""The ledger, what was known of every metric, the pace of targets, and the configuration."""
+"""Create the ledger, the metrics as known over time, the pace of targets, the configuration.
+
+The columns of `pace` are those of the first version. Columns declared since in `Pace`
+(pipelines/tracking/pace.py) are added when a warehouse is opened.
+"""
 
 from alembic import op
 
@@ -168,5 +172,5 @@ def upgrade() -> None:
         body = ", ".join(f'"{name}" {declared}' for name, (declared, _) in columns.items())
         op.execute(f"CREATE TABLE {table} ({body})")
         op.execute(f"COMMENT ON TABLE {table} IS '{comment}'")
-        for name, (_, said) in columns.items():
-            op.execute(f"COMMENT ON COLUMN {table}.\"{name}\" IS '{said}'")
+        for name, (_, chinese) in columns.items():
+            op.execute(f"COMMENT ON COLUMN {table}.\"{name}\" IS '{chinese}'")

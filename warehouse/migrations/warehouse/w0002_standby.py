@@ -1,7 +1,7 @@
-"""What one part of a day keeps out of another's rows: kept, not lost, and back when the day allows.
+"""Keep rows that another part of their day displaces on standby, until the day allows them.
 
-Rows that an earlier version had quarantined for another part's key stay in quarantine until their
-day is sent again or its source rebuilt.
+Rows that an earlier version has quarantined because another part had their key stay in quarantine
+until their day is sent again or their source rebuilt.
 """
 
 from alembic import op
@@ -22,7 +22,8 @@ COLUMNS = {
     "known_from": "自该台账序号起有效",
 }
 
-# versions of a partition that followed each other without a gap, as a withdrawal leaves one
+# first_received_at is that of versions that follow each other without a gap, as a withdrawal leaves
+# one.
 FIRST_RECEIVED = """
 UPDATE delivery_partition SET first_received_at = version.first_received_at
 FROM (

@@ -1,4 +1,4 @@
-"""Archived bytes that were deleted: which delivery's, when, by whom, why."""
+"""Record which archived bytes were deleted: of which delivery, when, by whom, why."""
 
 from alembic import op
 
@@ -21,5 +21,5 @@ def upgrade() -> None:
     op.execute(
         "COMMENT ON TABLE purge IS '原件清除记录：归档中已删除的原始文件；再次收到的仍会归档'"
     )
-    for name, (_, said) in COLUMNS.items():
-        op.execute(f"COMMENT ON COLUMN purge.{name} IS '{said}'")
+    for name, (_, chinese) in COLUMNS.items():
+        op.execute(f"COMMENT ON COLUMN purge.{name} IS '{chinese}'")

@@ -1,4 +1,4 @@
-"""What a delivery looked like, so that those after it can be held against its department's past."""
+"""Record what each delivery looked like, to compare later deliveries with it."""
 
 from alembic import op
 
@@ -27,5 +27,5 @@ def upgrade() -> None:
     body = ", ".join(f'"{name}" {declared}' for name, (declared, _) in COLUMNS.items())
     op.execute(f"CREATE TABLE profile ({body})")
     op.execute("COMMENT ON TABLE profile IS '报送画像：每行是一次判定时文件的样貌，供与历史比较'")
-    for name, (_, said) in COLUMNS.items():
-        op.execute(f"COMMENT ON COLUMN profile.\"{name}\" IS '{said}'")
+    for name, (_, chinese) in COLUMNS.items():
+        op.execute(f"COMMENT ON COLUMN profile.\"{name}\" IS '{chinese}'")

@@ -1,4 +1,4 @@
-"""What a returned feedback workbook corrects."""
+"""Record which deliveries a returned feedback workbook corrects."""
 
 from alembic import op
 

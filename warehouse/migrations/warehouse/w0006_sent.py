@@ -1,7 +1,7 @@
-"""How old a partition's rows are: those of a return are as old as the file that it mends.
+"""Record how old a partition's rows are: a return's rows are as old as the file it corrects.
 
-The table is made anew: DuckDB commits no transaction that alters a table which it has changed, and
-the upgrade from the first version is one transaction that has changed this one.
+The table is created anew. DuckDB does not commit a transaction that alters a table after changing
+its rows, and the upgrade from the first version is one transaction, which has changed them.
 """
 
 from alembic import op
@@ -37,8 +37,8 @@ IN_FORCE = [
 
 ROWS = """
 INSERT INTO renewed BY NAME
-SELECT there.*, coalesce(mended.sent_at, there.received_at) AS sent_at
-FROM delivery_partition AS there
+SELECT old.*, coalesce(mended.sent_at, old.received_at) AS sent_at
+FROM delivery_partition AS old
 LEFT JOIN (
     SELECT given_back.delivery_id, given_back.received_at, max(original.received_at) AS sent_at
     FROM delivery AS given_back
@@ -51,7 +51,7 @@ LEFT JOIN (
     )
     GROUP BY ALL
 ) AS mended
-    ON there.delivery_id = mended.delivery_id AND there.received_at = mended.received_at
+    ON old.delivery_id = mended.delivery_id AND old.received_at = mended.received_at
 """
 
 
@@ -70,7 +70,7 @@ def upgrade() -> None:
         "COMMENT ON TABLE delivery_partition IS '分区台账：数据源各分区由哪次报送提供，何时起止'"
     )
     op.execute("COMMENT ON VIEW partition_in_force IS '现行分区：各分区现由哪次报送提供'")
-    for name, (_, said) in COLUMNS.items():
-        op.execute(f"COMMENT ON COLUMN delivery_partition.{name} IS '{said}'")
+    for name, (_, chinese) in COLUMNS.items():
+        op.execute(f"COMMENT ON COLUMN delivery_partition.{name} IS '{chinese}'")
         if name in IN_FORCE:
-            op.execute(f"COMMENT ON COLUMN partition_in_force.{name} IS '{said}'")
+            op.execute(f"COMMENT ON COLUMN partition_in_force.{name} IS '{chinese}'")
