@@ -16,6 +16,8 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
+from contract_reference import contracts_markdown
+
 from pipelines import published
 from pipelines.deployment import Deployment
 from pipelines.jobs import night
@@ -69,7 +71,10 @@ def schema_json() -> str:
     return json.dumps(tables, indent=2) + "\n"
 
 
-DOCUMENTS: dict[Path, Callable[[], str]] = {PROJECT / "warehouse" / "schema.json": schema_json}
+DOCUMENTS: dict[Path, Callable[[], str]] = {
+    PROJECT / "docs" / "contracts.md": contracts_markdown,
+    PROJECT / "warehouse" / "schema.json": schema_json,
+}
 
 
 def main(arguments: list[str]) -> int:

@@ -1,1 +1,1 @@
-"""What departments promise: contracts, metrics, targets, departments, and their words."""
+"""The declared configuration: sources, metrics, targets, departments, suites; no database."""

@@ -16,20 +16,20 @@ from pipelines.contracts.sources import Source
 from pipelines.contracts.suites import Suite
 from pipelines.contracts.targets import Target
 
+METRICS_FILE = "metrics.yaml"
+TARGETS_FILE = "targets.yaml"
+DEPARTMENTS_FILE = "departments.csv"
+HOLIDAYS_FILE = "holidays.csv"
+
 
 def files_of(source: str) -> tuple[str, str]:
-    """What problems call a source's contract and its suite."""
+    """Return the paths of a source's contract and suite within a configuration folder."""
     return f"sources/{source}.yaml", f"expectations/{source}.json"
-
-
-def _hash(content: object) -> str:
-    text = json.dumps(content, ensure_ascii=False, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True)
 class Catalog:
-    """The whole configuration, cross-checked."""
+    """All declarations by their names; `holidays` maps a day to whether it is worked."""
 
     sources: Mapping[str, Source]
     metrics: Mapping[str, Metric]
@@ -39,34 +39,35 @@ class Catalog:
     holidays: Mapping[date, bool] = field(default_factory=dict)
 
     def metrics_of(self, source: str) -> tuple[Metric, ...]:
-        """Metrics computed from `source`."""
+        """Return the metrics computed from `source`."""
         return tuple(metric for metric in self.metrics.values() if metric.source == source)
 
     def due_departments(self, source: Source) -> tuple[str, ...]:
-        """Codes that owe `source`, valid or not; none when it is not due."""
+        """Return the codes of departments that owe `source`, still valid or not."""
         if source.due is None:
             return ()
         if source.due.departments == "all":
             return tuple(self.departments)
         return source.due.departments
 
-    def contract_hash(self, source: str) -> str:
-        """Identifies how a delivery of `source` is judged: its contract, its suite, and the names
-        of departments where rows are placed by them.
-        """
-        return self._contract_hashes[source]
-
     @cached_property
-    def _contract_hashes(self) -> dict[str, str]:
-        named = {
-            name: source.partition.department and self.configuration["departments:all"]
+    def contract_hashes(self) -> Mapping[str, str]:
+        """Map each source to a hash of everything that decides how its deliveries are judged.
+
+        That is its contract, its suite and, if its rows are placed by the names of departments,
+        the departments.
+        """
+        departments = self.configuration["departments:all"]
+        return {
+            name: _hash(
+                [self.configuration[f"source:{name}"], source.partition.department and departments]
+            )
             for name, source in self.sources.items()
         }
-        return {name: _hash([self.configuration[f"source:{name}"], named[name]]) for name in named}
 
     @cached_property
     def configuration(self) -> dict[str, Any]:
-        """Every declared thing as plain JSON data, by `kind:name`."""
+        """Every declaration as plain JSON data, by `kind:name`."""
         content: dict[str, Any] = {}
         for name, source in self.sources.items():
             content[f"source:{name}"] = {
@@ -84,5 +85,10 @@ class Catalog:
 
     @cached_property
     def configuration_hash(self) -> str:
-        """Identifies the whole configuration."""
+        """Hash of the whole configuration, of its meaning and not of its spelling."""
         return _hash(self.configuration)
+
+
+def _hash(content: object) -> str:
+    text = json.dumps(content, ensure_ascii=False, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

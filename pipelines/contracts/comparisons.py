@@ -1,4 +1,4 @@
-"""What a delivery is held against: running totals, and its department's past deliveries."""
+"""Comparisons of a delivery with others: running totals, and its department's past deliveries."""
 
 from __future__ import annotations
 
@@ -9,39 +9,82 @@ from pydantic import Field
 from pipelines.contracts.declared import Declared, Name
 
 
-class Totals(Declared):
-    """A column that is cumulative, and the column that is its increment.
+class Totals(Declared, title="Totals"):
+    """A cumulative column and the column of its increments, which must agree from day to day.
 
-    For each `by` (the key, unless told): cumulative(d) = cumulative(d-1) + increment(d) +
-    correction(d), to within `tolerance`; d-1 is the day before on which the source is due. A total
-    that `resets` starts each year or month from 0. A delivery that breaks it is told of, or `held`.
+    For each combination of `by`: cumulative(d) = cumulative(d-1) + increment(d) + correction(d),
+    where d-1 is the day before on which the source is due. People are told of a delivery that
+    breaks this.
     """
 
-    cumulative: Name
-    increment: Name
-    correction: Name | None = None
-    by: tuple[Name, ...] = ()
-    tolerance: float = Field(0, ge=0)
-    resets: Literal["yearly", "monthly"] | None = None
-    on_break: Literal["warn", "hold"] = "warn"
+    cumulative: Name = Field(description="Number column with the total.", examples=["year_cases"])
+    increment: Name = Field(
+        description="Number column with what the day adds to it.", examples=["new_cases"]
+    )
+    correction: Name | None = Field(
+        None,
+        description="Number column with what the day corrects of earlier days.",
+        examples=["corrected_cases"],
+    )
+    by: tuple[Name, ...] = Field(
+        (),
+        description="Columns that tell the totals of a department and day apart; without them, the "
+        "`key` without the partition's columns.",
+        examples=[["district", "item"]],
+    )
+    tolerance: float = Field(
+        0, ge=0, description="Largest difference that still agrees.", examples=[0.5]
+    )
+    resets: Literal["yearly", "monthly"] | None = Field(
+        None, description="When the total starts again from 0.", examples=["yearly"]
+    )
+    on_break: Literal["warn", "hold"] = Field(
+        "warn",
+        description="What becomes of a delivery that breaks a total: it is loaded with a warning, "
+        "or held until a person decides.",
+        examples=["hold"],
+    )
 
 
-class Drift(Declared):
-    """When a delivery differs from its department's history so much that people are told.
+class Drift(Declared, title="Drift"):
+    """Bounds of how much a delivery may differ from its department's past without a warning.
 
-    `volume` is a robust z-score of the number of rows, (rows - median) / spread, against the last
-    `history` deliveries, of which there must be `minimum`. Those of a daily source are of the same
-    weekday, worked or free as the day is; while they are too few, of days alike in one of both,
-    and held against the least and the most of them, not their median. The spread is 1.4826 * MAD
-    (Iglewicz and Hoaglin, 1993), or the largest of the square root of the median, 5 % of it, and 1,
-    where that is more. `null_share` is by how much a column's share of empty cells may rise.
-    `categories` are columns of few values, of which one never seen is told. `columns`: whether
-    columns that appear or vanish are told. None (or nothing) leaves a comparison out.
+    `null` as the value of a key leaves its comparison out.
+
+    The number of rows is compared by a robust z-score, (rows - median) / spread. The spread is
+    1.4826 * MAD (Iglewicz and Hoaglin, 1993), but at least the square root of the median, 5 % of
+    it, and 1. Deliveries of a daily source are compared with those of the same weekday that were
+    as well a working or a free day; while there are too few, with those of the same weekday or the
+    same kind of day, and then with the least and the most of them instead of the median.
     """
 
-    volume: float | None = Field(3.5, gt=0)
-    history: int = Field(8, ge=3)
-    minimum: int = Field(4, ge=3)
-    null_share: float | None = Field(0.2, gt=0, le=1)
-    categories: tuple[Name, ...] = ()
-    columns: bool = True
+    volume: float | None = Field(
+        3.5,
+        gt=0,
+        description="Score of the number of rows from which people are warned.",
+        examples=[3.5],
+    )
+    history: int = Field(
+        8, ge=3, description="Number of latest deliveries that count as the past.", examples=[8]
+    )
+    minimum: int = Field(
+        4,
+        ge=3,
+        description="Number of past deliveries below which nothing is compared.",
+        examples=[4],
+    )
+    null_share: float | None = Field(
+        0.2,
+        gt=0,
+        le=1,
+        description="Rise of a column's share of empty cells from which people are warned.",
+        examples=[0.2],
+    )
+    categories: tuple[Name, ...] = Field(
+        (),
+        description="Text columns of few values, where a value never seen before is a warning.",
+        examples=[["channel"]],
+    )
+    columns: bool = Field(
+        True, description="Warn of columns that appear or vanish.", examples=[False]
+    )

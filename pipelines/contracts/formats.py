@@ -2,56 +2,102 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, get_args
 
 from pydantic import BeforeValidator, Field, model_validator
 
 from pipelines.contracts.declared import Code, Declared
+from pipelines.contracts.extensions import EXTENSIONS_BY_FORMAT
+
+EncodingName = Literal["utf-8", "gb18030", "utf-16"]
+ENCODINGS: tuple[EncodingName, ...] = get_args(EncodingName)
+# The names by which pages and XML files say their encodings. GB18030 contains GBK and GB2312.
+ENCODING_NAMES: dict[str, EncodingName] = {name: name for name in ENCODINGS} | {
+    "utf8": "utf-8",
+    "gbk": "gb18030",
+    "gb2312": "gb18030",
+    "x-gbk": "gb18030",
+    "unicode": "utf-16",
+    "utf-16le": "utf-16",
+    "utf-16be": "utf-16",
+}
 
 
 def _as_gb18030(value: object) -> object:
-    return "gb18030" if value in ("gbk", "gb2312") else value  # which it contains
+    return ENCODING_NAMES[str(value)] if value in ("gbk", "gb2312") else value
 
 
-Encoding = Annotated[Literal["utf-8", "gb18030", "utf-16"], BeforeValidator(_as_gb18030)]
+Encoding = Annotated[EncodingName, BeforeValidator(_as_gb18030)]
 
 
-class CsvDialect(Declared):
-    """How CSV files are written; decoding is strict and never guessed.
+class CsvDialect(Declared, title="CSV dialect"):
+    """The way in which one department writes its CSV files."""
 
-    `short_rows`: rows whose last cells are missing are kept out, or (`pad`) taken as if those were
-    empty, as programs write them that leave trailing separators away.
-    """
+    encoding: Encoding = Field(
+        "utf-8",
+        description="Encoding of the files, decoded strictly and never guessed; `gbk` and `gb2312` "
+        "are read as `gb18030`, which contains them.",
+        examples=["gb18030"],
+    )
+    delimiter: str = Field(
+        ",",
+        pattern=r"^[ -~\t]$",
+        description='Character between the cells; in YAML a tab is `"\\t"`.',
+        examples=[";"],
+    )
+    quote: str = Field(
+        '"',
+        pattern=r"^[ -~]$",
+        description="Character around cells that hold delimiters or line breaks.",
+        examples=["'"],
+    )
+    short_rows: Literal["quarantine", "pad"] = Field(
+        "quarantine",
+        description="What becomes of a row whose last cells are missing: it is quarantined, or "
+        "filled with empty cells, for programs that leave trailing delimiters out.",
+        examples=["pad"],
+    )
 
-    encoding: Encoding = "utf-8"
-    delimiter: str = Field(",", pattern=r"^[ -~\t]$")
-    quote: str = Field('"', pattern=r"^[ -~]$")
-    short_rows: Literal["quarantine", "pad"] = "quarantine"
 
+class CsvFormat(CsvDialect, title="CSV"):
+    """The way in which CSV files are written, and the departments that write them otherwise."""
 
-class CsvFormat(CsvDialect):
-    """The source's CSV dialect, and the departments that write another one."""
-
-    departments: dict[Code, CsvDialect] = Field({})
+    departments: dict[Code, CsvDialect] = Field(
+        {},
+        description="Dialects of the departments that write another one, by their codes; what a "
+        "dialect leaves out has its usual default.",
+        examples=[{"wjw": {"encoding": "utf-8"}}],
+    )
 
     def dialect(self, department: str | None) -> CsvDialect:
-        """The dialect that `department` (None: a file of many departments) declared."""
+        """Return the dialect of a department; None stands for a file of many departments."""
         return self.departments.get(department or "", self)
 
 
-class WorkbookFormat(Declared):
-    """Which sheets of a workbook hold the rows, and what of them counts.
+class WorkbookFormat(Declared, title="Workbooks"):
+    """The sheets of a workbook (`xlsx`, `xls`, `xlsb`, `ods`) that hold the rows.
 
-    `sheet` is one sheet, by its position from 0 or its name. `sheets` instead are several, read as
-    one delivery: named ones, `all`, each with a header of its own, or `continued`: the first, and
-    those after it, which go on with its rows, with or without the header repeated. Hidden rows and
-    sheets are taken like others unless they are to be ignored.
+    The header row is found by its headers, below any title rows.
     """
 
-    sheet: int | str = 0
-    sheets: Literal["all", "continued"] | tuple[str, ...] | None = None
-    hidden_rows: Literal["take", "ignore"] = "take"
-    hidden_sheets: Literal["take", "ignore"] = "take"
+    sheet: int | str = Field(
+        0,
+        description="The one sheet with the rows: its position, counted from 0, or its name.",
+        examples=["明细"],
+    )
+    sheets: Literal["all", "continued"] | tuple[str, ...] | None = Field(
+        None,
+        description="Several sheets that are read as one delivery, instead of `sheet`: named ones "
+        "or `all`, each with a header, or `continued`: the first sheet, and those after it that go "
+        "on with its rows, whether they repeat the header or not.",
+        examples=["all"],
+    )
+    hidden_rows: Literal["take", "ignore"] = Field(
+        "take", description="What becomes of hidden rows.", examples=["ignore"]
+    )
+    hidden_sheets: Literal["take", "ignore"] = Field(
+        "take", description="What becomes of hidden sheets.", examples=["ignore"]
+    )
 
     @model_validator(mode="after")
     def _sheets_are_said_once(self) -> Self:
@@ -60,65 +106,103 @@ class WorkbookFormat(Declared):
         return self
 
 
-class HtmlFormat(Declared):
-    """A table of a page, by its position from 0 among those that have rows."""
+class HtmlFormat(Declared, title="HTML"):
+    """The table of a web page that holds the rows."""
 
-    table: int = Field(0, ge=0)
-    encoding: Encoding = "utf-8"
+    table: int = Field(
+        0,
+        ge=0,
+        description="Position of the table among those that have rows, counted from 0.",
+        examples=[1],
+    )
+    encoding: Encoding = Field(
+        "utf-8", description="Encoding of pages that do not name theirs.", examples=["gb18030"]
+    )
 
 
-class JsonFormat(Declared):
-    """Where the array of records is: keys from the outermost on, dotted; empty for the top.
+class JsonFormat(Declared, title="JSON"):
+    """The place of the array of records in a JSON document.
 
-    Headers are a record's keys, `contact/phone` for those of an object inside it (so in jsonl).
+    Headers of the columns are the keys of a record, `contact/phone` for an object inside it; so
+    they are in JSON lines.
     """
 
-    records: str = ""
+    records: str = Field(
+        "",
+        description="Keys that lead to the array, from the outermost on, with dots between them; "
+        "empty when the document is the array.",
+        examples=["data.rows"],
+    )
 
 
-class XmlFormat(Declared):
-    """The path of the element that is a row, from the root's name on: `data/records/record`.
+class XmlFormat(Declared, title="XML"):
+    """The element of an XML document that is a row.
 
-    Headers are the names of its children (`contact/phone` for nested ones) and attributes (`@id`).
+    Headers of the columns are the names of its children, `contact/phone` for one inside another,
+    and its attributes, `@id`.
     """
 
-    record: str = Field(min_length=1)
+    record: str = Field(
+        min_length=1,
+        description="Path of the element, from the root's name on.",
+        examples=["data/records/record"],
+    )
 
 
-class ZipFormat(Declared):
-    """Whether an archive holds one file of data, or several that are one delivery."""
+class ZipFormat(Declared, title="ZIP"):
+    """The content of an archive."""
 
-    members: Literal["one", "all"] = "one"
+    members: Literal["one", "all"] = Field(
+        "one",
+        description="One file of data, or several that are read as one delivery.",
+        examples=["all"],
+    )
 
 
-class NoOptions(Declared):
-    """A format that needs nothing said about it."""
+class NoOptions(Declared, title="Formats without options"):
+    """A format that needs no options, written `{}`."""
 
 
-class Formats(Declared):
-    """The formats a source accepts; one that is absent is refused.
+def _accepted(format_name: str) -> str:
+    """Describe a format by the ends of its files' names."""
+    return f"Files whose names end in {', '.join(EXTENSIONS_BY_FORMAT[format_name])}."
 
-    By the end of a file's name: csv `.csv .tsv .txt`, xlsx `.xlsx .xlsm`, xls `.xls .et`, xlsb
-    `.xlsb`, ods `.ods`, html `.html .htm`, json `.json`, jsonl `.jsonl .ndjson`, xml `.xml`,
-    parquet `.parquet`. `.gz` and `.zip` around them are accepted always; `zip` says more of the
-    latter.
+
+class Formats(Declared, title="Formats"):
+    """The formats that the source accepts; a file of any other format is refused.
+
+    `{}` accepts a format as it usually is. Files packed as `.gz` or `.zip` are accepted always.
     """
 
-    csv: CsvFormat | None = None
-    xlsx: WorkbookFormat | None = None
-    xls: WorkbookFormat | None = None
-    xlsb: WorkbookFormat | None = None
-    ods: WorkbookFormat | None = None
-    html: HtmlFormat | None = None
-    json_: JsonFormat | None = Field(None, alias="json")
-    jsonl: NoOptions | None = None
-    xml: XmlFormat | None = None
-    parquet: NoOptions | None = None
-    zip: ZipFormat = ZipFormat()
+    csv: CsvFormat | None = Field(
+        None, description=_accepted("csv"), examples=[{"encoding": "gb18030"}]
+    )
+    xlsx: WorkbookFormat | None = Field(
+        None, description=_accepted("xlsx"), examples=[{"sheets": "all", "hidden_rows": "ignore"}]
+    )
+    xls: WorkbookFormat | None = Field(None, description=_accepted("xls"), examples=[{}])
+    xlsb: WorkbookFormat | None = Field(None, description=_accepted("xlsb"), examples=[{}])
+    ods: WorkbookFormat | None = Field(None, description=_accepted("ods"), examples=[{}])
+    html: HtmlFormat | None = Field(None, description=_accepted("html"), examples=[{"table": 0}])
+    json_: JsonFormat | None = Field(
+        None, alias="json", description=_accepted("json"), examples=[{"records": "data.rows"}]
+    )
+    jsonl: NoOptions | None = Field(None, description=_accepted("jsonl"), examples=[{}])
+    xml: XmlFormat | None = Field(
+        None, description=_accepted("xml"), examples=[{"record": "data/records/record"}]
+    )
+    parquet: NoOptions | None = Field(None, description=_accepted("parquet"), examples=[{}])
+    zip: ZipFormat = Field(
+        ZipFormat(),
+        description="What a `.zip` holds of the formats above.",
+        examples=[{"members": "all"}],
+    )
 
     @property
     def declared(self) -> tuple[str, ...]:
-        """The names of the formats accepted, as contracts write them."""
-        fields = type(self).model_fields.items()
-        there = [name for name, _ in fields if name != "zip" and getattr(self, name) is not None]
-        return tuple(type(self).model_fields[name].alias or name for name in there)
+        """Return the names of the accepted formats, as contracts write them."""
+        return tuple(
+            key.alias or name
+            for name, key in type(self).model_fields.items()
+            if name != "zip" and getattr(self, name) is not None
+        )

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Self
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from pipelines.contracts.declared import Declared, Name
 
+# Row rules: the rows that fail are quarantined. An expectation that is not listed has no condition
+# by which rows could be split.
 ROW_RULES = frozenset(
     {
         "expect_column_values_to_not_be_null",
@@ -24,6 +26,7 @@ ROW_RULES = frozenset(
         "expect_column_pair_values_to_be_equal",
     }
 )
+# Table rules judge figures of a whole delivery.
 TABLE_RULES = frozenset(
     {
         "expect_table_row_count_to_be_between",
@@ -36,19 +39,31 @@ TABLE_RULES = frozenset(
 )
 
 
-class Suite(Declared):
-    """A native Great Expectations suite, as GX itself writes it."""
+class Suite(Declared, title="Suites"):
+    """A suite, `expectations/<source>.json`, in the form in which Great Expectations writes it."""
 
-    name: Name
-    expectations: tuple[Mapping[str, Any], ...] = ()
-    meta: Mapping[str, Any] = {}
-    id: str | None = None
-    notes: Any = None
+    name: Name = Field(description="Name of the source.", examples=["window_cases"])
+    expectations: tuple[Mapping[str, Any], ...] = Field(
+        (),
+        description="Expectations, each with `type`, `kwargs` and `severity`. A failing row of a "
+        "`critical` row rule is quarantined, a delivery that fails a `critical` table rule is "
+        "rejected; a `warning` or `info` is only told.",
+        examples=[[{"type": "expect_column_values_to_not_be_null", "kwargs": {"column": "item"}}]],
+    )
+    meta: Mapping[str, Any] = Field(
+        {}, description="Notes of programs; not read.", examples=[{"author": "数据资源科"}]
+    )
+    id: str | None = Field(
+        None,
+        description="Identifier that Great Expectations gave the suite; not read.",
+        examples=["9f1c2d3e"],
+    )
+    notes: Any = Field(None, description="Notes of people; not read.", examples=["每季度复核"])
 
     @model_validator(mode="after")
     def _expectations_are_shaped(self) -> Self:
         for position, expectation in enumerate(self.expectations):
-            named = isinstance(expectation.get("type"), str)
-            if not named or not isinstance(expectation.get("kwargs", {}), Mapping):
+            has_type = isinstance(expectation.get("type"), str)
+            if not has_type or not isinstance(expectation.get("kwargs", {}), Mapping):
                 raise ValueError(f"expectations[{position}] needs a `type` and named `kwargs`")
         return self

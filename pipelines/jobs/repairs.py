@@ -61,7 +61,7 @@ def rebuild(
                         return judgements
                 new = [receipts[receipt] for receipt in receipts if receipt not in staged_receipts]
                 deliveries = [
-                    ledger.delivery_of(row, catalog.contract_hash(row.source), row.overruled)
+                    ledger.delivery_of(row, catalog.contract_hashes[row.source], row.overruled)
                     for row in new
                 ]
                 done = 0
@@ -194,7 +194,7 @@ def accept(deployment: Deployment, prefix: str, reason: str) -> Judgement:
                 f"the bytes of delivery {row.delivery_id} were purged on "
                 f"{purge.purged_at:%Y-%m-%d} ({purge.reason}); send them again"
             )
-        delivery = ledger.delivery_of(row, catalog.contract_hash(row.source), reason)
+        delivery = ledger.delivery_of(row, catalog.contract_hashes[row.source], reason)
         delivery = returns.without_refused(connection, delivery)
     staged = intake.stage(deployment, [delivery], run_id, 0)
     with (

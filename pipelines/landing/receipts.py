@@ -64,7 +64,7 @@ def receive(
         size=before.st_size,
         sha256=sha256,
         received_at=datetime(1970, 1, 1) + timedelta(microseconds=received // 1000),
-        contract_hash=catalog.contract_hash(landed.source),
+        contract_hash=catalog.contract_hashes[landed.source],
     )
 
 

@@ -6,24 +6,13 @@ from codecs import BOM_UTF16_BE, BOM_UTF16_LE, getincrementaldecoder
 from collections.abc import Iterator
 from pathlib import Path
 
+from pipelines.contracts.formats import ENCODINGS
 from pipelines.contracts.sources import Source
 from pipelines.deliveries.reasons import Reason, UnreadableError
 
 BLOCK = 1 << 20
 HEAD_BYTES = 256 << 10
 BYTE_ORDER_MARK = "\ufeff"
-NAMED_ENCODINGS = {  # by the names that pages and XML files give them
-    "utf-8": "utf-8",
-    "utf8": "utf-8",
-    "gbk": "gb18030",
-    "gb2312": "gb18030",
-    "gb18030": "gb18030",
-    "x-gbk": "gb18030",
-    "unicode": "utf-16",
-    "utf-16": "utf-16",
-    "utf-16le": "utf-16",
-    "utf-16be": "utf-16",
-}
 
 
 def strict_text(path: Path, encoding: str, source: Source) -> Iterator[str]:
@@ -82,5 +71,5 @@ def other_encodings(path: Path, declared: str) -> tuple[str, ...]:
     with path.open("rb") as stream:
         is_marked = stream.read(2) in (BOM_UTF16_LE, BOM_UTF16_BE)
     unmarked = () if is_marked else ("utf-16-le", "utf-16-be")
-    others = ("utf-8", "gb18030", "utf-16", *unmarked)
+    others = (*ENCODINGS, *unmarked)
     return tuple(encoding for encoding in others if encoding != declared)

@@ -6,20 +6,17 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from pipelines.contracts.columns import LINEAGE_COLUMNS
 from pipelines.contracts.sources import Source
 from pipelines.engine import COLUMN_TYPES, literal, quoted, rows, run
 from pipelines.errors import IncompatibleTableError, UsageError
 
 Columns = dict[str, tuple[str, str]]  # name → SQL type, Chinese comment
 
-# Columns of every source's table: no contract may declare one of these names.
+# Columns that every source's table has before those of its contract.
 LINEAGE: Columns = {
-    "department": ("VARCHAR", "报送单位代码"),
-    "business_date": ("DATE", "业务日期"),
-    "part": ("VARCHAR", "分包名；整包为空串"),
-    "delivery_id": ("VARCHAR", "报送编号，见 delivery"),
-    "sheet": ("VARCHAR", "工作表"),
-    "row_number": ("BIGINT", "文件中的行号，从 1 起"),
+    name: (COLUMN_TYPES[column_type], comment)
+    for name, (column_type, comment) in LINEAGE_COLUMNS.items()
 }
 # Further columns of its standby table: declared names begin with a letter, so that none collides.
 STANDBY: Columns = {

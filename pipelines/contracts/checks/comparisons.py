@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
+from pipelines.contracts.checks.fault import Fault
 from pipelines.contracts.columns import NUMBERS, ColumnType
 from pipelines.contracts.comparisons import Totals
 from pipelines.contracts.sources import Source
-from pipelines.errors import Problem
 
 
-def check_totals(source: Source, file: str) -> Iterator[Problem]:
-    """Totals are of numbers, and one row of a department and day says each."""
+def check_totals(source: Source) -> Iterator[Fault]:
+    """Check that totals are numbers, and that one row of a department's day says each."""
     names = source.column_names
     for position, totals in enumerate(source.totals):
         key = f"totals[{position}]"
@@ -23,75 +23,66 @@ def check_totals(source: Source, file: str) -> Iterator[Problem]:
             if name is None:
                 continue
             if name not in names:
-                yield Problem(
-                    file, f"{key}.{role}", f"{name} is no column", f"use one of {', '.join(names)}"
+                yield Fault(
+                    f"{key}.{role}", f"{name} is no column", f"use one of {', '.join(names)}"
                 )
             elif source.column(name).type not in NUMBERS:
-                yield Problem(file, f"{key}.{role}", f"{name} is no number", "name a number column")
+                yield Fault(f"{key}.{role}", f"{name} is no number", "name a number column")
         for name, count in Counter(filter(None, figures.values())).items():
             if count > 1:
-                yield Problem(file, key, f"{name} is there {count} times", "name another column")
+                yield Fault(key, f"{name} is there {count} times", "name another column")
         if not source.key:
-            yield Problem(
-                file, key, "without a key, several rows may say one total", "name the source's key"
+            yield Fault(
+                key, "without a key, several rows may say one total", "name the source's key"
             )
-        yield from _check_by(source, totals, file, f"{key}.by")
+        yield from _check_by(source, totals, f"{key}.by")
 
 
-def _check_by(source: Source, totals: Totals, file: str, key: str) -> Iterator[Problem]:
+def _check_by(source: Source, totals: Totals, key: str) -> Iterator[Fault]:
+    """Check that the columns of `by` are there in every row and, with the day, the whole key."""
     partition = (source.partition.department, source.partition.business_date)
     for name in totals.by:
         if name not in source.column_names:
-            yield Problem(
-                file, key, f"{name} is no column", f"use one of {', '.join(source.column_names)}"
-            )
+            names = ", ".join(source.column_names)
+            yield Fault(key, f"{name} is no column", f"use one of {names}")
         elif source.column(name).pii:
-            yield Problem(
-                file,
-                key,
-                f"{name} is masked, and messages name it",
-                "use a column that is not personal",
+            yield Fault(
+                key, f"{name} is masked, and messages name it", "use a column that is not personal"
             )
         elif not source.column(name).required:
-            yield Problem(file, key, f"{name} is not required", "say `required: true`")
+            yield Fault(key, f"{name} is not required", "say `required: true`")
         elif name == source.partition.business_date:
-            yield Problem(file, key, f"{name} is another every day", "leave it out")
+            yield Fault(key, f"{name} is another every day", "leave it out")
     missing = [name for name in source.key if name not in (*source.by_of(totals), *partition)]
     if missing:
-        yield Problem(
-            file,
+        yield Fault(
             key,
             f"several rows of a day may say one total: {', '.join(missing)} of the key is left out",
             "name the whole key",
         )
 
 
-def check_drift(source: Source, file: str) -> Iterator[Problem]:
-    """Check that drift has enough history and names plain text columns."""
-    if source.drift is None:
+def check_drift(source: Source) -> Iterator[Fault]:
+    """Check that drift can have enough history, and names plain text columns."""
+    drift = source.drift
+    if drift is None:
         return
-    if source.drift.minimum > source.drift.history:
-        yield Problem(
-            file,
+    if drift.minimum > drift.history:
+        yield Fault(
             "drift.minimum",
-            f"{source.drift.minimum} is more than `history`, "
-            f"{source.drift.history}: nothing would ever be told",
+            f"{drift.minimum} is more than `history`, {drift.history}: nothing would ever be "
+            "compared",
             "lower it",
         )
-    for name in source.drift.categories:
+    for name in drift.categories:
         if name not in source.column_names:
-            yield Problem(
-                file,
-                "drift.categories",
-                f"{name} is no column",
-                f"use one of {', '.join(source.column_names)}",
-            )
+            names = ", ".join(source.column_names)
+            yield Fault("drift.categories", f"{name} is no column", f"use one of {names}")
         elif source.column(name).type is not ColumnType.TEXT:
-            yield Problem(file, "drift.categories", f"{name} is no text", "name a text column")
+            yield Fault("drift.categories", f"{name} is no text", "name a text column")
         elif source.column(name).pii:
-            yield Problem(
-                file,
+            yield Fault(
                 "drift.categories",
-                f"{name} is personal, and its values would be kept",
+                f"{name} is personal, and its values would be stored",
                 "use a column that is not personal",
             )

@@ -10,10 +10,11 @@ from pathlib import Path
 from lxml.etree import ErrorTypes, XMLParser, XMLSyntaxError
 
 from pipelines.contracts.columns import NUMBERS
+from pipelines.contracts.formats import ENCODING_NAMES, ENCODINGS
 from pipelines.contracts.sources import Source
 from pipelines.contracts.spellings import fold_header
 from pipelines.deliveries.reasons import Reason, UnreadableError
-from pipelines.reading.decoding import NAMED_ENCODINGS, other_encoding, strict_text
+from pipelines.reading.decoding import other_encoding, strict_text
 from pipelines.reading.headers.matching import LONG_NUMBER, SCALE, suffix_of
 from pipelines.reading.layout import Reading
 from pipelines.reading.records.fields import (
@@ -35,7 +36,7 @@ from pipelines.reading.records.fields import (
 
 DEPTH = 100
 PROLOG = re.compile(rb"<\?xml[^>]*?\sencoding\s*=\s*[\"']([A-Za-z][\w.-]*)[\"']")
-ENCODINGS = {**NAMED_ENCODINGS, "us-ascii": "utf-8"}
+KNOWN_ENCODINGS = {**ENCODING_NAMES, "us-ascii": "utf-8"}
 ABOUT_THE_FILE = "{http://www.w3.org/2001/XMLSchema-instance}"  # xsi:nil, xsi:schemaLocation
 UNIT_LENGTH = 20  # no unit is longer
 CHILD = "\x00"  # stands for a child among an element's texts; no XML can hold it
@@ -75,9 +76,9 @@ def _encoding(path: Path, source: Source) -> str:
     if declared is None:
         return "utf-8"
     name = declared[1].decode().lower()
-    known = ENCODINGS.get(name)
+    known = KNOWN_ENCODINGS.get(name)
     if known is None or known.startswith("utf-16"):  # UTF-16 could not be read as this prolog was
-        raise other_encoding(path, "utf-8 / gb18030 / utf-16", f"encoding={name}", source)
+        raise other_encoding(path, " / ".join(ENCODINGS), f"encoding={name}", source)
     return known
 
 

@@ -9,10 +9,10 @@ from pathlib import Path
 from lxml.etree import HTMLParser, XMLSyntaxError, strip_elements
 from lxml.etree import _Element as Element
 
-from pipelines.contracts.formats import WorkbookFormat
+from pipelines.contracts.formats import ENCODING_NAMES, WorkbookFormat
 from pipelines.contracts.sources import Source
 from pipelines.deliveries.reasons import Reason, UnreadableError
-from pipelines.reading.decoding import HEAD_BYTES, NAMED_ENCODINGS, other_encoding, strict_text
+from pipelines.reading.decoding import HEAD_BYTES, other_encoding, strict_text
 from pipelines.reading.layout import Reading, damaged
 from pipelines.reading.webpages.second_tables import check_second_tables
 from pipelines.reading.webpages.tables import has_data, tables_of
@@ -58,7 +58,7 @@ def _named_encoding(path: Path) -> str | None:
     with path.open("rb") as stream:
         head = stream.read(HEAD_BYTES).replace(b"\0", b"")
     name = CHARSET.search(head)
-    return NAMED_ENCODINGS.get(name[1].decode().lower()) if name else None
+    return ENCODING_NAMES.get(name[1].decode().lower()) if name else None
 
 
 def _parsed(path: Path, source: Source, encoding: str) -> list[Element]:

@@ -219,7 +219,7 @@ def test_bytes_go_into_the_archive_by_their_hash_for_our_eyes_only(folder, catal
     assert stat.S_IMODE(place.parent.stat().st_mode) == 0o700
     assert stat.S_IMODE(settings.archive.stat().st_mode) == 0o700
     assert delivery.received_at == datetime(2021, 10, 1, 0, 0, 0, 123456)
-    assert delivery.contract_hash == catalog.contract_hash("records")
+    assert delivery.contract_hash == catalog.contract_hashes["records"]
     assert delivery.defect is None
     assert path.read_bytes() == data
     assert [one for one in settings.archive.rglob("*") if one.is_file()] == [place]
