@@ -18,7 +18,7 @@ import sqlalchemy as sa
 from integration.conftest import DAY, RECORDS, City
 from integration.staged import Memory, Sent, in_memory
 
-from pipelines.contracts.catalog import read_catalog
+from pipelines.contracts.loading import read_catalog
 from pipelines.contracts.metrics import Metric
 from pipelines.contracts.sources import Source
 from pipelines.engine import rows, transaction
