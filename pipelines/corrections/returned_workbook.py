@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from defusedxml.ElementTree import fromstring
+from lxml.etree import XMLParser, XMLSyntaxError, fromstring
 
 from pipelines.contracts.columns import DATES, Column, ColumnType
 from pipelines.contracts.formats import Formats, WorkbookFormat
@@ -222,10 +222,15 @@ def _properties(path: Path) -> dict[str, str]:
             return {}
         with package.open(PROPERTIES) as stream:
             text = stream.read(LARGEST_PROPERTIES)
+    parser = XMLParser(
+        resolve_entities=False, no_network=True, remove_comments=True, remove_pis=True
+    )
     try:
-        root = fromstring(text)
-    except (ValueError, SyntaxError):  # what defusedxml forbids is a ValueError
+        root = fromstring(text, parser)
+    except XMLSyntaxError:
         raise _altered(PROPERTIES) from None
+    if root.getroottree().docinfo.doctype:  # as of entities, which no office program writes
+        raise _altered(PROPERTIES)
     return {
         element.get("name", "").strip(): "".join(element.itertext()).strip() for element in root
     }
