@@ -46,14 +46,13 @@ def source_table(source: Source) -> sa.Table:
     return sa.Table(source.name, sa.MetaData(schema="main"), *columns)
 
 
-def source_table_name(source: Source) -> str:
-    """Return the name of a source's table, quoted for SQL."""
-    return f"main.{quoted(source.name)}"
+def source_tables(source: Source) -> dict[str, str]:
+    """Return a source's tables, quoted, by the names that the .sql files give them.
 
-
-def standby_table_name(source: Source) -> str:
-    """Return the name of the table of rows that another part of their day keeps out, quoted."""
-    return f"standby.{quoted(source.name)}"
+    Rows are in `standby` while another part of their day keeps them out of the `table`.
+    """
+    name = quoted(source.name)
+    return {"table": f"main.{name}", "standby": f"standby.{name}"}
 
 
 def ensure_table(connection: sa.Connection, source: Source) -> None:
@@ -74,8 +73,8 @@ def drop_table(connection: sa.Connection, source: Source) -> None:
     Raise UsageError, with nothing removed, if the table of that name is the warehouse's own.
     """
     _existing_columns(connection, source, "main")
-    run(connection, f"DROP TABLE IF EXISTS {source_table_name(source)}")
-    run(connection, f"DROP TABLE IF EXISTS {standby_table_name(source)}")
+    for table in source_tables(source).values():
+        run(connection, f"DROP TABLE IF EXISTS {table}")
 
 
 def _existing_columns(connection: sa.Connection, source: Source, schema: str) -> dict[str, str]:

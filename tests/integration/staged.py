@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import sqlalchemy as sa
 
+from pipelines.contracts.columns import LINEAGE_COLUMNS
 from pipelines.contracts.sources import Source
 from pipelines.deliveries.delivery import (
     Accounting,
@@ -31,14 +32,11 @@ from pipelines.tracking.calendar import WorkCalendar
 from pipelines.warehouse.loading.context import Load
 from pipelines.warehouse.loading.load import load_chunk
 
-TYPES = {"text": pa.string(), "integer": pa.int64(), "decimal": pa.decimal128(28, 6)}
-LINEAGE = {
-    "department": pa.string(),
-    "business_date": pa.date32(),
-    "part": pa.string(),
-    "delivery_id": pa.string(),
-    "sheet": pa.string(),
-    "row_number": pa.int64(),
+TYPES = {
+    "text": pa.string(),
+    "integer": pa.int64(),
+    "decimal": pa.decimal128(28, 6),
+    "date": pa.date32(),
 }
 REASON = pa.struct([(name, pa.string()) for name in ("code", "column", "value", "expected")])
 QUARANTINE = {
@@ -119,7 +117,9 @@ class Memory:
         )
 
     def _rows(self, numbered: Sequence[tuple[int, Sent]]) -> pa.Table:
-        fields = LINEAGE | {column.name: TYPES[column.type] for column in self.source.columns}
+        kinds = {name: kind for name, (kind, _) in LINEAGE_COLUMNS.items()}
+        kinds |= {column.name: column.type for column in self.source.columns}
+        fields = {name: TYPES[kind] for name, kind in kinds.items()}
         made = [
             {
                 "department": sent.department,

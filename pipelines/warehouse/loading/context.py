@@ -11,7 +11,6 @@ from pipelines.contracts.metrics import Metric
 from pipelines.contracts.sources import Source
 from pipelines.deployment import Deployment
 from pipelines.tracking.calendar import WorkCalendar
-from pipelines.warehouse.tables import source_table_name, standby_table_name
 
 
 @dataclass(frozen=True)
@@ -44,8 +43,3 @@ class Load:
         catalog = deployment.catalog
         metrics = catalog.metrics_of(source)
         return cls(connection, catalog.sources[source], metrics, deployment.calendar, run_id, cause)
-
-    @property
-    def tables(self) -> dict[str, str]:
-        """The source's tables, quoted, by the names that the .sql files give them."""
-        return {"table": source_table_name(self.source), "standby": standby_table_name(self.source)}

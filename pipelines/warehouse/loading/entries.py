@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 import sqlalchemy as sa
+from pydantic import TypeAdapter
 
 from pipelines import clock
 from pipelines.deliveries.delivery import Accounting, Delivery, Judgement, Origin, Verdict
@@ -13,6 +14,7 @@ from pipelines.deliveries.reasons import Reason
 from pipelines.engine import keep, run, run_file, transaction
 from pipelines.warehouse.ledger import next_position
 
+REASONS = TypeAdapter(tuple[Reason, ...])
 JUDGED = pa.schema(
     [
         ("position", pa.int64()),
@@ -92,14 +94,10 @@ def _keep_judged(
             "corrects": [origin.model_dump() for origin in judgement.delivery.corrects] or None,
             "judged_at": judged_at,
             "verdict": judgement.verdict.value,
-            "reasons": _as_json(judgement.reasons),
-            "warnings": _as_json(judgement.warnings),
+            "reasons": REASONS.dump_json(judgement.reasons, exclude_none=True).decode(),
+            "warnings": REASONS.dump_json(judgement.warnings, exclude_none=True).decode(),
             "stage_seconds": judgement.seconds,
         }
         for number, (judgement, cause) in enumerate(zip(judgements, causes, strict=True), position)
     ]
     keep(connection, "_judged", pa.Table.from_pylist(entries, JUDGED))
-
-
-def _as_json(reasons: Sequence[Reason]) -> str:
-    return "[" + ",".join(reason.model_dump_json(exclude_none=True) for reason in reasons) + "]"

@@ -11,6 +11,7 @@ from pipelines.deliveries.reasons import Reason
 from pipelines.engine import keep, literal, rows, run, run_file
 from pipelines.warehouse.loading.context import Load
 from pipelines.warehouse.loading.stale_returns import STALE
+from pipelines.warehouse.tables import source_tables
 
 GIVEN = pa.schema(
     [
@@ -109,7 +110,7 @@ def list_withdrawal(load: Load, delivery_id: str, position: int) -> None:
     keep(connection, "_given", GIVEN.empty_table())
     keep(connection, "_given_return", pa.Table.from_pylist([withdrawal], GIVEN_RETURN))
     run_file(connection, "loading/incoming.sql", {"since": load.since})
-    table = load.tables["table"]
+    table = source_tables(load.source)["table"]
     run(
         connection,
         f"CREATE OR REPLACE TEMP VIEW _accepted AS FROM {table} WHERE false; "

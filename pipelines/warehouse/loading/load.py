@@ -24,7 +24,7 @@ from pipelines.warehouse.loading.shared_days import settle_shared_days
 from pipelines.warehouse.loading.stale_returns import refuse_stale_returns
 from pipelines.warehouse.loading.totals import judge_totals
 from pipelines.warehouse.metrics import record_metrics
-from pipelines.warehouse.tables import ensure_table
+from pipelines.warehouse.tables import ensure_table, source_tables
 
 
 def load_chunk(load: Load, chunk: StagedChunk) -> list[Judgement]:
@@ -112,7 +112,7 @@ def _exchange(load: Load, wave: Sequence[Judgement], position: int) -> list[Judg
     Return the wave's judgements, from `position` on, and those of siblings on shared days.
     """
     connection = load.connection
-    run_file(connection, "loading/partitions.sql", None, **load.tables)
+    run_file(connection, "loading/partitions.sql", None, **source_tables(load.source))
     siblings: list[Judgement] = []
     if rows(connection, "SELECT 1 FROM _shared_day LIMIT 1"):
         wave, siblings = settle_shared_days(load, wave, position + len(wave))

@@ -16,6 +16,7 @@ from pipelines.deliveries.reasons import Reason
 from pipelines.engine import quoted, rows, run_file
 from pipelines.warehouse.ledger import judgement_of
 from pipelines.warehouse.loading.context import Load
+from pipelines.warehouse.tables import source_tables
 
 OF_PARTS = ("part_conflict", "parts_mixed")  # reasons that siblings give, and may take back
 ROW = ("delivery_id", "department", "business_date", "sheet", "row_number")
@@ -36,7 +37,7 @@ def settle_shared_days(
         connection,
         "loading/shared_days.sql",
         {"source": source.name, "position": position, "key_names": ", ".join(source.key)},
-        **load.tables,
+        **source_tables(source),
         key=", ".join(names),
         has_key=" AND ".join(f"{quoted(name)} IS NOT NULL" for name in source.key) or "false",
         same_key=" AND ".join(f"placed.{name} = suspects.{name}" for name in names),

@@ -19,8 +19,10 @@ from pipelines.deliveries.reasons import Reason
 from pipelines.engine import keep, quoted, rows, run, run_file, sql
 from pipelines.tracking.calendar import due_before
 from pipelines.warehouse.loading.context import Load
+from pipelines.warehouse.tables import source_tables
 
 NEAR_DAYS = 31  # a key that none of so many days of its department stated starts anew
+OBSERVED = "_observed_{}"  # the temporary table of each of a contract's totals, by its number
 PERIODS = {"yearly": "year", "monthly": "month", None: None}
 
 
@@ -66,16 +68,12 @@ def judge_totals(load: Load, wave: Sequence[Judgement], position: int) -> list[J
     return judged
 
 
-def _table(number: int) -> str:
-    """Return the temporary table of the totals that a contract declares as its `number`th."""
-    return f"_observed_{number}"
-
-
 def _observe(load: Load) -> None:
     """Collect the totals to judge, and the due day before each of their days."""
     source = load.source
     days: set[date] = set()
     for number, totals in enumerate(source.totals):
+        table = OBSERVED.format(number)
         by = {f"_by_{at}": name for at, name in enumerate(source.by_of(totals))}
         figures = {"_cumulative": totals.cumulative, "_increment": totals.increment}
         columns = [f"{quoted(name)} AS {alias}" for alias, name in (by | figures).items()]
@@ -86,14 +84,14 @@ def _observe(load: Load) -> None:
             load.connection,
             "loading/totals.sql",
             {"source": source.name, "days": NEAR_DAYS},
-            **load.tables,
-            observed=_table(number),
+            **source_tables(source),
+            observed=table,
             columns=", ".join(columns),
             key=", ".join(["department", *by]),
             # a separator that no text from a file contains
             breakdown=f"concat_ws(chr(31), {', '.join(by)})" if by else "''",
         )
-        query = f"SELECT DISTINCT business_date FROM {_table(number)}"
+        query = f"SELECT DISTINCT business_date FROM {table}"
         days |= {day for (day,) in rows(load.connection, query)}
     before = due_before(source.due, sorted(days), load.calendar)
     due_days = {
@@ -107,7 +105,7 @@ def _breaks(load: Load) -> Mapping[int, list[Break]]:
     """Return the breaks of every declaration, by the ledger position of the delivery."""
     breaks: dict[int, list[Break]] = defaultdict(list)
     for number, totals in enumerate(load.source.totals):
-        query = sql("loading/total_breaks.sql", observed=_table(number))
+        query = sql("loading/total_breaks.sql", observed=OBSERVED.format(number))
         values = {
             "period": PERIODS.get(totals.resets),
             "tolerance": totals.tolerance,
@@ -145,7 +143,7 @@ def _earliest_held(
 def _remove(load: Load, positions: Sequence[int]) -> None:
     """Take held deliveries out of what comes; what they would have replaced stays."""
     held = ", ".join(map(str, positions))
-    observed = [_table(number) for number in range(len(load.source.totals))]
+    observed = [OBSERVED.format(number) for number in range(len(load.source.totals))]
     for table in ("_incoming", "_mended", *observed):
         run(load.connection, f"DELETE FROM {table} WHERE position IN ({held})")
     for table in observed:
