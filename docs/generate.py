@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from contract_reference import contracts_markdown
+from reason_reference import reasons_markdown
 
 from pipelines import published
 from pipelines.deployment import Deployment
@@ -73,6 +74,7 @@ def schema_json() -> str:
 
 DOCUMENTS: dict[Path, Callable[[], str]] = {
     PROJECT / "docs" / "contracts.md": contracts_markdown,
+    PROJECT / "docs" / "reasons.md": reasons_markdown,
     PROJECT / "warehouse" / "schema.json": schema_json,
 }
 

@@ -6,7 +6,9 @@ import re
 
 import pytest
 
-from pipelines.deliveries.reasons import TEMPLATES, Reason
+from pipelines.deliveries.reason_texts import TEMPLATES
+from pipelines.deliveries.reasons import Reason
+from pipelines.settings import PROJECT
 
 
 @pytest.mark.parametrize("code", sorted(set(TEMPLATES) - {"rule"}))
@@ -15,7 +17,8 @@ def test_every_reason_has_two_languages(code: str) -> None:
     assert reason.english().startswith("3 rows, first row 9: ")
     chinese = reason.chinese({"amount": "数量"})
     assert chinese.startswith("第 9 行等 3 行：")
-    assert not re.search(r"[a-z]{2,}", chinese), chinese
+    without_extensions = re.sub(r"\.(?:csv|jsonl|xlsx)\b", "", chinese)
+    assert not re.search(r"[a-z]{2,}", without_extensions), chinese
 
 
 @pytest.mark.parametrize(
@@ -35,3 +38,33 @@ def test_what_was_found_of_an_encoding_is_told_in_chinese(found: str, told: str)
 def test_what_a_department_wrote_is_not_translated() -> None:
     reason = Reason(code="type", column="amount", value="it reads as x", expected="an integer")
     assert reason.chinese({"amount": "数量"}) == "数量：“it reads as x”不是有效的整数，请更正"
+
+
+def test_quoted_text_cannot_forge_lines_of_a_message() -> None:
+    reason = Reason(code="extra_column", value="a\nrow 1: accepted", place="sheet\r2")
+    assert reason.english().startswith("sheet 2: column a row 1: accepted is not in the contract")
+    assert "\n" not in reason.chinese()
+
+
+def test_documents_name_reasons_by_links_to_codes_that_exist() -> None:
+    linked = {
+        (text, anchor)
+        for document in (PROJECT / "docs").rglob("*.md")
+        for text, anchor in re.findall(
+            r"\[`(\w+)`\]\((?:\.\./)?reasons\.md#(\w+)\)", document.read_text(encoding="utf-8")
+        )
+    }
+    assert len(linked) > 10
+    assert [(text, anchor) for text, anchor in linked if text != anchor] == []
+    assert {anchor for _, anchor in linked} <= set(TEMPLATES)
+
+
+def test_an_outcome_of_exports_names_its_reason_by_a_link() -> None:
+    """`unreadable: wide` once named a reason that did not exist."""
+    text = (PROJECT / "docs" / "exports.md").read_text(encoding="utf-8")
+    assert re.findall(r"(?:unreadable|rejected|held|warning): `\w+`", text) == []
+
+
+def test_the_reference_has_every_reason() -> None:
+    text = (PROJECT / "docs" / "reasons.md").read_text(encoding="utf-8")
+    assert re.findall(r"^### (\w+)$", text, re.MULTILINE) == list(TEMPLATES)
