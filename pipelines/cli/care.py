@@ -19,7 +19,6 @@ from pipelines.cli.terminal import (
     SourceName,
     command,
     console,
-    keep_log,
     parse_day,
     parse_past_day,
     require_known,
@@ -28,6 +27,7 @@ from pipelines.cli.views import reading_published
 from pipelines.deliveries.feedback_form import ALL
 from pipelines.deployment import Deployment
 from pipelines.errors import UsageError
+from pipelines.machine import logs
 from pipelines.settings import Settings
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def feedback(
     require_known(department, (*catalog.departments, ALL), "department")
     if delivery:
         _require_published(settings, delivery)
-    keep_log(settings)
+    logs.to_folder(settings.logs)
     with reading_published():
         written = writing.write(
             deployment, department, source, parse_day(day) if day else None, delivery, out
@@ -195,7 +195,7 @@ def clean(
         raise UsageError("say --purge-archive-before and --reason together")
     settings = Settings()
     if not dry_run and settings.data_dir.is_dir():
-        keep_log(settings)
+        logs.to_folder(settings.logs)
     removals = housekeeping.clean(settings, clock.now(), dry_run, day, reason)
     freed = sum(removal.bytes for removal in removals)
     if as_json:

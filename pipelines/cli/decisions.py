@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
-from pipelines.cli.terminal import command, console, keep_log, watched
+from pipelines.cli.terminal import command, console, watched
 from pipelines.deployment import Deployment
+from pipelines.machine import logs
 from pipelines.settings import Settings
 
 READERS_LATER = "readers see it after the next run, or `citybrain publish`"
@@ -28,7 +29,7 @@ def rebuild(
     from pipelines.jobs import repairs
 
     deployment = Deployment.load(Settings())
-    keep_log(deployment.settings)
+    logs.to_folder(deployment.settings.logs)
     with watched() as progress:
         judgements = repairs.rebuild(deployment, source, progress, force)
     counts = Counter(judgement.verdict.value for judgement in judgements)
@@ -49,7 +50,7 @@ def accept(
     from pipelines.jobs import repairs
 
     deployment = Deployment.load(Settings())
-    keep_log(deployment.settings)
+    logs.to_folder(deployment.settings.logs)
     judgement = repairs.accept(deployment, delivery, reason)
     accepted = judgement.accounting.accepted if judgement.accounting else 0
     console.print(f"{judgement.delivery}: {judgement.verdict.value}, {accepted} rows accepted")
@@ -68,7 +69,7 @@ def withdraw(
     from pipelines.jobs import repairs
 
     deployment = Deployment.load(Settings())
-    keep_log(deployment.settings)
+    logs.to_folder(deployment.settings.logs)
     rows = repairs.withdraw(deployment, delivery, reason)
     console.print(
         f"withdrew {rows} rows: its days now have no data of {delivery}; to undo, submit it again"
@@ -87,13 +88,10 @@ def publish(
     Example: `citybrain publish`, or `citybrain publish --unpin` after a rollback
     """
     from pipelines.jobs import night
-    from pipelines.warehouse import publish as generations
 
     deployment = Deployment.load(Settings())
-    keep_log(deployment.settings)
-    if unpin:
-        generations.unpin(deployment.settings)
-    generation = night.publish(deployment)
+    logs.to_folder(deployment.settings.logs)
+    generation = night.publish(deployment, unpin=unpin)
     where = "in place" if generation.in_place else "built; readers stay pinned, see --unpin"
     console.print(f"generation {generation.number} {where}: {generation.path}", soft_wrap=True)
 

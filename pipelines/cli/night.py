@@ -17,7 +17,6 @@ from pipelines.cli.terminal import (
     command,
     console,
     exit_for,
-    keep_log,
     parse_day,
     parse_past_day,
     parse_range,
@@ -26,6 +25,7 @@ from pipelines.cli.terminal import (
 from pipelines.deliveries import feedback_form
 from pipelines.deployment import Deployment
 from pipelines.errors import UsageError
+from pipelines.machine import logs
 from pipelines.settings import Settings
 
 
@@ -59,7 +59,7 @@ def run(
     days = parse_range(dates)
     if days is not None:
         clock.refuse_future(days[1], clock.today())
-    keep_log(deployment.settings)
+    logs.to_folder(deployment.settings.logs)
     with watched() as progress:
         report = night.run(deployment, day, days, progress, settle)
     if as_json:

@@ -17,7 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from pipelines import __version__, clock
 from pipelines.errors import CitybrainError, UsageError
-from pipelines.machine import failures, logs
+from pipelines.machine import failures
 from pipelines.settings import Settings
 
 app = typer.Typer(
@@ -101,11 +101,6 @@ def _failed(error: CitybrainError) -> typer.Exit:
     for line in str(error).splitlines():
         messages.print(f"error: {line}", style="red", markup=False, soft_wrap=True)
     return typer.Exit(error.exit_code)
-
-
-def keep_log(settings: Settings) -> None:
-    """Log the events of a command that changes something, once its arguments make sense."""
-    logs.to_folder(settings.logs)
 
 
 def require_known(name: str | None, known: Collection[str], kind: str) -> None:

@@ -219,14 +219,18 @@ def close_run(deployment: Deployment, as_of: date, run_id: str, started_at: date
         )
 
 
-def publish(deployment: Deployment, run_id: str | None = None) -> publishing.Generation:
-    """Build, verify and put in place a read-only generation.
+def publish(
+    deployment: Deployment, run_id: str | None = None, unpin: bool = False
+) -> publishing.Generation:
+    """Build, verify and put in place a read-only generation; `unpin` ends a rollback first.
 
     If people decided something since the last run, its pace is computed again first: a generation's
     figures and its ledger always agree.
     """
     settings, catalog = deployment.settings, deployment.catalog
     run_id = run_id or new_run_id()
+    if unpin:
+        publishing.unpin(settings)
     with step(settings, run_id, "publish") as timing:
         with open_warehouse(settings, f"run {run_id}, publish") as connection:
             latest = ledger.latest_run(connection)

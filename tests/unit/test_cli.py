@@ -1,3 +1,5 @@
+"""The command itself: its help, wrong usage, screens and JSON, on a small configuration."""
+
 from __future__ import annotations
 
 import io
@@ -5,31 +7,35 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 import typer
 from rich.cells import cell_len
 from rich.console import Console
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
+from unit.conftest import Config
 
 from pipelines import __version__
 from pipelines.cli import app, rendering
 
 COMMANDS = typer.main.get_command(app).commands
 NAMES = sorted(COMMANDS)
+Citybrain = Callable[..., Result]
 
 
 @pytest.fixture
-def citybrain(config, tmp_path, monkeypatch):
-    """The command, on the small configuration and an empty data folder."""
+def citybrain(config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Citybrain:
+    """Return the command, on the small configuration and an empty data folder."""
     monkeypatch.setenv("CITYBRAIN_CONFIG_DIR", str(config.folder))
     monkeypatch.setenv("CITYBRAIN_DATA_DIR", str(tmp_path / "data"))
     monkeypatch.delenv("CITYBRAIN_AS_OF", raising=False)
     return lambda *words: CliRunner().invoke(app, words)
 
 
-def test_the_commands_of_the_readme_are_there():
+def test_the_commands_of_the_readme_are_there() -> None:
     assert set(NAMES) >= {
         "run",
         "submit",
@@ -48,7 +54,7 @@ def test_the_commands_of_the_readme_are_there():
     }
 
 
-def test_help_lists_every_command(citybrain):
+def test_help_lists_every_command(citybrain: Citybrain) -> None:
     for words in (["--help"], ["-h"]):
         result = citybrain(*words)
         assert result.exit_code == 0
@@ -56,7 +62,7 @@ def test_help_lists_every_command(citybrain):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_every_command_has_help_with_an_example(citybrain, name):
+def test_every_command_has_help_with_an_example(citybrain: Citybrain, name: str) -> None:
     result = citybrain(name, "--help")
     assert result.exit_code == 0
     assert re.search(r"Examples?:", COMMANDS[name].help)
@@ -65,20 +71,22 @@ def test_every_command_has_help_with_an_example(citybrain, name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_every_option_says_what_it_is_for(name):
+def test_every_option_says_what_it_is_for(name: str) -> None:
     for parameter in COMMANDS[name].params:
         assert parameter.help or parameter.name == "help", parameter.name
 
 
-def test_the_version(citybrain):
+def test_the_version(citybrain: Citybrain) -> None:
     result = citybrain("--version")
     assert (result.exit_code, result.output.strip()) == (0, __version__)
 
 
-def test_starting_loads_nothing_heavy():
+@pytest.mark.parametrize("words", [["--version"], ["--help"], ["run", "--help"]])
+def test_starting_imports_nothing_heavy(words: list[str]) -> None:
     code = (
-        "import sys, pipelines.cli; heavy = {'duckdb', 'pandas', 'pyarrow', 'sqlalchemy',"
-        " 'great_expectations', 'airflow'} & set(sys.modules); sys.exit(str(heavy) if heavy else 0)"
+        f"import sys; from pipelines.cli import app; app({words}, standalone_mode=False); "
+        "heavy = {'duckdb', 'pandas', 'pyarrow', 'sqlalchemy', 'great_expectations', 'airflow'}; "
+        "loaded = heavy & set(sys.modules); sys.exit(str(loaded) if loaded else 0)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -120,7 +128,13 @@ def test_starting_loads_nothing_heavy():
         (["sample", "somewhere", "--until", "x"], "x"),
     ],
 )
-def test_wrong_usage_exits_with_2_and_says_what(citybrain, tmp_path, words, told, monkeypatch):
+def test_wrong_usage_exits_with_2_and_says_what(
+    citybrain: Citybrain,
+    tmp_path: Path,
+    words: list[str],
+    told: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.chdir(tmp_path)
     result = citybrain(*words)
     assert result.exit_code == 2
@@ -132,14 +146,14 @@ def test_wrong_usage_exits_with_2_and_says_what(citybrain, tmp_path, words, told
 @pytest.mark.parametrize(
     "words", [["status"], ["deliveries"], ["quarantine", "--json"], ["sql", "SELECT 1"]]
 )
-def test_what_is_not_published_yet_says_how_to(citybrain, words):
+def test_what_is_not_published_yet_says_how_to(citybrain: Citybrain, words: list[str]) -> None:
     result = citybrain(*words)
     assert result.exit_code == 1
     assert "citybrain run" in result.output
     assert "Traceback" not in result.output
 
 
-def test_a_submitted_file_lands(citybrain, tmp_path):
+def test_a_submitted_file_lands(citybrain: Citybrain, tmp_path: Path) -> None:
     file = tmp_path / "归集量.csv"
     file.write_bytes(b"x")
     result = citybrain(
@@ -151,7 +165,7 @@ def test_a_submitted_file_lands(citybrain, tmp_path):
     assert str(place) in result.output
 
 
-def test_a_feedback_workbook_is_submitted_by_its_name(citybrain, tmp_path):
+def test_a_feedback_workbook_is_submitted_by_its_name(citybrain: Citybrain, tmp_path: Path) -> None:
     for name, folder in (
         ("records.gaj.2021-10-01.feedback-0123456789abcdef.xlsx", "2021-10-01/gaj"),
         ("records.all.bulk.feedback-0123456789abcdef (1).xlsx", "bulk/all"),
@@ -163,7 +177,7 @@ def test_a_feedback_workbook_is_submitted_by_its_name(citybrain, tmp_path):
         assert (tmp_path / "data/landing" / folder / name).read_bytes() == b"x"
 
 
-def test_sources_as_a_table_and_as_json(citybrain):
+def test_sources_as_a_table_and_as_json(citybrain: Citybrain) -> None:
     table = citybrain("sources")
     assert table.exit_code == 0
     assert "数据归集量" in table.output
@@ -173,7 +187,7 @@ def test_sources_as_a_table_and_as_json(citybrain):
     assert [source["name"] for source in json.loads(result.stdout)] == ["cameras", "records"]
 
 
-def test_a_text_that_is_cut_says_so():
+def test_a_text_that_is_cut_says_so() -> None:
     assert rendering.shortened("因" * 200, 200) == "因" * 200
     assert rendering.shortened("因" * 201, 200) == "因" * 199 + "…"
 
@@ -190,7 +204,7 @@ def shown_at(width: int, **options: Any) -> list[str]:
     return paper.getvalue().splitlines()
 
 
-def test_a_table_that_is_too_wide_leaves_optional_columns_out_and_names_them():
+def test_a_table_that_is_too_wide_leaves_optional_columns_out_and_names_them() -> None:
     wide = shown_at(120, optional=("rows #",))
     assert any("rows" in line for line in wide)
     assert "--json" not in wide[-1]
@@ -199,7 +213,7 @@ def test_a_table_that_is_too_wide_leaves_optional_columns_out_and_names_them():
     assert narrow[-1] == "(a wider screen shows rows; --json has everything)"
 
 
-def test_a_row_that_no_screen_of_80_cells_holds_is_shown_in_lines():
+def test_a_row_that_no_screen_of_80_cells_holds_is_shown_in_lines() -> None:
     lines = shown_at(80)
     assert all(cell_len(line) <= 80 for line in lines)
     text = "".join(line.strip() for line in lines)
@@ -210,7 +224,7 @@ def test_a_row_that_no_screen_of_80_cells_holds_is_shown_in_lines():
 # --- check --------------------------------------------------------------------------------------
 
 
-def test_a_sound_configuration(citybrain):
+def test_a_sound_configuration(citybrain: Citybrain) -> None:
     result = citybrain("check")
     assert result.exit_code == 0
     assert "sound: 2 sources, 3 metrics, 2 targets, 3 departments" in result.output
@@ -218,7 +232,9 @@ def test_a_sound_configuration(citybrain):
     assert (as_json.exit_code, json.loads(as_json.stdout)) == (0, [])
 
 
-def test_every_problem_is_listed_for_people_and_programs(citybrain, config):
+def test_every_problem_is_listed_for_people_and_programs(
+    citybrain: Citybrain, config: Config
+) -> None:
     config.edit("sources/records.yaml", "owner:", "ownr:")
     config.edit("targets.yaml", "{gaj: 60", "{gjj: 60")
     config.write("expectations/cameras.json", "{")
@@ -237,7 +253,9 @@ def test_every_problem_is_listed_for_people_and_programs(citybrain, config):
     assert "sources/records.yaml: ownr: nobody knows this key" in plain.stderr
 
 
-def test_a_folder_that_is_not_there_is_no_stack_trace(citybrain, monkeypatch, tmp_path):
+def test_a_folder_that_is_not_there_is_no_stack_trace(
+    citybrain: Citybrain, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setenv("CITYBRAIN_CONFIG_DIR", str(tmp_path / "absent"))
     result = citybrain("check", "--json")
     assert result.exit_code == 2
@@ -256,7 +274,9 @@ def test_a_folder_that_is_not_there_is_no_stack_trace(citybrain, monkeypatch, tm
         ["submit", "x", "-s", "y"],
     ],
 )
-def test_no_command_goes_on_with_a_broken_configuration(citybrain, config, tmp_path, words):
+def test_no_command_goes_on_with_a_broken_configuration(
+    citybrain: Citybrain, config: Config, tmp_path: Path, words: list[str]
+) -> None:
     config.edit("metrics.yaml", "column: amount", "column: amuont")
     result = citybrain(*words)
     assert result.exit_code == 2
@@ -265,7 +285,9 @@ def test_no_command_goes_on_with_a_broken_configuration(citybrain, config, tmp_p
 
 
 @pytest.mark.parametrize(("name", "value"), [("THREADS", "0"), ("CHUNK_BYTES", "lots")])
-def test_a_setting_that_makes_no_sense_is_named(citybrain, monkeypatch, name, value):
+def test_a_setting_that_makes_no_sense_is_named(
+    citybrain: Citybrain, monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
     monkeypatch.setenv(f"CITYBRAIN_{name}", value)
     result = citybrain("check")
     assert result.exit_code == 2
