@@ -93,22 +93,22 @@ def survey(package: zipfile.ZipFile, part: str, limit: int, is_calculated: bool)
                 column = _column_number(letters) - 1
                 row_number = int(reference[len(letters) :]) - 1
             kind = cell.get("t", "n")
-            content = {local(child.tag): child for child in cell}
+            content = {child.tag.rpartition("}")[2]: child for child in cell}
             if "v" in content or "f" in content or "is" in content:  # or it is a format alone
                 rows, columns = max(rows, row_number + 1), max(columns, column + 1)
-                check_extent(rows, columns)
             text = content["v"].text or "" if "v" in content else ""
             value = text.strip()
             if kind == "s":
                 is_known = value.isdecimal() and int(value) < len(lengths)
                 text_bytes += lengths[int(value)] if is_known else longest
-                check_text(text_bytes, limit)
             is_padded = value != text and kind in NUMBERS
             is_new_error = kind == "e" and value not in CLASSIC_ERRORS
             result.needs_mending = result.needs_mending or is_padded or is_new_error
             flaw = _flaw(content, kind, value, marked, is_calculated)
             if flaw is not None:
                 result.add_flaw(row_number, column, flaw)
+        check_extent(rows, columns)
+        check_text(text_bytes, limit)
     return result
 
 
