@@ -24,16 +24,9 @@ from pipelines.machine import logs
 from pipelines.machine.failures import describe_machine_failure, naming_file
 from pipelines.settings import Settings
 from pipelines.staging.checks import Judge
-from pipelines.staging.chunk import (
-    Progress,
-    check_rows,
-    defect,
-    open_chunk,
-    read_rows,
-    split_rows,
-    write_rows,
-)
-from pipelines.staging.verdicts import judge_delivery
+from pipelines.staging.chunk import Progress, defect, open_chunk, read_rows
+from pipelines.staging.results import judge_delivery, split_rows, write_rows
+from pipelines.staging.row_failures import check_rows
 
 log = logs.get(__name__)
 
