@@ -168,8 +168,3 @@ def is_migrated(connection: Connection, store: str) -> bool:
     except DBAPIError:
         return False
     return [tuple(row) for row in revisions] == [(newest.partition("_")[0],)]
-
-
-def file_literal(path: Path) -> str:
-    """Quote a path inside a SQL text literal."""
-    return str(path).replace("'", "''")
