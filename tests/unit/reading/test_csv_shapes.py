@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import zipfile
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -14,11 +15,13 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from pipelines.contracts.formats import ZipFormat
 from pipelines.contracts.sources import Source
 from pipelines.deliveries.reasons import UnreadableError
 from pipelines.reading.csv import delimited
 from pipelines.reading.csv.delimited import read_csv
 from pipelines.reading.csv.rows import unwrapped
+from pipelines.reading.formats import open_delivery
 from pipelines.reading.headers.matching import MAX_COLUMNS, match
 from pipelines.reading.headers.search import locate
 from pipelines.reading.layout import from_columns, layout
@@ -823,6 +826,27 @@ def test_a_file_that_does_not_say_the_declared_unit_exactly_is_held(opened, titl
     reading = opened(data, ABOVE)
     assert rows_of(reading, ABOVE)[0]["amount"] == "5万条"  # accepted, it is the contract's
     assert "no line" not in reading.holds[0].chinese()
+
+
+@pytest.mark.parametrize(
+    ("titles", "words"),
+    [
+        (("", ""), []),
+        (("", "单位：万条\n"), ["万条"]),
+        (("单位：亿条\n", "（万）\n"), ["亿条、(万)"]),
+    ],
+)
+def test_a_scaled_unit_in_any_member_of_an_archive_holds_all_of_it(tmp_path, titles, words):
+    source = contract()
+    formats = source.formats.model_copy(update={"zip": ZipFormat(members="all")})
+    source = source.model_copy(update={"formats": formats})
+    path = tmp_path / "export.zip"
+    with zipfile.ZipFile(path, "w") as package:
+        for name, title in zip(("东区.csv", "西区.csv"), titles, strict=True):
+            package.writestr(name, f"{title}{HEADER}\n1,a,5\n")
+    reading = open_delivery(path, "csv", source, None, 1 << 30, tmp_path / "scratch")
+    assert [row["amount"] for batch in reading.batches for row in batch.to_pylist()] == ["5", "5"]
+    assert [reason.value for reason in reading.holds] == words
 
 
 def test_a_declared_unit_is_for_the_columns_that_count_in_it():
