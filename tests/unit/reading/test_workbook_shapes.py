@@ -19,6 +19,7 @@ from pipelines.reading.formats import open_delivery
 from pipelines.reading.layout import layout
 from pipelines.reading.webpages import html as html_module
 from pipelines.reading.workbooks import cells as cells_module
+from pipelines.reading.workbooks import packages, xlsx_parts
 
 LIMIT = 1 << 30
 HEADER = ["编号", "数量", "占比", "日期"]
@@ -800,6 +801,24 @@ def test_one_long_string_in_many_cells_is_refused(refused):
 
 def test_a_tag_without_an_end_is_refused(refused):
     assert refused(package(HEAD + "<row " + "a" * 5_000_000)).code == "damaged"
+
+
+def test_a_row_whose_tree_would_fill_the_memory_is_refused(refused, monkeypatch):
+    monkeypatch.setattr(packages, "ELEMENT_BYTES", 1 << 16)
+    assert refused(package(HEAD + f"<row r='2'>{'<c/>' * 100_000}</row>")).code == "damaged"
+
+
+def test_a_sheet_too_large_to_be_rewritten_is_refused(refused, monkeypatch):
+    monkeypatch.setattr(xlsx_parts, "MENDED_BYTES", 100)
+    padded = SHEET_ROWS.replace("<v>5</v>", "<v> 5</v>")
+    assert refused(package(HEAD + padded)).code == "too_large"
+
+
+def test_a_table_in_a_cell_of_opendocument_hides_no_error(read):
+    inner = f'<table:table table:name="T">{row(NUMBER)}</table:table>'
+    error = ERROR.replace("</table:table-cell>", f"{inner}</table:table-cell>")
+    rows = read(ods(("S", ODS_HEADER + row(text_cell("1"), error))), "ods")
+    assert ("error_cell", "#DIV/0!") in told(rows, "_fault", "_fault_value")
 
 
 def test_a_binary_workbook_with_a_stray_cell_or_cut_off_is_refused(refused):
