@@ -38,8 +38,9 @@ LINEAGE_COLUMNS: dict[str, tuple[ColumnType, str]] = {
     "sheet": (ColumnType.TEXT, "工作表"),
     "row_number": (ColumnType.INTEGER, "文件中的行号，从 1 起"),
 }
-# Staging adds columns of these endings to a declared one's name.
-STAGED_ENDINGS = ("__refused", "__text", "__cause")
+# Endings of the columns that staging derives from a declared one: the cell's text, the text of a
+# cell that was refused, and the code of the reason.
+STAGED_ENDINGS = TEXT, REFUSED, CAUSE = ("__text", "__refused", "__cause")
 
 
 def _as_mapping(value: object) -> object:

@@ -1,1 +1,1 @@
-"""What passes between rooms: deliveries, judgements, reasons, the form of a feedback workbook."""
+"""Deliveries, judgements, reasons, the form of feedback workbooks: they pass between rooms."""

@@ -1,4 +1,4 @@
-"""A delivery and its judgement: what passes from landing through staging to the ledger."""
+"""Deliveries and judgements, which pass from landing through staging to the ledger."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pipelines.errors import AccountingError
 
 
 class Verdict(StrEnum):
-    """What became of a delivery."""
+    """The outcome of judging a delivery."""
 
     ACCEPTED = "accepted"
     ACCEPTED_WITH_QUARANTINE = "accepted_with_quarantine"
@@ -27,29 +27,32 @@ class Verdict(StrEnum):
 
     @property
     def loads(self) -> bool:
-        """Whether its rows go into the source table."""
+        """Tell whether the delivery's rows go into the table of its source."""
         return self in (Verdict.ACCEPTED, Verdict.ACCEPTED_WITH_QUARANTINE)
 
 
 class _Record(BaseModel):
+    """Base of what is stored and handed on: frozen, and an unknown field is an error."""
+
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 def slot_day(business_date: date | None) -> str:
-    """The day of a slot, which a bulk file has not."""
+    """Return the day in the name of a slot; a file of many days has none, and says `bulk`."""
     return business_date.isoformat() if business_date else "bulk"
 
 
 def delivery_id(slot: tuple[str, str, str, str], format_name: str, sha256: str) -> str:
-    """Identifies these bytes in this place."""
+    """Derive the id of these bytes in this slot: the same file sent twice has the same id."""
     identity = "|".join((*slot, format_name, sha256))
     return hashlib.sha256(identity.encode()).hexdigest()[:16]
 
 
 class Origin(_Record):
-    """A delivery that another one corrects: what identifies it, its bytes, how to read them.
+    """A delivery that another one corrects: its id, its bytes, and the format to read them in.
 
-    `scope` is whose rows it may replace when it is itself a return: a department, or `all`.
+    If the delivery is itself a return, `scope` is the department whose rows it may replace, or
+    `all`.
     """
 
     delivery_id: str
@@ -59,12 +62,14 @@ class Origin(_Record):
 
 
 class Delivery(_Record):
-    """One file. `department` and `business_date` are None when its own columns say them.
+    """One file that a department sent.
 
-    `delivery_id` identifies these bytes in this place; `received_at` (UTC) tells their receipts
-    apart, so that a run that was killed between loading and clearing the landing folder recognises
-    what it has done. `defect`: our own code failed on it, and it is not read again. `corrects`:
-    what a returned feedback workbook is laid upon, from the whole file to the last return.
+    `department` and `business_date` are None if the file's own columns say them, row by row.
+    `delivery_id` identifies the bytes in their slot, and `received_at` (UTC) one receipt of them:
+    by both, a run recognises what an earlier run had loaded before it was killed, and does not
+    load it twice. With a `defect`, our own code failed on the file, and it is not read again.
+    `overruled` is a person's reason for accepting it. `corrects` are the deliveries that a
+    returned feedback workbook corrects: the whole file first, the latest return last.
     """
 
     delivery_id: str
@@ -84,12 +89,12 @@ class Delivery(_Record):
 
     @property
     def slot(self) -> tuple[str, str, str, str]:
-        """The place it fills: source, department, business date, part."""
+        """Return the slot that the delivery fills: source, department, business date, part."""
         return self.source, self.department or ALL, slot_day(self.business_date), self.part
 
     @property
     def origin(self) -> Origin:
-        """It, as what a return is laid upon."""
+        """Return what a later return needs to know of this delivery to correct it."""
         name = named(self.path.name) if self.format == FORMAT else None
         return Origin(
             delivery_id=self.delivery_id,
@@ -100,12 +105,12 @@ class Delivery(_Record):
 
     @property
     def receipt(self) -> tuple[str, datetime]:
-        """What the ledger knows this receipt by."""
+        """Return the key of this receipt in the ledger."""
         return self.delivery_id, self.received_at
 
     @property
     def order(self) -> tuple[datetime, str, str]:
-        """Deliveries are taken in the order of receipt; those of one slot never tie."""
+        """Return a sort key: by receipt, and so that two deliveries never tie."""
         return self.received_at, str(self), self.delivery_id
 
     def __str__(self) -> str:
@@ -114,7 +119,7 @@ class Delivery(_Record):
 
 
 class Accounting(_Record):
-    """Where every row that was read went."""
+    """Counts of the rows that were read, by what became of them."""
 
     rows_read: int
     accepted: int
@@ -123,12 +128,12 @@ class Accounting(_Record):
     ignored: int
     withheld: int
 
-    def verify(self, what: object) -> None:
-        """Raise AccountingError unless rows read = the sum of the others."""
+    def verify(self, delivery: object) -> None:
+        """Raise AccountingError unless the other counts sum to the rows read."""
         parts = self.accepted + self.quarantined + self.duplicates + self.ignored + self.withheld
         if parts != self.rows_read or min(self.model_dump().values()) < 0:
             raise AccountingError(
-                f"{what}: {self.rows_read} rows were read and {parts} accounted for "
+                f"{delivery}: {self.rows_read} rows were read and {parts} accounted for "
                 f"({self.model_dump()}); nothing of it was loaded, report this as a defect"
             )
 
@@ -142,11 +147,12 @@ class PartitionRows(_Record):
 
 
 class Profile(_Record):
-    """What a delivery looked like, to be held against its department's past.
+    """Figures of a delivery's content, to be compared with its department's past deliveries.
 
-    `rows` are its data rows, good and quarantined; `nulls` counts the empty cells of its
-    `good_rows` by column. `columns` are the contract's that its header has, `extra_columns` the
-    others; `categories` the values of the drift's columns, without those of too many values.
+    `rows` counts the data rows, good and quarantined, and `nulls` the empty cells among the
+    `good_rows`, by column. `columns` are the contract's columns that the header has, and
+    `extra_columns` its other headers. `categories` are the values of the columns that drift
+    watches, without columns of too many values.
     """
 
     rows: int
@@ -158,7 +164,10 @@ class Profile(_Record):
 
 
 class Judgement(_Record):
-    """Staging's word on a delivery. `accounting` is None exactly when it was unreadable."""
+    """The verdict on a delivery, with its reasons and figures.
+
+    `accounting` is None exactly if the delivery was unreadable.
+    """
 
     delivery: Delivery
     verdict: Verdict
@@ -172,9 +181,10 @@ class Judgement(_Record):
     def withheld(
         self, verdict: Verdict, reasons: Sequence[Reason], warnings: Sequence[Reason] = ()
     ) -> Judgement:
-        """The same, of a delivery that was read and does not load: its good rows are withheld.
+        """Return the judgement changed so that the delivery does not load.
 
-        What is told comes before what it was told of already.
+        Its accepted rows become withheld, and the new reasons and warnings come first. The
+        delivery must have been read.
         """
         counts = self.accounting
         assert counts is not None
@@ -194,7 +204,7 @@ class Judgement(_Record):
 
 
 class StagedChunk(_Record):
-    """Deliveries of one source staged together; the rows lie in Parquet files beside it."""
+    """Deliveries of one source staged together; their rows are Parquet files in `folder`."""
 
     source: str
     folder: Path
@@ -202,21 +212,21 @@ class StagedChunk(_Record):
 
     @property
     def accepted(self) -> Path:
-        """Rows to load: the contract's columns and their lineage."""
+        """Return the file of rows to load: the contract's columns and their lineage."""
         return self.folder / "accepted.parquet"
 
     @property
     def quarantined(self) -> Path:
-        """Rows kept out: lineage, masked text and every reason."""
+        """Return the file of quarantined rows: lineage, masked text and every reason."""
         return self.folder / "quarantined.parquet"
 
     def save(self) -> Path:
-        """Write the judgements beside the rows; the file's presence says the chunk is whole."""
+        """Write the judgements beside the rows, last of all: the file says the chunk is whole."""
         path = self.folder / "judgements.json"
         path.write_text(self.model_dump_json(), encoding="utf-8")
         return path
 
     @classmethod
     def read(cls, folder: Path) -> StagedChunk:
-        """The chunk that `save` wrote into `folder`."""
+        """Read the chunk that `save` wrote into `folder`."""
         return cls.model_validate_json((folder / "judgements.json").read_text(encoding="utf-8"))

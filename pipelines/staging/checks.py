@@ -27,12 +27,12 @@ from great_expectations.expectations.registry import get_expectation_impl
 from great_expectations.validator.metric_configuration import MetricConfiguration
 from great_expectations.validator.validator import Validator
 
-from pipelines.contracts.columns import Column, ColumnType
+from pipelines.contracts.columns import CAUSE, REFUSED, Column, ColumnType
 from pipelines.contracts.sources import Source
 from pipelines.contracts.suites import TABLE_RULES, Suite
 from pipelines.deliveries.reasons import Reason
 from pipelines.machine.failures import describe_machine_failure
-from pipelines.staging.types import CAUSE, REFUSED, total_row
+from pipelines.staging.types import total_row
 
 TYPE_NAMES = {
     ColumnType.TEXT: "text",

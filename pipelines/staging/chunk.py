@@ -20,6 +20,7 @@ import numpy as np
 import pyarrow as pa
 import sqlalchemy as sa
 
+from pipelines.contracts.columns import REFUSED
 from pipelines.contracts.departments import Department
 from pipelines.contracts.sources import Source
 from pipelines.contracts.suites import Suite
@@ -36,7 +37,7 @@ from pipelines.reading.masking import Mask, mask_of, unstrayed
 from pipelines.settings import Settings
 from pipelines.staging.checks import Rule, rules
 from pipelines.staging.owners import department_names, owners
-from pipelines.staging.types import REFUSED, staged_columns, typed_columns
+from pipelines.staging.types import staged_columns, typed_columns
 
 FLUSH_ROWS = 200_000  # Raw rows held in memory before they are typed into the file,
 FLUSH_BYTES = 256 << 20  # or fewer, when they are long.

@@ -9,12 +9,12 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from pipelines.contracts.columns import REFUSED
 from pipelines.deliveries.reasons import Reason
 from pipelines.engine import quoted, rows, run, run_file
 from pipelines.reading.masking import unstrayed
 from pipelines.staging.checks import ChecksFailedError, Judge, is_within
 from pipelines.staging.chunk import Chunk, cell_text
-from pipelines.staging.types import REFUSED
 
 
 def check_rows(chunk: Chunk, judge: Judge) -> None:

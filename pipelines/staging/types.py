@@ -10,13 +10,11 @@ from __future__ import annotations
 
 import re
 
-from pipelines.contracts.columns import Column, ColumnType
+from pipelines.contracts.columns import CAUSE, REFUSED, TEXT, Column, ColumnType
 from pipelines.contracts.sources import Source
 from pipelines.engine import COLUMN_TYPES, literal, quoted
 from pipelines.reading.layout import BLANK
 
-REFUSED = "__refused"
-CAUSE = "__cause"
 UNSTATED = "未注明计量单位"
 NO_UNIT = f"（{UNSTATED}）"  # In brackets, with which nothing reads as a number.
 SHOWN_CHARACTERS = 200  # Of a refused cell.
@@ -60,7 +58,7 @@ def typed_columns(source: Source) -> dict[str, str]:
     return {
         "texts": ",\n".join(
             f"{_text_with_unit(column, source) if column.unit_from else _text(column)}"
-            f" AS {quoted(column.name + '__text')}"
+            f" AS {quoted(column.name + TEXT)}"
             for column in source.columns
         ),
         "typed": ",\n".join(
@@ -159,8 +157,8 @@ def _typed(column: Column, source: Source) -> str:
     """Return the expression of a column's typed value, null where its text cannot be read."""
     if column.qualifier_of is not None:
         number = source.column(column.qualifier_of)
-        return f"normalise_qualifier({quoted(number.name + '__text')}, {_units(number)})"
-    text = quoted(column.name + "__text")
+        return f"normalise_qualifier({quoted(number.name + TEXT)}, {_units(number)})"
+    text = quoted(column.name + TEXT)
     match column.type:
         case ColumnType.INTEGER:
             return f"normalise_integer({text}, {_units(column)})"
@@ -185,7 +183,7 @@ def _typed(column: Column, source: Source) -> str:
 
 def _refused(column: Column, source: Source) -> str:
     """Return the definitions of `<column>__refused` and, of a number with a unit, `__cause`."""
-    text, name = quoted(column.name + "__text"), quoted(column.name)
+    text, name = quoted(column.name + TEXT), quoted(column.name)
     is_refused = f"{text} IS NOT NULL AND {name} IS NULL"
     if column.pii:
         shown = f"mask_{column.pii}({text})"

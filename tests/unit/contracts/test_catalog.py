@@ -1,13 +1,18 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import date
 
 import pytest
+from pydantic import TypeAdapter
 
+from pipelines.contracts.columns import LINEAGE_COLUMNS
+from pipelines.contracts.declared import Name
 from pipelines.contracts.loading import load_catalog, read_catalog
 from pipelines.contracts.targets import Target
 from pipelines.errors import ConfigurationError
+from pipelines.settings import SQL
 
 RECORDS = "sources/records.yaml"
 CAMERAS = "sources/cameras.yaml"
@@ -730,6 +735,45 @@ def test_a_hash_depends_on_meaning_and_not_on_spelling(config):
 
 def test_the_configuration_is_plain_json_data(catalog):
     assert json.loads(json.dumps(catalog.configuration)) == catalog.configuration
+
+
+# --- names that are taken -------------------------------------------------------------------------
+
+SCHEMA = json.loads((SQL / "schema.json").read_text(encoding="utf-8"))
+DECLARABLE = re.compile(TypeAdapter(Name).json_schema()["pattern"])
+
+
+def test_a_source_may_not_have_the_name_of_a_table_of_the_warehouse(config):
+    assert {"purge", "partition_in_force", "pace"} <= set(SCHEMA["main"])
+    contract = (config.folder / CAMERAS).read_text()
+    for name in SCHEMA["main"]:
+        config.write(f"sources/{name}.yaml", contract.replace("name: cameras", f"name: {name}"))
+        config.write(f"expectations/{name}.json", json.dumps({"name": name}))
+    refused = {
+        problem.file
+        for problem in config.problems()
+        if problem.key == "name" and "table of the warehouse" in problem.message
+    }
+    assert refused == {f"sources/{name}.yaml" for name in SCHEMA["main"]}
+
+
+def test_a_column_may_have_any_name_but_those_of_lineage(config):
+    names = {
+        name
+        for tables in SCHEMA.values()
+        for table, columns in tables.items()
+        for name in (table, *columns)
+        if DECLARABLE.fullmatch(name)
+    } | set(LINEAGE_COLUMNS)
+    declared = [f"  - {{name: {name}, header: {name}, type: text}}\n" for name in sorted(names)]
+    names -= {"camera", "status", "integrated"}
+    contract = (config.folder / CAMERAS).read_text()
+    declared = [line for line in declared if line.split()[2].rstrip(",") in names]
+    config.write(CAMERAS, contract + "".join(declared))
+    problems = {str(problem) for problem in config.problems()}
+    assert len(problems) == len(LINEAGE_COLUMNS)
+    for name in LINEAGE_COLUMNS:
+        told(config, CAMERAS, "columns", f"{name} is a column of every source's table")
 
 
 # --- departments that owe, targets that are revised --------------------------------------------
