@@ -207,8 +207,8 @@ def record_configuration(connection: sa.Connection, catalog: Catalog, redefines:
             content=json.dumps(catalog.configuration, ensure_ascii=False),
         )
         run(connection, "DELETE FROM department")
-        keep(connection, "departments", _department_table(catalog))
-        run(connection, "INSERT INTO department BY NAME SELECT * FROM departments")
+        keep(connection, "_departments", _department_table(catalog))
+        run(connection, "INSERT INTO department BY NAME SELECT * FROM _departments")
 
 
 def _department_table(catalog: Catalog) -> pa.Table:

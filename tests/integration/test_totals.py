@@ -62,7 +62,7 @@ def land(city: City, number: int, *rows: tuple[object, ...], **where: Any) -> No
     city.land(padded(rows), day=day(number), header=HEADER, **where)
 
 
-def told(judgement: Judgement) -> list[str]:
+def codes_of(judgement: Judgement) -> list[str]:
     return [one.code for one in (*judgement.reasons, *judgement.warnings)]
 
 
@@ -145,7 +145,7 @@ def test_what_is_said_of_a_total(
     memory, department = memories(kind), request.node.name
     memory.load(Sent(FIRST, rows_of(("x", 1, 100)), department))
     [judged] = memory.load(Sent(day(later), rows_of(row), department))
-    assert told(judged) == ([] if code is None else [code])
+    assert codes_of(judged) == ([] if code is None else [code])
     assert judged.verdict is (Verdict.ACCEPTED if code is None else Verdict.HELD)
 
 
@@ -224,7 +224,7 @@ def test_a_total_follows_from_the_day_before_on_which_it_was_due(
             for at, new, total in (earlier, later)
         )
     )
-    assert told(judged) == ([] if code is None else [code])
+    assert codes_of(judged) == ([] if code is None else [code])
 
 
 def test_a_start_from_nothing_is_told_with_its_figures(city: City) -> None:
@@ -235,7 +235,7 @@ def test_a_start_from_nothing_is_told_with_its_figures(city: City) -> None:
     assert (warning.value, warning.expected) == (figures, "20")
     assert "累计应自期初从 0 重新起算" in warning.chinese()
     # a month has no next day in the month after
-    assert told(send(city, -1, ("x", 30, 129))) == []
+    assert codes_of(send(city, -1, ("x", 30, 129))) == []
 
 
 def test_a_rebuild_holds_by_due_days_and_periods_as_the_nights_did(city: City) -> None:
@@ -258,7 +258,7 @@ def test_a_rebuild_holds_by_due_days_and_periods_as_the_nights_did(city: City) -
         (37, 8, 8),
     ]
     judged = [send(city, at, ("x", new, total)) for at, new, total in sent]
-    assert [told(one) for one in judged] == [
+    assert [codes_of(one) for one in judged] == [
         [],
         [],
         [],
@@ -273,7 +273,7 @@ def test_a_rebuild_holds_by_due_days_and_periods_as_the_nights_did(city: City) -
     ]
     before = totals(city)
     again = repairs.rebuild(city.deployment, "records")
-    assert [told(one) for one in again] == [told(one) for one in judged]
+    assert [codes_of(one) for one in again] == [codes_of(one) for one in judged]
     assert totals(city) == before
 
 
@@ -286,10 +286,10 @@ def test_a_key_is_sought_farther_than_the_nearest_day_and_not_for_ever(
     for number in range(1, NEAR_DAYS):
         memory.load(Sent(day(3 * number), rows_of(("other", 1, number)), "seldom"))
     [judged] = memory.load(Sent(day(200), rows_of(("x", 1, 50)), "seldom"))
-    assert told(judged) == ["fallen_total"]
+    assert codes_of(judged) == ["fallen_total"]
     memory.load(Sent(day(201), rows_of(("other", 1, 1000)), "seldom"))
     [judged] = memory.load(Sent(day(202), rows_of(("far", 1, 50)), "seldom"))
-    assert told(judged) == []
+    assert codes_of(judged) == []
 
 
 def test_a_break_is_told_with_its_figures_in_both_languages(city: City) -> None:
@@ -358,11 +358,11 @@ def test_departments_and_parts_have_histories_of_their_own(city: City) -> None:
     declare(city)
     send(city, 0, ("x", 1, 100))
     send(city, 0, ("x", 1, 7), department="b")
-    assert told(send(city, 1, ("x", 1, 8), department="b")) == []
+    assert codes_of(send(city, 1, ("x", 1, 8), department="b")) == []
     # a key may move from one part to another
     send(city, 1, ("y", 1, 5), part="p1")
-    assert told(send(city, 1, ("x", 20, 120), part="p2")) == []
-    assert told(send(city, 2, ("x", 20, 150), part="p1")) == ["total_gap"]
+    assert codes_of(send(city, 1, ("x", 20, 120), part="p2")) == []
+    assert codes_of(send(city, 2, ("x", 20, 150), part="p1")) == ["total_gap"]
 
 
 def test_a_correction_is_held_against_the_day_after_that_stands(city: City) -> None:
@@ -378,14 +378,14 @@ def test_a_correction_is_held_against_the_day_after_that_stands(city: City) -> N
         "145",
     )
     # the day after is mended in its turn, and all is well
-    assert told(send(city, 2, ("x", 20, 145))) == []
+    assert codes_of(send(city, 2, ("x", 20, 145))) == []
 
 
 def test_a_late_day_between_is_held_against_both_neighbours(city: City) -> None:
     declare(city)
     send(city, 0, ("x", 20, 100))
     send(city, 2, ("x", 20, 150))
-    assert told(send(city, 1, ("x", 20, 120))) == ["total_gap_next"]
+    assert codes_of(send(city, 1, ("x", 20, 120))) == ["total_gap_next"]
 
 
 def test_a_person_overrules_and_a_rebuild_comes_to_the_same(city: City) -> None:
@@ -402,7 +402,7 @@ def test_a_person_overrules_and_a_rebuild_comes_to_the_same(city: City) -> None:
         assert totals(city) == {day(0): 100, day(1): 130, day(2): 150}
         final = repairs.rebuild(city.deployment, "records")
         # as it came: the person's decision was the last of it
-        assert [told(one) for one in final] == [[], [], ["total_gap", "overruled"]]
+        assert [codes_of(one) for one in final] == [[], [], ["total_gap", "overruled"]]
 
 
 def test_a_day_that_came_after_a_held_one_stands_when_that_is_accepted_and_rebuilt(
@@ -436,11 +436,11 @@ def test_a_rebuild_judges_by_receipt_as_the_nights_did(city: City) -> None:
     declare(city)
     sent = [(0, 100), (1, 130), (2, 140), (1, 120), (3, 300), (4, 160)]
     judged = [send(city, number, ("x", 20, total)) for number, total in sent]
-    assert [told(one) for one in judged] == [[], ["total_gap"], [], [], ["total_gap"], []]
+    assert [codes_of(one) for one in judged] == [[], ["total_gap"], [], [], ["total_gap"], []]
     before = totals(city)
     again = repairs.rebuild(city.deployment, "records")
-    assert [(told(one), one.verdict) for one in again] == [
-        (told(one), one.verdict) for one in judged
+    assert [(codes_of(one), one.verdict) for one in again] == [
+        (codes_of(one), one.verdict) for one in judged
     ]
     assert totals(city) == before == {day(0): 100, day(1): 120, day(2): 140, day(4): 160}
 
@@ -484,10 +484,10 @@ def test_a_bulk_file_is_held_as_a_whole_and_judged_within(city: City) -> None:
         "header": ("事项", "新增", "累计", "单位", "日期"),
     }
     sound = [("x", 20, 100 + 20 * n, unit, day(n)) for n in range(3) for unit in "ab"]
-    assert told(city.send(sound, **where)) == []
+    assert codes_of(city.send(sound, **where)) == []
     broken = [*sound, ("x", 20, 500, "b", day(3))]
     judged = city.send(broken, **where)
-    assert (judged.verdict, told(judged)) == (Verdict.HELD, ["total_gap"])
+    assert (judged.verdict, codes_of(judged)) == (Verdict.HELD, ["total_gap"])
     assert judged.accounting is not None
     assert judged.accounting.withheld == 7
     assert city.rows("SELECT count(*) FROM records") == [(6,)]
@@ -503,7 +503,7 @@ def test_several_totals_are_judged_each_by_its_own_rule(city: City) -> None:
     )
     send(city, 0, ("x", 1, 100, 10))
     judged = send(city, 1, ("x", 1, 200, 11))
-    assert (judged.verdict, told(judged)) == (Verdict.ACCEPTED, ["total_gap"])
+    assert (judged.verdict, codes_of(judged)) == (Verdict.ACCEPTED, ["total_gap"])
     judged = send(city, 2, ("x", 1, 300, 5))
     assert judged.verdict is Verdict.HELD
     assert [one.code for one in judged.reasons] == ["fallen_total"]
@@ -513,9 +513,9 @@ def test_several_totals_are_judged_each_by_its_own_rule(city: City) -> None:
 def test_numbers_stay_exact_beyond_what_a_float_holds(city: City) -> None:
     declare(city)
     send(city, 0, ("x", 1, "1234567890123.000001"))
-    assert told(send(city, 1, ("x", 1, "1234567890124.000001"))) == []
+    assert codes_of(send(city, 1, ("x", 1, "1234567890124.000001"))) == []
     judged = send(city, 2, ("x", 1, "1234567890125.000002"))
-    assert told(judged) == ["total_gap"]
+    assert codes_of(judged) == ["total_gap"]
     assert judged.reasons[0].expected == "1234567890125.000001"
 
 
@@ -665,7 +665,7 @@ def test_the_warehouse_says_what_the_oracle_says(
     holds = kind == "corrected"
     verdicts, standing = replay(rising(waves) if holds else waves, holds)
     assert [
-        (one.verdict is Verdict.HELD, set(told(one)) - {"overruled"}) for one in judged
+        (one.verdict is Verdict.HELD, set(codes_of(one)) - {"overruled"}) for one in judged
     ] == verdicts
     for one in judged:
         assert one.accounting is not None
