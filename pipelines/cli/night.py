@@ -66,6 +66,7 @@ def run(
         typer.echo(rendering.as_json(rendering.report_record(report)))
     else:
         rendering.show_report(console, report, deployment.catalog)
+    # A step that failed is no matter of --fail-on, which chooses among outcomes of sound runs.
     if report.errors:
         raise typer.Exit(1)
     exit_for(fail_on, report.has_rejections, report.is_behind)

@@ -124,6 +124,7 @@ def show_table(
     left out one after the other, and named below it. If it is still too wide, every row becomes a
     line of its short cells with its texts below.
     """
+    # Copies, as columns are taken out of both.
     names, cells = list(columns), [list(row) for row in rows]
     left_out = []
     for name in optional:

@@ -27,6 +27,7 @@ app = typer.Typer(
     help="Departmental exports in, a checked warehouse and the pace of every target out.",
     pretty_exceptions_enable=False,
 )
+# Output into a file or a pipe has no width of its own; 140 cells hold every table.
 console = Console(width=None if sys.stdout.isatty() else 140, highlight=False)
 messages = Console(stderr=True, highlight=False)
 
@@ -77,6 +78,7 @@ def command(**options: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]
             except CitybrainError as error:
                 raise _failed(error) from None
             except ValidationError as error:
+                # A model other than the settings failed: that is a defect, not a wrong variable.
                 if error.title != Settings.__name__:
                     raise
                 for fault in error.errors():

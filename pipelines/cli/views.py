@@ -330,6 +330,7 @@ def query(
             result = connection.sql(text)
         except duckdb.Error as error:
             raise UsageError(str(error).strip()) from None
+        # DuckDB answers None for statements without rows, such as CREATE TABLE.
         if result is None:
             raise UsageError("the statement answers nothing; the published copy is read-only")
         if as_csv:

@@ -107,6 +107,8 @@ def _purge(
                 "archived bytes lie in landing once more: they are kept", files=len(landed_again)
             )
         purged = {sha256: present[sha256] for sha256 in present if sha256 not in landed_again}
+        # Recorded first: killed in between, the ledger says that bytes went which are still there,
+        # and the next such cleaning removes them. The other order loses bytes unrecorded.
         if not job.dry_run:
             purges.record(connection, purged, reason)
         for file in (file for sha256 in purged for file in stored[sha256]):

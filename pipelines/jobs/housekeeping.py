@@ -169,6 +169,7 @@ def remove_generations(job: Cleaning) -> Iterator[Removal]:
         return
     newest, days = job.settings.keep_generations, job.settings.keep_days
     why = f"neither of the newest {newest} nor the last of one of the newest {days} days"
+    # A publication at work would see generations vanish, and its unfinished file taken away.
     with nullcontext() if job.dry_run else writer_lock(job.settings, "clean", "publish.lock"):
         for path in publishing.retirable(job.settings):
             size = path.stat().st_size
@@ -185,6 +186,7 @@ def remove_logs(job: Cleaning) -> Iterator[Removal]:
     if job.may_clean(job.settings.logs):
         places.append((job.settings.logs, ".jsonl"))
     for folder, suffix in places:
+        # A list, because folders are removed while their files are walked through.
         for path, status in list(regular_files(folder)):
             is_old = path.name.endswith(suffix) and status.st_mtime < oldest
             if is_old and path not in job.gone:

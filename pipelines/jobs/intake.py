@@ -85,6 +85,8 @@ def discover(
         uploading = _select(uploading, source, dates)
         with logs.part("archive"):
             received = _archive(deployment, wanted, discovery, uploading, settle_seconds, progress)
+        # Repeats are found by comparing each receipt with the one before it in its slot: the order
+        # has to be that of receipt, whatever the names of the files are.
         received.sort(key=lambda delivery: delivery.order)
         with open_warehouse(settings, f"run {run_id}, discover") as connection:
             received, strays = returns.resolve_returns(connection, received)
@@ -93,6 +95,7 @@ def discover(
             ]
             repeated = _sort_receipts(connection, received, discovery)
             record_unchanged(connection, repeated, run_id)
+        # Only now, as the ledger has them: a run killed before this finds their files again.
         discovery.errors += _clear(settings, discovery.unchanged)
         discovery.waiting = [
             Path(files.printable(file.path, settings.landing)) for file in uploading
@@ -301,9 +304,13 @@ def load_staged(
         with open_warehouse(settings, f"run {run_id}, load {names}") as connection:
             if not ledger.is_in_force(connection, catalog):
                 apply_configuration(connection, catalog)
+            # Each chunk is a transaction of its own: a run that is killed keeps what it loaded, and
+            # the next run finds the rest still in landing.
             for chunk in staged:
                 load = Load.of(connection, deployment, chunk.source, run_id)
                 judgements += load_chunk(load, chunk)
+        # Files leave landing only after the commit. Killed in between, the next run receives them
+        # again, sees that the ledger has their receipts, and only removes them.
         failed = _clear(
             settings, (judged.delivery for chunk in staged for judged in chunk.judgements)
         )

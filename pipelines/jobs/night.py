@@ -121,6 +121,7 @@ def run(
             )
             report.errors.append(f"{name}: {type(error).__name__}; this is a defect, see the log")
         done += len(chunk)
+    # The chunks' own folders are gone already; this removes those of chunks that failed.
     report.judgements = list(judged.values())
     shutil.rmtree(deployment.settings.staging / report.run_id, ignore_errors=True)
     progress("tracking", done, total)
@@ -184,6 +185,7 @@ def raise_alerts(deployment: Deployment, as_of: date, run_id: str) -> list[Alert
             refused = feeds.refused_deliveries(connection, as_of)
             paces = pace_store.stored_pace(connection, run_id)
             overdue = feeds.overdue_feeds(connection, catalog, as_of)
+            # In Airflow the intake ran in other processes: landing is looked at once more.
             look = files.look(settings.landing, catalog)
             strays = returns.strays(connection, [file.path for file in look.landed])
         problems = [
@@ -237,6 +239,7 @@ def publish(
             current = (ledger.last_position(connection), catalog.configuration_hash)
             if latest is not None and (latest.position, latest.configuration_hash) != current:
                 _repeat_pace(connection, deployment, latest)
+        # The warehouse is closed by now: building a generation opens it again and copies its file.
         with database.open_operations(settings) as connection:
             frames = database.export(connection)
         generation = publishing.publish(settings, catalog.sources, frames, database.METADATA)

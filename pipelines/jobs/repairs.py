@@ -196,6 +196,7 @@ def accept(deployment: Deployment, prefix: str, reason: str) -> Judgement:
             )
         delivery = ledger.delivery_of(row, catalog.contract_hashes[row.source], reason)
         delivery = returns.without_refused(connection, delivery)
+    # Staged without the warehouse's lock, which other writers may need meanwhile.
     staged = intake.stage(deployment, [delivery], run_id, 0)
     with (
         step(settings, run_id, "accept", row.source),

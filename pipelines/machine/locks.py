@@ -35,6 +35,7 @@ def writer_lock(settings: Settings, purpose: str, name: str = "warehouse.lock") 
     Waits up to `lock_seconds` for another holder; then raises WarehouseBusyError that names it.
     """
     settings.data_dir.mkdir(parents=True, exist_ok=True)
+    # Opened for appending, so that opening it does not wipe out the name of its holder.
     with (settings.data_dir / name).open("a+b", buffering=0) as lock:
         _wait_for(lock, settings.lock_seconds, name)
         _sign(

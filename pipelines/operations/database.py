@@ -83,6 +83,7 @@ def open_operations(settings: Settings) -> Iterator[sa.Connection]:
     """Open the operational database, brought to the newest schema, in one transaction."""
     settings.data_dir.mkdir(parents=True, exist_ok=True)
     url = settings.operations_url
+    # SQLite itself waits for another writer; a server has its own time limits.
     patience = {"timeout": max(5.0, settings.lock_seconds)} if url.startswith("sqlite") else {}
     engine = sa.create_engine(url, connect_args=patience)
     try:
