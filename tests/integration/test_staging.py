@@ -459,7 +459,7 @@ def test_personal_data_stays_in_the_archive(
     report = night.RunReport("pii", DAY)
     report.judgements = intake.load_staged(city.deployment, [staged], "pii")
     assert len(report.judgements) == 8  # seven files, and a part judged anew
-    night.finish(city.deployment, report, datetime(2021, 9, 24))
+    night._finish(city.deployment, report, datetime(2021, 9, 24))
     assert leaks(city.settings.data_dir, secrets + escaped) == []
     told = "\n".join(
         [
