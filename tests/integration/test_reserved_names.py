@@ -219,12 +219,14 @@ def test_a_column_may_have_any_name_that_the_check_lets_pass(
     assert refused <= names
     assert all(problem.file == "sources/records.yaml" and problem.mend for problem in problems)
     numbers = {"increment": "cumulative", "cumulative": "increment"}  # as contrary as can be
+    by = ["item", "breakdown", "position", "rows"]
     kept = [
-        column | ({"type": "integer"} if column["name"] in numbers else {})
+        column
+        | ({"type": "integer"} if column["name"] in numbers else {})
+        | ({"required": True} if column["name"] in by else {})
         for column in declared
         if column["name"] not in refused
     ]
-    by = ["breakdown", "position", "rows"]
     city.source(
         RECORDS,
         columns=[*CONTRACT["columns"], *kept],
