@@ -92,11 +92,12 @@ fuzz: $(VENV)/dev ## feed the readers damaged exports, for SECONDS=600
 unit: $(VENV)/dev ## the tests that take seconds
 	$(BIN)/pytest tests/unit tests/sql
 
-check: $(VENV)/dev ## format, lint, types, import rules
+check: $(VENV)/dev ## format, lint, types, import rules, language
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python tests/style.py
 
 docs: $(VENV)/runtime ## write the files that are derived from the code
 	$(BIN)/python docs/generate.py

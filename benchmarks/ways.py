@@ -179,7 +179,7 @@ def main() -> None:
         ways = take_ways(Path(folder))
         if options.list:
             for key, codes in calls.items():
-                for code in sorted(codes, key=lambda one: (one.co_filename, one.co_firstlineno)):
+                for code in sorted(codes, key=lambda code: (code.co_filename, code.co_firstlineno)):
                     print(key, code.co_filename.removeprefix(CODE), code.co_qualname)
     if options.json:
         print(json.dumps(ways, ensure_ascii=False, indent=2))

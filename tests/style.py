@@ -61,7 +61,8 @@ def check_python(path: Path, lazy: frozenset[str]) -> Iterator[Finding]:
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Module):
             yield from _check_docstring(path, node)
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+        is_function = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        if is_function and "benchmarks" not in path.parts:
             yield from _check_imports(path, node, lazy)
         for name, number in _bindings(node):
             if name.strip("_") in EMPTY_NAMES:
