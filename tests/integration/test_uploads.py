@@ -143,10 +143,10 @@ def test_a_file_that_vanishes_between_listing_and_looking_is_not_even_seen(
     city: City, monkeypatch
 ) -> None:
     path = city.land([("k1", 1, "交通")])
-    listed = list(files._files(city.settings.landing, []))
+    listed = list(files._walk(city.settings.landing, []))
     assert listed == [path]
     path.unlink()
-    monkeypatch.setattr(files, "_files", lambda folder, closed: iter(listed))
+    monkeypatch.setattr(files, "_walk", lambda folder, closed: iter(listed))
     assert files.look(city.settings.landing, city.catalog) == ([], [], [])
 
 
