@@ -1,4 +1,4 @@
-"""Measure how long a night takes: the sample city, the same again, and one delivery of a million rows.
+"""Measure how long a night takes: the sample city, again, and one delivery of a million rows.
 
     python benchmarks/night.py [--rows 1000000]
 
