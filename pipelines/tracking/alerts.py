@@ -1,7 +1,7 @@
 """Put into Chinese what people must hear: targets behind, deliveries refused, feeds missing.
 
 An alert is a state and not an event: every run raises it again, with the same `key`, for as long
-as its cause lasts. Whoever stores the states decides by `key` when to notify people.
+as its cause lasts. The digest lists all alerts of its run; nobody acknowledges them.
 """
 
 from __future__ import annotations
