@@ -20,24 +20,25 @@ EMPTY_NAMES = frozenset(
 )
 RIDDLES = frozenset({"What", "Whether", "Which", "Those", "How", "Who", "When", "Where", "Whose"})
 IMPERATIVES = """
-Abort Accept Account Acknowledge Add Aggregate Allow Announce Append Apply Apportion Archive Arrange
-Ask Assert Assign Attach Await Begin Bind Bring Build Cache Call Cancel Cast Catch Change
-Check Choose Clean Clear Close Collect Combine Compare Compile Complete Compress Compute Configure
-Confirm Connect Convert Copy Correct Count Create Cut Declare Decode Decompress Delete Deliver
-Derive Describe Detect Discard Discover Display Drain Draw Drop Edit Encode End Ensure Enter
-Escape Estimate Examine Exit Expand Export Extract Fail Feed Fetch Fill Filter Find Finish Fit
-Flag Flush Fold Follow Forget Format Generate Get Give Go Grade Group Guard Halve Handle Hash
-Hold Identify Ignore Import Infer Insert Inspect Interpret Invert Iterate Join Judge Keep Land
-Lay Leave Let Limit List Load Locate Lock Log Look Make Map Mark Mask Match Measure Merge Migrate
-Move Name Normalise Note Number Observe Open Order Overlay Overrule Pack Parse Partition Pass
-Pick Pin Place Plan Point Prefix Prepare Print Probe Process Publish Pull Purge Push Put
-Quarantine Query Quote Raise Rank Read Rebuild Receive Recognise Recompute Record Recover Reduce
-Refuse Register Reject Release Reload Remove Rename Render Repair Repeat Replace Report Request
-Require Reset Resolve Restate Restore Retire Retry Return Rewrite Roll Round Run Save Scale Scan
-Seal Search Select Send Serve Set Settle Shift Shorten Show Sign Silence Skip Sniff Sort Spell
-Split Spread Stage Start State Stop Store Strip Submit Sum Summarise Switch Sync Take Tell Test
-Throw Track Transform Translate Trim Turn Type Undo Unpack Unpin Unwrap Update Upgrade Use
-Validate Verify Visit Wait Walk Warn Watch Weigh Withdraw Withhold Wrap Write Yield
+Abort Accept Account Acknowledge Add Aggregate Allow Announce Append Apply Apportion Archive
+Arrange Ask Assert Assign Attach Await Begin Bind Break Bring Build Cache Call Cancel Cast Catch
+Change Check Choose Clean Clear Close Collect Combine Compare Compile Complete Compress Compute
+Configure Confirm Connect Continue Convert Copy Correct Count Create Cut Declare Decode
+Decompress Delete Deliver Derive Describe Detect Discard Discover Display Drain Draw Drop Edit
+Encode End Ensure Enter Escape Estimate Examine Exit Expand Export Extract Fail Feed Fetch Fill
+Filter Find Finish Fit Flag Flush Fold Follow Forget Format Generate Get Give Go Grade Group
+Guard Halve Handle Hash Hold Identify Ignore Import Infer Insert Inspect Interpret Invert
+Iterate Join Judge Keep Kill Land Lay Learn Leave Let Limit List Load Locate Lock Log Look Make
+Map Mark Mask Match Measure Mend Merge Migrate Misspell Mount Move Name Normalise Note Number
+Observe Open Order Overlay Overrule Pack Parse Partition Pass Pause Pick Pin Place Plan Point
+Prefix Prepare Print Probe Process Publish Pull Purge Push Put Quarantine Query Quote Raise Rank
+Read Rebuild Receive Recognise Recompute Record Recover Reduce Refuse Register Reject Release
+Reload Remove Rename Render Reopen Repair Repeat Replace Report Request Require Reset Resolve
+Restate Restore Retire Retry Return Rewrite Roll Round Run Save Scale Scan Seal Search Select
+Send Serve Set Settle Shift Shorten Show Sign Silence Skip Sniff Sort Spell Split Spread Stage
+Start State Stop Store Strip Submit Sum Summarise Switch Sync Take Tell Test Throw Track
+Transform Translate Treat Trigger Trim Turn Type Undo Unmount Unpack Unpause Unpin Unwrap Update
+Upgrade Use Validate Verify Visit Wait Walk Warn Watch Weigh Withdraw Withhold Wrap Write Yield
 """
 VERBS = frozenset(IMPERATIVES.split())
 LAZY = "## Imports inside functions"
@@ -62,7 +63,7 @@ def check_python(path: Path, lazy: frozenset[str]) -> Iterator[Finding]:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Module):
             yield from _check_docstring(path, node)
         is_function = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
-        if is_function and "benchmarks" not in path.parts:
+        if is_function and not {"benchmarks", "tests"} & set(path.parts):
             yield from _check_imports(path, node, lazy)
         for name, number in _bindings(node):
             if name.strip("_") in EMPTY_NAMES:

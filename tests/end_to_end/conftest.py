@@ -21,11 +21,13 @@ class City:
     config: Path | None = None
 
     def environment(self) -> dict[str, str]:
-        kept = {key: text for key, text in os.environ.items() if not key.startswith("CITYBRAIN_")}
-        kept["CITYBRAIN_DATA_DIR"] = str(self.data)
+        variables = {
+            key: text for key, text in os.environ.items() if not key.startswith("CITYBRAIN_")
+        }
+        variables["CITYBRAIN_DATA_DIR"] = str(self.data)
         if self.config:
-            kept["CITYBRAIN_CONFIG_DIR"] = str(self.config)
-        return kept
+            variables["CITYBRAIN_CONFIG_DIR"] = str(self.config)
+        return variables
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
@@ -37,14 +39,14 @@ class City:
         )
 
     def call(self, *arguments: str, exits: int = 0) -> str:
-        """The command's standard output; fails unless it exits as expected."""
+        """Return the command's standard output; fail unless it exits as expected."""
         process = self.start(*arguments)
         output, complaints = process.communicate(timeout=300)
         assert process.returncode == exits, f"{arguments}: {process.returncode}\n{complaints}"
         return output
 
     def complaint(self, *arguments: str, exits: int) -> str:
-        """The command's standard error, when it must fail."""
+        """Return the standard error of a command that must fail."""
         process = self.start(*arguments)
         _, complaints = process.communicate(timeout=300)
         assert process.returncode == exits, complaints
@@ -65,6 +67,6 @@ def city(tmp_path: Path) -> City:
 
 @pytest.fixture(scope="session")
 def test_data() -> Path:
-    """The real files that no repository may copy; tests that need them say so when they lack."""
+    """Return the folder of real files that no repository may copy; skip the test without it."""
     beside = Path(__file__).resolve().parents[3] / "shared" / "data"
     return Path(os.environ.get("CITYBRAIN_TEST_DATA", beside))

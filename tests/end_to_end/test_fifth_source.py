@@ -67,7 +67,7 @@ def write_config(folder: Path) -> Path:
 
 
 def made_up_likeness(file: Path) -> Path:
-    """The same shape and the same faults, on 1,500 rows."""
+    """Write 1,500 rows of the same shape and with the same faults."""
     header = (
         "报道时间,省份,城市,新增确诊,新增出院,新增死亡,消息来源,来源链接1,来源链接2,来源链接3,备注"
     )
@@ -82,7 +82,7 @@ def made_up_likeness(file: Path) -> Path:
 
 
 def read_independently(file: Path) -> tuple[int, Counter[str], int, int]:
-    """(rows, confirmed by province, exact repeats, rows whose date is none), by the csv module."""
+    """Count (rows, confirmed by province, repeats, rows without a date), by the csv module."""
     with file.open(encoding="gb18030", newline="") as lines:
         rows = [tuple(row.values()) for row in csv.DictReader(lines)]
     dated = [row for row in rows if row[0].endswith("日")]

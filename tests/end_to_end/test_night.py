@@ -32,16 +32,16 @@ def test_every_delivery_gets_the_verdict_it_deserves(night) -> None:
     city, summary, report = night
     assert report["deliveries"] == {str(k): n for k, n in summary.verdicts.items()}
     assert {problem["path"] for problem in report["problems"]} == set(summary.strays)
-    found: dict[tuple, Counter] = {}
+    verdict_counts: dict[tuple, Counter] = {}
     for row in city.sql(
         "SELECT source, department, business_date, verdict, lower(regexp_extract("
         "file_name, '[^.]+$')) AS ext FROM delivery"
     ):
         day = row["business_date"] and date.fromisoformat(row["business_date"])
         key = (row["source"], row["department"], day, row["ext"])
-        found.setdefault(key, Counter())[row["verdict"]] += 1
+        verdict_counts.setdefault(key, Counter())[row["verdict"]] += 1
     for key, verdicts in summary.expected.items():
-        assert found[key] == Counter({str(k): n for k, n in verdicts.items()}), key
+        assert verdict_counts[key] == Counter({str(k): n for k, n in verdicts.items()}), key
     assert not any((city.data / "landing").rglob("*/data_records.csv")) or summary.strays
 
 
@@ -85,11 +85,11 @@ def test_departments_ahead_behind_silent_and_renamed(night) -> None:
     assert "cgj" not in status, "its successor answers for it"
     heir = next(row for row in rows if row["department"] == "cgzf")
     assert heir["goal"] == 7_000_000
-    [own] = city.sql(
+    [sent] = city.sql(
         "SELECT sum(value) AS records FROM marts.metric_current WHERE metric = 'records_new' AND "
         "breakdown = '' AND department IN ('cgj', 'cgzf') AND business_date >= '2021-09-23'"
     )
-    assert heir["actual"] == own["records"]
+    assert heir["actual"] == sent["records"]
 
 
 def test_ledger_accounts_for_every_row(night) -> None:
@@ -246,10 +246,10 @@ def test_bad_input_is_named_and_harms_nobody(city: City, tmp_path: Path) -> None
 
     output = city.call("run", "--as-of", "2021-09-23", exits=1)
     assert "no department is called nobody" in output
-    told = {row["department"]: row for row in city.json("deliveries")}
-    assert told.pop("mzj")["accepted"] == 1
+    deliveries = {row["department"]: row for row in city.json("deliveries")}
+    assert deliveries.pop("mzj")["accepted"] == 1
     for code, (_, words) in texts.items():
-        assert words in " ".join(told[code]["reasons"]), told[code]
+        assert words in " ".join(deliveries[code]["reasons"]), deliveries[code]
     assert campaign(city)["actual"] == 7
 
 

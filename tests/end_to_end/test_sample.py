@@ -37,9 +37,13 @@ class Landing:
     folder: Path
     summary: SampleSummary
 
-    def file(self, one: Irregularity, at: int = 0) -> Path:
-        folder = one.folder or f"{one.day}/{one.department}"
-        name = one.files[at].name if one.folder else f"{one.source}.{one.files[at].name}"
+    def file(self, irregularity: Irregularity, at: int = 0) -> Path:
+        folder = irregularity.folder or f"{irregularity.day}/{irregularity.department}"
+        name = (
+            irregularity.files[at].name
+            if irregularity.folder
+            else f"{irregularity.source}.{irregularity.files[at].name}"
+        )
         return self.folder / folder / name
 
 
@@ -59,7 +63,7 @@ def october(tmp_path_factory: pytest.TempPathFactory) -> Landing:
 
 
 def grid(path: Path) -> list[list[object]]:
-    """The cells of a file, title rows and footers included."""
+    """Return the cells of a file, title rows and footers included."""
     source, department = path.name.split(".")[0], path.parent.name
     match path.suffix.lower():
         case ".xlsx":
@@ -79,22 +83,22 @@ def grid(path: Path) -> list[list[object]]:
 
 
 def table(path: Path) -> list[dict[str, object]]:
-    """The data rows of a file, by the contract's column names."""
+    """Return the data rows of a file, by the contract's column names."""
     source = CATALOG.sources[path.name.split(".")[0]]
     names = {fold_header(h): column.name for column in source.columns for h in column.header}
-    found: list[str | None] = []
+    header: list[str | None] = []
     rows: list[dict[str, object]] = []
     for row in grid(path):
-        if not found:
+        if not header:
             known = [names.get(fold_header(str(cell))) for cell in row]
-            found = known if len(set(known)) > 2 else []
+            header = known if len(set(known)) > 2 else []
         elif not any(re.match(pattern, str(row[0])) for pattern in source.footer):
-            rows.append({name: cell for name, cell in zip(found, row, strict=True) if name})
+            rows.append({name: cell for name, cell in zip(header, row, strict=True) if name})
     return rows
 
 
 def number(cell: object) -> int:
-    """A number as the sample's clerks write it."""
+    """Return the value of a number as the sample's clerks write it."""
     if isinstance(cell, int) or (isinstance(cell, str) and cell.isascii() and cell.isdigit()):
         return int(cell)
     text = fold_header(str(cell)).replace(",", "").removesuffix("条")
@@ -121,7 +125,7 @@ def files_of(folder: Path, source: str) -> Iterator[Path]:
 
 
 def content(folder: Path) -> dict[str, tuple[str, int]]:
-    """Every file's hash and time of change."""
+    """Map every file to its hash and time of change."""
     return {
         str(path.relative_to(folder)): (
             hashlib.sha256(path.read_bytes()).hexdigest(),
@@ -163,10 +167,10 @@ def test_workbooks_carry_no_time_of_writing(october: Landing) -> None:
 
 
 def test_nothing_temporary_is_left_and_the_count_is_right(october: Landing) -> None:
-    found = [path for path in october.folder.rglob("*") if path.is_file()]
-    assert [path.name for path in found if path.suffix == ".tmp"] == ["x.tmp"]
-    assert len(found) == october.summary.files
-    assert sum(path.stat().st_size for path in found) == october.summary.bytes
+    files = [path for path in october.folder.rglob("*") if path.is_file()]
+    assert [path.name for path in files if path.suffix == ".tmp"] == ["x.tmp"]
+    assert len(files) == october.summary.files
+    assert sum(path.stat().st_size for path in files) == october.summary.bytes
     assert 15e6 < october.summary.bytes < 40e6
 
 
@@ -250,11 +254,11 @@ def test_the_city_is_at_risk_by_the_end_of_october(october: Landing) -> None:
 
 
 def test_campaign_fact_agrees_with_the_files(october: Landing) -> None:
-    """Counted from the files, without what the table of irregularities says is not loaded."""
+    """Count from the files, without what the table of irregularities says is not loaded."""
     lost = {
-        october.file(one, at)
-        for one in IRREGULARITIES
-        for at, landed in enumerate(one.files)
+        october.file(irregularity, at)
+        for irregularity in IRREGULARITIES
+        for at, landed in enumerate(irregularity.files)
         if landed.outcome in ("rejected", "unreadable", "unchanged", "stray", "ignored")
     }
     lost.add(october.folder / "2021-09-29/kjj/data_records.csv")
@@ -355,8 +359,12 @@ def test_indicators_are_reported_on_working_fridays(october: Landing) -> None:
 
 
 def test_every_regular_file_is_readable_and_complete(october: Landing) -> None:
-    """Every header is one the contract accepts; no required cell is empty."""
-    irregular = {october.file(one, at) for one in IRREGULARITIES for at, _ in enumerate(one.files)}
+    """Check that the contract accepts every header and that no required cell is empty."""
+    irregular = {
+        october.file(irregularity, at)
+        for irregularity in IRREGULARITIES
+        for at, _ in enumerate(irregularity.files)
+    }
     formats: Counter[str] = Counter()
     for name, source in CATALOG.sources.items():
         required = [column.name for column in source.columns if column.required]
@@ -445,7 +453,9 @@ def test_files_arrive_in_the_night_after_their_day(quarter: Landing) -> None:
 
 def test_the_summary_expects_what_the_table_declares(october: Landing) -> None:
     expected = october.summary.expected
-    declared = Counter(landed.outcome for one in IRREGULARITIES for landed in one.files)
+    declared = Counter(
+        landed.outcome for irregularity in IRREGULARITIES for landed in irregularity.files
+    )
     counted = sum((Counter(counts) for counts in expected.values()), Counter())
     assert counted == Counter({k: n for k, n in declared.items() if k not in ("stray", "ignored")})
     assert expected["data_records", "jtys", date(2021, 10, 13), "csv"] == {
@@ -465,47 +475,55 @@ def test_an_earlier_end_has_only_the_irregularities_that_fit(quarter: Landing) -
 
 
 def test_irregularities_keep_off_the_last_days_and_off_each_other() -> None:
-    assert max(one.day for one in IRREGULARITIES) <= date(2021, 10, 29)
-    places = [(one.source, one.department, one.day) for one in IRREGULARITIES]
+    assert max(irregularity.day for irregularity in IRREGULARITIES) <= date(2021, 10, 29)
+    places = [
+        (irregularity.source, irregularity.department, irregularity.day)
+        for irregularity in IRREGULARITIES
+    ]
     assert len(set(places)) == len(places)
 
 
-def _is_late(landing: Landing, one: Irregularity) -> bool:
-    received = datetime.fromtimestamp(landing.file(one).stat().st_mtime, UTC).astimezone(SHANGHAI)
-    source = CATALOG.sources[one.source]
+def _is_late(landing: Landing, irregularity: Irregularity) -> bool:
+    received = datetime.fromtimestamp(landing.file(irregularity).stat().st_mtime, UTC).astimezone(
+        SHANGHAI
+    )
+    source = CATALOG.sources[irregularity.source]
     assert source.due is not None
-    return received.date() > one.day + timedelta(days=1 + source.due.grace_days)
+    return received.date() > irregularity.day + timedelta(days=1 + source.due.grace_days)
 
 
-def _arrives_later(landing: Landing, one: Irregularity) -> bool:
-    return landing.file(one, 0).stat().st_mtime < landing.file(one, 1).stat().st_mtime
+def _arrives_later(landing: Landing, irregularity: Irregularity) -> bool:
+    return (
+        landing.file(irregularity, 0).stat().st_mtime
+        < landing.file(irregularity, 1).stat().st_mtime
+    )
 
 
-def _wrong_figures(landing: Landing, one: Irregularity) -> bool:
-    wrong, right = (table(landing.file(one, at)) for at in (0, 1))
+def _wrong_figures(landing: Landing, irregularity: Irregularity) -> bool:
+    wrong, right = (table(landing.file(irregularity, at)) for at in (0, 1))
     smaller = all(number(a[NEW]) == number(b[NEW]) // 10 for a, b in zip(wrong, right, strict=True))
-    return smaller and _arrives_later(landing, one)
+    return smaller and _arrives_later(landing, irregularity)
 
 
-def _rejected_then_right(landing: Landing, one: Irregularity) -> bool:
-    first, second = (table(landing.file(one, at)) for at in (0, 1))
+def _rejected_then_right(landing: Landing, irregularity: Irregularity) -> bool:
+    first, second = (table(landing.file(irregularity, at)) for at in (0, 1))
     lacks = "catalog_code" not in first[0] and "catalog_code" in second[0]
-    return lacks and _arrives_later(landing, one)
+    return lacks and _arrives_later(landing, irregularity)
 
 
-def _bad_correction(landing: Landing, one: Irregularity) -> bool:
-    good = all(number(row[NEW]) >= 0 for row in table(landing.file(one)))
-    bad = [row[NEW] == "待核实" for row in table(landing.file(one, 1))]
-    return good and sum(bad) / len(bad) > 0.05 and _arrives_later(landing, one)
+def _bad_correction(landing: Landing, irregularity: Irregularity) -> bool:
+    good = all(number(row[NEW]) >= 0 for row in table(landing.file(irregularity)))
+    bad = [row[NEW] == "待核实" for row in table(landing.file(irregularity, 1))]
+    return good and sum(bad) / len(bad) > 0.05 and _arrives_later(landing, irregularity)
 
 
-def _same_bytes_again(landing: Landing, one: Irregularity) -> bool:
-    same = landing.file(one).read_bytes() == landing.file(one, 1).read_bytes()
-    return same and _arrives_later(landing, one)
+def _same_bytes_again(landing: Landing, irregularity: Irregularity) -> bool:
+    same = landing.file(irregularity).read_bytes() == landing.file(irregularity, 1).read_bytes()
+    return same and _arrives_later(landing, irregularity)
 
 
-def _wrong_encoding(landing: Landing, one: Irregularity) -> bool:
-    data = landing.file(one).read_bytes()
+def _wrong_encoding(landing: Landing, irregularity: Irregularity) -> bool:
+    data = landing.file(irregularity).read_bytes()
     assert "目录编码" in data.decode("utf-8")
     with pytest.raises(UnicodeDecodeError):
         data.decode("gb18030")
@@ -513,77 +531,81 @@ def _wrong_encoding(landing: Landing, one: Irregularity) -> bool:
 
 
 def _lacks(column: str) -> Callable[[Landing, Irregularity], bool]:
-    return lambda landing, one: column not in table(landing.file(one))[0]
+    return lambda landing, irregularity: column not in table(landing.file(irregularity))[0]
 
 
-def _unknown_header(landing: Landing, one: Irregularity) -> bool:
-    return "本日归集条数" in grid(landing.file(one))[0] and _lacks(NEW)(landing, one)
+def _unknown_header(landing: Landing, irregularity: Irregularity) -> bool:
+    return "本日归集条数" in grid(landing.file(irregularity))[0] and _lacks(NEW)(
+        landing, irregularity
+    )
 
 
 def _rows_with(column: str, pattern: str) -> Callable[[Landing, Irregularity], bool]:
-    """The declared rows, and only they, hold the fault; they are few enough to be quarantined."""
+    """Return a check that exactly the declared rows hold the fault, few enough to quarantine."""
 
-    def check(landing: Landing, one: Irregularity) -> bool:
-        rows = table(landing.file(one))
-        found = [at for at, row in enumerate(rows) if re.search(pattern, str(row[column]))]
-        few = len(found) / len(rows) <= CATALOG.sources[one.source].max_quarantine
-        return tuple(found) == SPOILT[one.kind] and few
+    def check(landing: Landing, irregularity: Irregularity) -> bool:
+        rows = table(landing.file(irregularity))
+        faulty = [at for at, row in enumerate(rows) if re.search(pattern, str(row[column]))]
+        few = len(faulty) / len(rows) <= CATALOG.sources[irregularity.source].max_quarantine
+        return tuple(faulty) == SPOILT[irregularity.kind] and few
 
     return check
 
 
-def _much_text(landing: Landing, one: Irregularity) -> bool:
-    rows = table(landing.file(one))
+def _much_text(landing: Landing, irregularity: Irregularity) -> bool:
+    rows = table(landing.file(irregularity))
     return sum(row[NEW] == "待核实" for row in rows) / len(rows) > 0.05
 
 
-def _key_conflict(landing: Landing, one: Irregularity) -> bool:
-    rows = table(landing.file(one))
+def _key_conflict(landing: Landing, irregularity: Irregularity) -> bool:
+    rows = table(landing.file(irregularity))
     same = [row for row in rows if row["catalog_code"] == rows[-1]["catalog_code"]]
     few = len(same) / len(rows) <= 0.05
     return len(same) == 2 and same[0][NEW] != same[1][NEW] and few
 
 
-def _total_below_part(landing: Landing, one: Irregularity) -> bool:
-    rows = table(landing.file(one))
+def _total_below_part(landing: Landing, irregularity: Irregularity) -> bool:
+    rows = table(landing.file(irregularity))
     below = [
         at for at, row in enumerate(rows) if number(row["cumulative_records"]) < number(row[NEW])
     ]
-    return tuple(below) == SPOILT[one.kind] and len(below) / len(rows) <= 0.05
+    return tuple(below) == SPOILT[irregularity.kind] and len(below) / len(rows) <= 0.05
 
 
-def _duplicate_rows(landing: Landing, one: Irregularity) -> bool:
-    rows = [tuple(row.values()) for row in table(landing.file(one))]
+def _duplicate_rows(landing: Landing, irregularity: Irregularity) -> bool:
+    rows = [tuple(row.values()) for row in table(landing.file(irregularity))]
     return len(rows) - len(set(rows)) == 3
 
 
-def _no_rows(landing: Landing, one: Irregularity) -> bool:
-    return len(grid(landing.file(one))) == 1
+def _no_rows(landing: Landing, irregularity: Irregularity) -> bool:
+    return len(grid(landing.file(irregularity))) == 1
 
 
-def _zero_bytes(landing: Landing, one: Irregularity) -> bool:
-    return landing.file(one).stat().st_size == 0
+def _zero_bytes(landing: Landing, irregularity: Irregularity) -> bool:
+    return landing.file(irregularity).stat().st_size == 0
 
 
-def _truncated(landing: Landing, one: Irregularity) -> bool:
-    path = landing.file(one)
+def _truncated(landing: Landing, irregularity: Irregularity) -> bool:
+    path = landing.file(irregularity)
     return path.read_bytes()[:2] == b"PK" and not zipfile.is_zipfile(path)
 
 
-def _password(landing: Landing, one: Irregularity) -> bool:
-    data = landing.file(one).read_bytes()
+def _password(landing: Landing, irregularity: Irregularity) -> bool:
+    data = landing.file(irregularity).read_bytes()
     package = "EncryptedPackage".encode("utf-16-le")
     return data.startswith(bytes.fromhex("D0CF11E0A1B11AE1")) and package in data
 
 
-def _copy(landing: Landing, one: Irregularity) -> bool:
-    """The normal delivery is there, and its copy where it does not belong."""
-    normal = landing.folder / f"{one.day}/{one.department}/data_records.csv"
-    return normal.read_bytes() == landing.file(one).read_bytes() and normal != landing.file(one)
+def _copy(landing: Landing, irregularity: Irregularity) -> bool:
+    """Check that the normal delivery exists, and its copy where it does not belong."""
+    normal = landing.folder / f"{irregularity.day}/{irregularity.department}/data_records.csv"
+    return normal.read_bytes() == landing.file(
+        irregularity
+    ).read_bytes() and normal != landing.file(irregularity)
 
 
-def _leftovers(landing: Landing, one: Irregularity) -> bool:
-    return all(landing.file(one, at).exists() for at in range(len(one.files)))
+def _leftovers(landing: Landing, irregularity: Irregularity) -> bool:
+    return all(landing.file(irregularity, at).exists() for at in range(len(irregularity.files)))
 
 
 FAULTS: dict[str, Callable[[Landing, Irregularity], bool]] = {
@@ -612,6 +634,10 @@ FAULTS: dict[str, Callable[[Landing, Irregularity], bool]] = {
 }
 
 
-@pytest.mark.parametrize("one", IRREGULARITIES, ids=lambda one: f"{one.kind}-{one.department}")
-def test_the_file_has_the_fault(october: Landing, one: Irregularity) -> None:
-    assert FAULTS[one.kind](october, one)
+@pytest.mark.parametrize(
+    "irregularity",
+    IRREGULARITIES,
+    ids=lambda irregularity: f"{irregularity.kind}-{irregularity.department}",
+)
+def test_the_file_has_the_fault(october: Landing, irregularity: Irregularity) -> None:
+    assert FAULTS[irregularity.kind](october, irregularity)

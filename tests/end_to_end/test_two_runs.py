@@ -56,17 +56,17 @@ class Busy(City):
         return Busy(self.data, self.config, contracts=self.contracts, patience=0.5)
 
     def took_in(self) -> None:
-        """What lies in landing is loaded and published, by a run in this process."""
+        """Load and publish what lies in landing, by a run in this process."""
         report = night.run(self.contracts.deployment, DAY)
         assert report.errors == []
 
     def shown(self) -> int:
-        """How many rows readers see."""
+        """Count the rows that readers see."""
         query = "SELECT count(*) AS n FROM records"
         return int(published.read(query, settings=self.contracts.settings)["n"][0])
 
     def land(self, days: int, since: int = 0) -> int:
-        """So many days of two departments' two sources; how many files that is."""
+        """Land `days` days of two departments' two sources; return the number of files."""
         for number in range(since, since + days):
             for source in ("records", "visits"):
                 for department in "ab":
@@ -81,7 +81,7 @@ class Busy(City):
 
     @contextmanager
     def held(self, code: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
-        """Another process has the warehouse as long as the block lasts."""
+        """Let another process hold the warehouse as long as the block lasts."""
         holder = subprocess.Popen(
             [sys.executable, "-c", code, *arguments],
             env=self.environment(),
@@ -111,7 +111,7 @@ def ended(process: subprocess.Popen[str]) -> tuple[int, str, str]:
 
 
 def test_two_first_runs_at_once_take_everything_once(city: Busy) -> None:
-    """On an empty data folder: both make the stores, both find the same files."""
+    """Start both on an empty data folder: both make the stores and find the same files."""
     files = city.land(12)
     together = [city.start(*RUN) for _ in range(2)]
     deliveries: Counter[str] = Counter()
@@ -135,7 +135,7 @@ def test_who_has_the_warehouse_is_said_and_a_killed_one_has_it_no_more(city: Bus
     city.land(2)
     city.took_in()
     city.took_in()
-    [(one,)] = city.contracts.rows(
+    [(delivery_id,)] = city.contracts.rows(
         "SELECT delivery_id FROM delivery WHERE source = 'visits' LIMIT 1"
     )
     city.contracts.land([("late", 1, "")])
@@ -143,17 +143,17 @@ def test_who_has_the_warehouse_is_said_and_a_killed_one_has_it_no_more(city: Bus
         RUN,
         ("publish",),
         ("rebuild", "records"),
-        ("accept", one, "--reason", "r"),
-        ("withdraw", one, "--reason", "r"),
+        ("accept", delivery_id, "--reason", "r"),
+        ("withdraw", delivery_id, "--reason", "r"),
     ]
     impatient = city.impatient()
     with city.held(HOLD) as holder:
         busy = rf"in use by process {holder.pid} \(run 7, load records\) since {DATE} UTC; wait"
-        for command, process in [(one, impatient.start(*one)) for one in commands]:
+        for command, process in [(words, impatient.start(*words)) for words in commands]:
             code, output, complaints = ended(process)
-            said = output if command == RUN else complaints
-            assert code == 1, (command, said)
-            assert re.search(busy, said), (command, said)
+            text = output if command == RUN else complaints
+            assert code == 1, (command, text)
+            assert re.search(busy, text), (command, text)
         assert city.sql("SELECT count(*) AS n FROM records") == [{"n": 4}]
         assert "Targets as of" in city.call("status")
         assert "pinned to generation 1" in city.call("rollback"), "it waits for no load"
@@ -167,7 +167,7 @@ DATE = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d"
 
 @pytest.mark.parametrize("how", ["reading", "writing"])
 def test_an_analyst_has_the_warehouses_file_open(city: Busy, how: str) -> None:
-    """With a program that asks for no lock of ours; the published copy is for that."""
+    """Use a program that takes no lock of ours; the published copy is meant for it."""
     city.land(1)
     city.took_in()
     city.contracts.land([("late", 1, "")])
@@ -192,7 +192,7 @@ def test_an_analyst_has_the_warehouses_file_open(city: Busy, how: str) -> None:
 
 
 def test_people_decide_while_a_run_loads(city: Busy, tmp_path: Path) -> None:
-    """Each waits for its turn, and what each has done holds."""
+    """Let each decision wait for its turn, and check that all of them hold."""
     city.land(1)
     city.contracts.source(RECORDS | {"max_quarantine": 0})
     city.contracts.land([("k", "?", ""), ("good", 1, "")], department="c")
@@ -206,7 +206,7 @@ def test_people_decide_while_a_run_loads(city: Busy, tmp_path: Path) -> None:
         ("withdraw", withdrawn, "--reason", "a slip"),
         ("publish",),
     ]
-    started = [city.start(*one) for one in (RUN, *decisions)]
+    started = [city.start(*words) for words in (RUN, *decisions)]
     for code, output, complaints in map(ended, started):
         assert (code, complaints) == (0, ""), (output, complaints)
     assert city.contracts.landed() == []

@@ -66,7 +66,7 @@ class CannotMountError(Exception):
 
 @dataclass(frozen=True)
 class Deployment:
-    """What the doctor is shown, and when."""
+    """Carry what the doctor is shown: a data folder, its settings and the time."""
 
     settings: Settings
     today: date = SUMMER
@@ -87,7 +87,7 @@ Ailment = Callable[[Deployment], AbstractContextManager[Deployment]]
 
 
 def healthy_city(root: Path) -> City:
-    """A city after its night."""
+    """Return a city after one good night."""
     city = City(root).source(RECORDS)
     city.metrics(METRIC)
     city.targets(TARGET)
@@ -98,93 +98,93 @@ def healthy_city(root: Path) -> City:
 
 
 def copy_of(city: City, root: Path) -> Deployment:
-    """A copy of a city, hard links included, to be broken."""
+    """Copy a city, hard links included, so that a test can break the copy."""
     subprocess.run(["cp", "-a", f"{city.config.parent}/.", str(root)], check=True)
     return Deployment(city.settings).changed(data_dir=root / "data", config_dir=root / "config")
 
 
 @contextmanager
-def broken_contract(there: Deployment) -> Iterator[Deployment]:
-    """Somebody has misspelt a key in a contract."""
-    assert there.settings.config_dir is not None
-    contract = there.settings.config_dir / "sources" / "records.yaml"
+def broken_contract(deployment: Deployment) -> Iterator[Deployment]:
+    """Misspell a key in a contract."""
+    assert deployment.settings.config_dir is not None
+    contract = deployment.settings.config_dir / "sources" / "records.yaml"
     text = contract.read_text(encoding="utf-8").replace("max_quarantine", "max_quarantined")
     contract.write_text(text, encoding="utf-8")
-    yield there
+    yield deployment
 
 
 @contextmanager
-def full_disk(there: Deployment) -> Iterator[Deployment]:
-    """The data folder's disk is full."""
-    with small_disk(there.settings.data_dir):
-        fill(there.settings.data_dir)
-        yield there
+def full_disk(deployment: Deployment) -> Iterator[Deployment]:
+    """Fill the disk of the data folder."""
+    with small_disk(deployment.settings.data_dir):
+        fill(deployment.settings.data_dir)
+        yield deployment
 
 
 @contextmanager
-def read_only_disk(there: Deployment) -> Iterator[Deployment]:
-    """The data folder's disk has been mounted read-only, as Linux does after errors."""
-    with small_disk(there.settings.data_dir):
-        mount("-o", "remount,ro", str(there.settings.data_dir))
-        yield there
+def read_only_disk(deployment: Deployment) -> Iterator[Deployment]:
+    """Mount the data folder's disk read-only, as Linux does after disk errors."""
+    with small_disk(deployment.settings.data_dir):
+        mount("-o", "remount,ro", str(deployment.settings.data_dir))
+        yield deployment
 
 
 @contextmanager
-def vanished_mount(there: Deployment) -> Iterator[Deployment]:
-    """The archive's own disk was not mounted after a restart."""
-    (there.settings.data_dir / MOUNTS).write_text(json.dumps(["archive"]), encoding="utf-8")
-    yield there
+def vanished_mount(deployment: Deployment) -> Iterator[Deployment]:
+    """Note a mount for the archive that is no longer mounted."""
+    (deployment.settings.data_dir / MOUNTS).write_text(json.dumps(["archive"]), encoding="utf-8")
+    yield deployment
 
 
 @contextmanager
-def held_lock(there: Deployment) -> Iterator[Deployment]:
-    """A run has been at work on the warehouse for two hours."""
-    with running(HOLD_LOCK, str(there.settings.data_dir)):
-        yield there.changed(lock_seconds=600.0).later(timedelta(hours=2))
+def held_lock(deployment: Deployment) -> Iterator[Deployment]:
+    """Hold the warehouse lock as a run that has worked for two hours does."""
+    with running(HOLD_LOCK, str(deployment.settings.data_dir)):
+        yield deployment.changed(lock_seconds=600.0).later(timedelta(hours=2))
 
 
 @contextmanager
-def foreign_writer(there: Deployment) -> Iterator[Deployment]:
-    """Somebody has opened the warehouse itself in a program of their own."""
-    with running(OPEN_WAREHOUSE, str(there.settings.warehouse)):
-        yield there
+def foreign_writer(deployment: Deployment) -> Iterator[Deployment]:
+    """Open the warehouse file for writing in another program."""
+    with running(OPEN_WAREHOUSE, str(deployment.settings.warehouse)):
+        yield deployment
 
 
 @contextmanager
-def foreign_reader(there: Deployment) -> Iterator[Deployment]:
-    """Somebody only reads the warehouse itself: that keeps runs out, too."""
-    with running(OPEN_WAREHOUSE, str(there.settings.warehouse), "reading"):
-        yield there
+def foreign_reader(deployment: Deployment) -> Iterator[Deployment]:
+    """Open the warehouse file for reading in another program: that keeps runs out, too."""
+    with running(OPEN_WAREHOUSE, str(deployment.settings.warehouse), "reading"):
+        yield deployment
 
 
 @contextmanager
-def newer_warehouse(there: Deployment) -> Iterator[Deployment]:
-    """The warehouse was made by a newer version of this software."""
-    with duckdb.connect(there.settings.warehouse) as connection:
+def newer_warehouse(deployment: Deployment) -> Iterator[Deployment]:
+    """Mark the warehouse as made by a newer version of this software."""
+    with duckdb.connect(deployment.settings.warehouse) as connection:
         connection.execute("UPDATE alembic_version SET version_num = 'w0099'")
-    yield there
+    yield deployment
 
 
 @contextmanager
-def unreachable_operations(there: Deployment) -> Iterator[Deployment]:
-    """The operational database does not answer."""
+def unreachable_operations(deployment: Deployment) -> Iterator[Deployment]:
+    """Point the operational database to a server that does not answer."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         port = taken.getsockname()[1]
     url = f"postgresql+psycopg2://citybrain:secret@127.0.0.1:{port}/citybrain"
-    yield there.changed(ops_url=SecretStr(url))
+    yield deployment.changed(ops_url=SecretStr(url))
 
 
 @contextmanager
-def silent_scheduler(there: Deployment) -> Iterator[Deployment]:
-    """Nothing has run for three days."""
-    yield there.later(timedelta(days=3))
+def silent_scheduler(deployment: Deployment) -> Iterator[Deployment]:
+    """Let three days pass without a run."""
+    yield deployment.later(timedelta(days=3))
 
 
 @contextmanager
-def unknown_year(there: Deployment) -> Iterator[Deployment]:
-    """A year has begun whose holidays nobody has entered."""
-    yield replace(there, today=date(2031, 3, 3))
+def unknown_year(deployment: Deployment) -> Iterator[Deployment]:
+    """Let a year begin whose holidays nobody has entered."""
+    yield replace(deployment, today=date(2031, 3, 3))
 
 
 SHOWN: tuple[Ailment, ...] = (
@@ -208,7 +208,7 @@ def mount(*arguments: str) -> None:
 
 @contextmanager
 def small_disk(folder: Path) -> Iterator[None]:
-    """The folder's content on a disk of its own with room for little else."""
+    """Mount a small disk over the folder, keeping its content."""
     aside = folder.with_name(folder.name + ".aside")
     folder.rename(aside)
     folder.mkdir()
@@ -232,7 +232,7 @@ def fill(folder: Path) -> None:
 
 @contextmanager
 def running(code: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
-    """Another process, once it has what it is after."""
+    """Start another process and wait until it holds what it opens."""
     command = [sys.executable, "-c", code, *arguments]
     with subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.PIPE, text=True) as process:
         try:
@@ -258,16 +258,16 @@ VOLATILE = (
 )
 
 
-def shown(there: Deployment, findings: list[Finding]) -> str:
-    """What the command prints, with what differs from time to time replaced."""
-    root = there.settings.data_dir.parent
+def shown(deployment: Deployment, findings: list[Finding]) -> str:
+    """Return what the command prints, with what differs from run to run replaced."""
+    root = deployment.settings.data_dir.parent
     steady = []
     for finding in findings:
         message, mend = (
             text.replace(str(root), "/srv/citybrain") for text in (finding.message, finding.mend)
         )
-        for pattern, said in VOLATILE:
-            message = re.sub(pattern, said, message)
+        for pattern, replacement in VOLATILE:
+            message = re.sub(pattern, replacement, message)
         steady.append(replace(finding, message=message, mend=mend))
     paper = io.StringIO()
     show_findings(Console(file=paper, width=100, highlight=False), steady)

@@ -124,10 +124,10 @@ class City:
     def take(self) -> list[Judgement]:
         """Discover, stage and load what lies in landing, as a run does before it tracks."""
         deployment, run_id = self.deployment, steps.new_run_id()
-        found = intake.discover(deployment, run_id)
+        discovery = intake.discover(deployment, run_id)
         staged = [
             intake.stage(deployment, chunk, run_id, number)
-            for number, chunk in enumerate(intake.chunks(self.settings, found.pending))
+            for number, chunk in enumerate(intake.chunks(self.settings, discovery.pending))
         ]
         return intake.load_staged(deployment, staged, run_id)
 
@@ -138,12 +138,12 @@ class City:
         return judgement
 
     def rows(self, query: str, *values: object) -> list[tuple[Any, ...]]:
-        """A query on the warehouse itself."""
+        """Return the rows of a query on the warehouse itself."""
         with duckdb.connect(self.settings.warehouse, read_only=True) as connection:
             return connection.execute(query, values or None).fetchall()
 
     def items(self, source: str = "records") -> set[str]:
-        """The key column of what is in force."""
+        """Return the values of the key column in force."""
         return {row[0] for row in self.rows(f"SELECT item FROM {source}")}
 
     def verdicts(self) -> list[str]:
@@ -165,17 +165,17 @@ def as_bytes(content: Rows | str | bytes, header: Sequence[str]) -> bytes:
 
 @pytest.fixture
 def city(tmp_path: Path) -> City:
-    """A city whose one source, `records`, has no business rules."""
+    """Return a city whose single source, `records`, has no business rules."""
     return City(tmp_path).source(RECORDS)
 
 
 @pytest.fixture
 def make_city(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], City]:
-    """Cities, for tests that need several."""
+    """Return a function that makes cities, for tests that need several."""
     return lambda: City(tmp_path_factory.mktemp("city")).source(RECORDS)
 
 
 def expectation(kind: str, severity: str = "critical", **kwargs: Any) -> dict[str, Any]:
-    """One entry of a native suite; `meta` is the expectation's own."""
+    """Return an entry of a native suite; `meta` holds the expectation's own keys."""
     meta = kwargs.pop("meta", {})
     return {"type": f"expect_{kind}", "kwargs": kwargs, "severity": severity, "meta": meta}

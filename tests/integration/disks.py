@@ -29,12 +29,12 @@ class Disk:
         mounted("--bind", str(self.behind), str(self.place))
 
     def pull_out(self) -> None:
-        """As after a reboot that did not mount it: an empty folder is there."""
+        """Unmount the disk, as after a reboot that did not mount it: an empty folder remains."""
         subprocess.run(["umount", str(self.place)], check=True, capture_output=True)
 
     def fill(self, leave: int = 0) -> None:
-        there = os.statvfs(self.behind)
-        room = there.f_bavail * there.f_frsize - leave
+        statistics = os.statvfs(self.behind)
+        room = statistics.f_bavail * statistics.f_frsize - leave
         with self._ballast.open("ab") as file:
             os.posix_fallocate(file.fileno(), file.tell(), room)
 
@@ -62,7 +62,7 @@ def mounted(*arguments: str) -> None:
 
 @pytest.fixture
 def disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Disk]]:
-    """Makes disks: `disk(place, size)`."""
+    """Yield a function that makes disks: `disk(place, size)`."""
     made: list[Disk] = []
     behind = tmp_path_factory.mktemp("disks")
 
@@ -74,8 +74,8 @@ def disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Dis
         return made[-1]
 
     yield make
-    for one in reversed(made):
-        one.throw_away()
+    for mounted in reversed(made):
+        mounted.throw_away()
 
 
 class _Header(ctypes.Structure):
@@ -84,7 +84,7 @@ class _Header(ctypes.Structure):
 
 @contextmanager
 def as_anybody() -> Iterator[None]:
-    """Without root's leave to read what its mode forbids: as everybody else lives."""
+    """Drop root's right to read what a file's mode forbids, as for any other user."""
     if os.geteuid() != 0:
         yield
         return

@@ -1,4 +1,4 @@
-"""What a deployment of the very first schema held: written down then, and not to be edited.
+"""List what a deployment of the very first schema held, as it was then: do not edit it.
 
 One source, `records`, of two departments and two days: a delivery and its correction, one with a
 quarantined row, a rejected correction, an unreadable file, a withdrawn one.

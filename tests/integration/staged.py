@@ -53,7 +53,7 @@ RECEIVED = datetime(2021, 10, 1)
 
 @dataclass(frozen=True)
 class Sent:
-    """What one delivery brings: rows as mappings of the contract's columns."""
+    """Describe what a delivery brings: rows as mappings of the contract's columns."""
 
     day: date
     rows: Sequence[Mapping[str, Any]] = ()
@@ -138,7 +138,7 @@ class Memory:
 
 @contextmanager
 def in_memory(declared: Mapping[str, Any], folder: Path) -> Iterator[Memory]:
-    """An empty warehouse for the contract `declared`."""
+    """Yield an empty warehouse for the contract `declared`."""
     settings = Settings(data_dir=folder, threads=1)
     engine = open_duckdb(None, settings)
     try:

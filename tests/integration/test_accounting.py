@@ -47,7 +47,7 @@ AMOUNTS = {"1": 1, "２": 2, "-1": -1, "": None, "1,000万": 10_000_000}
 
 @dataclass
 class Expected:
-    """What should become of a file's rows, computed without any of the code under test."""
+    """Hold the expected fate of a file's rows, computed without the code under test."""
 
     good: set[int] = field(default_factory=set)
     quarantined: set[int] = field(default_factory=set)
@@ -74,9 +74,9 @@ def account(department: str, rows: list[tuple[str, ...]]) -> Expected:
             sound[number] = tuple(cell.strip() or None for cell in cells)
     keys: dict[tuple[str | None, str | None], list[int]] = {}
     for number, (item, amount, _, unit) in sound.items():
-        own = UNITS.get(unit or "")
+        scale = UNITS.get(unit or "")
         if department == "all":
-            strays, place = own is None and unit != "乙局", "b" if unit == "乙局" else own
+            strays, place = scale is None and unit != "乙局", "b" if unit == "乙局" else scale
         else:
             whose = {"甲局": "a", "乙局": "b"}.get(unit or "")
             strays, place = unit is not None and whose != department, department
@@ -85,18 +85,18 @@ def account(department: str, rows: list[tuple[str, ...]]) -> Expected:
             expected.quarantined.add(number)
         keys.setdefault((place, item), []).append(number)
 
-    def said(number: int) -> tuple[Any, ...]:
+    def content(number: int) -> tuple[Any, ...]:
         item, amount, domain, unit = sound[number]
         return item, AMOUNTS.get(amount or "", amount), domain, unit
 
     for numbers in keys.values():
-        contents = [said(number) for number in numbers]
+        contents = [content(number) for number in numbers]
         if len(set(contents)) > 1:
             expected.quarantined.update(numbers)
             continue
-        kept = [number for number in numbers if number not in expected.quarantined]
-        expected.good.update(kept[:1])
-        expected.duplicates.update(kept[1:])
+        accepted = [number for number in numbers if number not in expected.quarantined]
+        expected.good.update(accepted[:1])
+        expected.duplicates.update(accepted[1:])
     return expected
 
 
@@ -129,20 +129,22 @@ def check(city: City, sent: dict[tuple[str, date], Expected]) -> None:
             "accepted, quarantined, duplicates, ignored, withheld FROM delivery"
         ).fetchall()
         loaded = warehouse.execute("SELECT delivery_id, row_number FROM records").fetchall()
-        kept = warehouse.execute("SELECT delivery_id, row_number FROM quarantine").fetchall()
+        quarantined_rows = warehouse.execute(
+            "SELECT delivery_id, row_number FROM quarantine"
+        ).fetchall()
         parts = warehouse.execute(
             "SELECT delivery_id, sum(rows) FROM delivery_partition GROUP BY ALL"
         ).fetchall()
     assert len(judged) == len(sent)
-    table, quarantine = Counter(loaded), Counter(kept)
+    table, quarantine = Counter(loaded), Counter(quarantined_rows)
     assert set(table.values()) | set(quarantine.values()) <= {1}
     in_parts = dict(parts)
     for delivery_id, department, day, verdict, read, *counts in judged:
         expected = sent[department, day]
         accepted, quarantined, duplicates, ignored, withheld = counts
         assert read == sum(counts) == expected.read
-        rows = {number for one, number in table if one == delivery_id}
-        out = {number for one, number in quarantine if one == delivery_id}
+        rows = {number for identifier, number in table if identifier == delivery_id}
+        out = {number for identifier, number in quarantine if identifier == delivery_id}
         assert out == expected.quarantined, (department, day)
         assert rows == (expected.good if expected.loads else set())
         assert (quarantined, duplicates, ignored) == (

@@ -1,4 +1,4 @@
-"""What a hostile tester found, and what must hold against it from now on."""
+"""Check that the attacks a hostile tester found stay harmless."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ def test_numbers_beyond_reason_are_kept_out_and_harm_nobody(city: City) -> None:
     )
     city.land([(f"k{n}", 9223372036854775807, "x") for n in range(1100)] + [("ok", 1, "x")])
     city.land([("good", 2, "")], department="b")
-    first, second = sorted(city.take(), key=lambda one: str(one.delivery.department))
+    first, second = sorted(city.take(), key=lambda judgement: str(judgement.delivery.department))
     assert first.accounting is not None
     assert (first.accounting.accepted, first.accounting.quarantined) == (1, 1100)
     assert second.verdict is Verdict.ACCEPTED
@@ -169,7 +169,7 @@ def test_a_file_made_to_hurt_hurts_only_itself(city: City, content: bytes, suffi
     city.source(OPEN)
     city.land(content, suffix=suffix)
     city.land([("good", 1, "")], department="b")
-    verdicts = {one.delivery.department: one.verdict for one in city.take()}
+    verdicts = {judgement.delivery.department: judgement.verdict for judgement in city.take()}
     assert verdicts == {"a": Verdict.UNREADABLE, "b": Verdict.ACCEPTED}
     assert city.items() == {"good"}
 
@@ -194,12 +194,12 @@ def test_people_in_the_wrong_place_are_not_told(city: City) -> None:
         day=date(2021, 9, 24),
         header=("事项", "数量", "领域", "联系人", "日期"),
     )
-    told = " ".join(
+    messages = " ".join(
         reason.english() + reason.chinese() for reason in (*refused.reasons, *shifted.reasons)
     )
     rows = str(city.rows("SELECT row_text, CAST(reasons AS VARCHAR) FROM quarantine"))
     for secret in (PHONE, NAME):
-        assert secret not in told
+        assert secret not in messages
         assert secret not in rows
     assert "138****5678" in rows
 
@@ -243,29 +243,29 @@ def test_words_that_slipped_into_a_column_of_figures_are_not_told(city: City) ->
         for place in range(len(places))
     ]
     judgement = city.send([("ok", PHONE, "1", "1", "", "", ""), *rows], header=header)
-    told = " ".join(one.english() + one.chinese() for one in judgement.reasons)
+    messages = " ".join(reason.english() + reason.chinese() for reason in judgement.reasons)
     stored = city.rows(
         "SELECT row_text->>'item', row_text->>['amount', 'count', 'held_on', 'kind', 'company'],"
         " list_transform(reasons, lambda one: one.value) FROM quarantine"
     )
-    seen = {item: (cells, values) for item, cells, values in stored}
+    quarantined = {item: (cells, values) for item, cells, values in stored}
     for secret in ("张三", "李四", "欧阳", "丰", "鳌峰", "西路", "a@b", PHONE):
-        assert secret not in told + str(stored)
+        assert secret not in messages + str(stored)
     for at, person in enumerate(people):
         for place in range(len(places)):
-            cells, values = seen[f"{at}-{place}"]
+            cells, values = quarantined[f"{at}-{place}"]
             assert person not in [*cells, *values], (person, place)
     for at, figure in enumerate(figures, start=len(people)):
         for place in range(3):
-            if f"{at}-{place}" in seen:  # some are dates, or numbers
-                assert figure in seen[f"{at}-{place}"][0]
-                assert figure in seen[f"{at}-{place}"][1]
+            if f"{at}-{place}" in quarantined:  # some are dates, or numbers
+                assert figure in quarantined[f"{at}-{place}"][0]
+                assert figure in quarantined[f"{at}-{place}"][1]
 
 
 def test_a_source_without_people_shows_what_was_refused(city: City) -> None:
     city.source(RECORDS)
     judgement = city.send([("k", "城管局", "")])
-    assert "城管局" in " ".join(one.chinese() for one in judgement.reasons)
+    assert "城管局" in " ".join(reason.chinese() for reason in judgement.reasons)
 
 
 def test_what_departments_write_is_no_markup_and_no_line_of_ours(city: City) -> None:
@@ -308,8 +308,8 @@ def test_statements_in_headers_and_cells_are_text(city: City) -> None:
     )
     assert sent.verdict is Verdict.ACCEPTED_WITH_QUARANTINE
     assert city.rows("SELECT item, domain FROM records") == [("a", sting)]
-    [(told,)] = city.rows("SELECT row_text->>'item' FROM quarantine")
-    assert told == sting
+    [(item,)] = city.rows("SELECT row_text->>'item' FROM quarantine")
+    assert item == sting
     [(extra, categories)] = city.rows("SELECT extra_columns, categories['domain'] FROM profile")
     assert (extra, categories) == ([sting], [sting])
     repairs.rebuild(city.deployment, "records")
@@ -345,15 +345,15 @@ def test_a_number_that_slipped_into_another_column_is_told_and_kept_masked(city:
         for number, cell in enumerate(STRAYED)
         for place in range(len(places))
     ]
-    kept = [
+    shown = [
         ("kept-0", "", '"1,234,567.89"', "", "", "", ""),
         ("kept-1", "", "", "2021-02-30", "", "", ""),
     ]
-    judgement = city.send([*rows, *kept], header=("事项", "联系电话", *places))
-    assert city.rows("SELECT count(*) FROM quarantine") == [(len(rows) + len(kept),)]
-    told = " ".join(one.english() + one.chinese() for one in judgement.reasons)
+    judgement = city.send([*rows, *shown], header=("事项", "联系电话", *places))
+    assert city.rows("SELECT count(*) FROM quarantine") == [(len(rows) + len(shown),)]
+    messages = " ".join(reason.english() + reason.chinese() for reason in judgement.reasons)
     stored = str(city.rows("SELECT row_text, CAST(reasons AS VARCHAR) FROM quarantine"))
     for secret in [*STRAYED, "38123", "1234 5678", "3021234", "19491231", "812345678"]:
-        assert secret not in told + stored, secret
+        assert secret not in messages + stored, secret
     assert "2021-02-30" in stored
     assert "1234567.89" in stored

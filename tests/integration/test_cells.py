@@ -58,10 +58,12 @@ def row(item: str, **cells: str) -> tuple[str, ...]:
 
 
 def reasons(city: City, item: str) -> list[tuple[str, str, str, str]]:
-    [(found,)] = city.rows(
+    [(stored,)] = city.rows(
         "SELECT reasons FROM quarantine WHERE row_text->>'item' = ? AND source = 'figures'", item
     )
-    return [(one["code"], one["column"], one["value"], one["expected"]) for one in found]
+    return [
+        (reason["code"], reason["column"], reason["value"], reason["expected"]) for reason in stored
+    ]
 
 
 def test_numbers_are_read_in_the_unit_of_their_row(city: City) -> None:
@@ -131,7 +133,7 @@ def test_a_unit_said_holds_for_blanks_that_are_staged_later_but_for_no_other_fil
     monkeypatch.setattr(chunk, "FLUSH_ROWS", 1)
     monkeypatch.setattr(fields, "BATCH_ROWS", 1)
     city.source({**CONTRACT, "formats": {"jsonl": {}}})
-    one = [
+    first_rows = [
         ("a", "1", ""),
         ("b", "2", "万条"),
         ("c", "3", ""),
@@ -140,7 +142,7 @@ def test_a_unit_said_holds_for_blanks_that_are_staged_later_but_for_no_other_fil
         ("f", "6", ""),
         ("g", "7", "万条"),
     ]
-    for minute, (unit, rows) in enumerate({"a": one, "b": [("h", "8", "")]}.items()):
+    for minute, (unit, rows) in enumerate({"a": first_rows, "b": [("h", "8", "")]}.items()):
         lines = [json.dumps(dict(zip(HEADER, row, strict=False))) for row in rows]
         city.land(
             "\n".join(lines), source="figures", department=unit, suffix=".jsonl", minute=minute
@@ -296,9 +298,11 @@ def test_codes_are_stored_in_one_spelling_and_masked(city: City) -> None:
     assert reasons(city, "bad_region") == [region]
     channel = ("code", "channel", "34020000009990000001", "a channel code")
     assert reasons(city, "bad_channel") == [channel]
-    assert [one[2] for one in reasons(city, "strayed")] == ["110105****002X", "138****5678"]
-    told = [one.chinese(city.catalog.sources["figures"].titles) for one in judgement.reasons]
-    assert any("统一社会信用代码（18 位，含校验码），可能有错漏" in text for text in told)
+    assert [reason[2] for reason in reasons(city, "strayed")] == ["110105****002X", "138****5678"]
+    messages = [
+        reason.chinese(city.catalog.sources["figures"].titles) for reason in judgement.reasons
+    ]
+    assert any("统一社会信用代码（18 位，含校验码），可能有错漏" in text for text in messages)
 
 
 def test_a_cell_that_was_refused_is_not_missing_besides(city: City) -> None:

@@ -57,8 +57,8 @@ def test_a_header_in_another_unit_rejects_the_delivery_and_says_so(city: City) -
     judgement = city.send([("a", 1, "")], header=("事项", "数量（万元）", "领域"))
     assert judgement.verdict is Verdict.REJECTED
     (reason,) = judgement.reasons
-    told = "列“数量（万元）”的单位与约定（条）不符，请换算成约定单位并修改表头"
-    assert reason.chinese(city.catalog.sources["records"].titles) == told
+    message = "列“数量（万元）”的单位与约定（条）不符，请换算成约定单位并修改表头"
+    assert reason.chinese(city.catalog.sources["records"].titles) == message
 
 
 def test_pages_in_different_units_are_never_loaded_as_one(city: City) -> None:
@@ -96,8 +96,8 @@ def test_an_undeclared_unit_waits_for_a_person_and_then_loads_without_its_scale(
 
 def test_a_declared_unit_above_the_table_is_read_and_another_is_held(city: City) -> None:
     city.source(COUNTED, unit_above="万条")
-    said = city.send("单位：万条\n事项,数量,领域\na,1,\n", header=())
-    assert said.verdict is Verdict.ACCEPTED
+    judgement = city.send("单位：万条\n事项,数量,领域\na,1,\n", header=())
+    assert judgement.verdict is Verdict.ACCEPTED
     assert city.rows("SELECT item, amount FROM records") == [("a", 10_000)]
     for title, words in (("单位：亿条", "亿条"), ("统计表", "no line says 万条")):
         held = city.send(f"{title}\n事项,数量,领域\na,2,\n", header=())

@@ -1,4 +1,4 @@
-"""What people decide, contracts that change, rebuilds, and runs that are cut off."""
+"""Check decisions by people, changed contracts, rebuilds, and runs that are cut off."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_an_accepted_delivery_loads_its_good_rows_and_rebuilds_honour_it(city: C
     prefix = held.delivery.delivery_id[:8]
     judged = repairs.accept(city.deployment, prefix, "已核实")
     assert judged.verdict is Verdict.ACCEPTED_WITH_QUARANTINE
-    assert [one.code for one in judged.warnings] == ["too_many_quarantined", "overruled"]
+    assert [warning.code for warning in judged.warnings] == ["too_many_quarantined", "overruled"]
     for _ in range(2):
         assert city.rows("SELECT item, amount FROM records") == [("x", 7)]
         repairs.rebuild(city.deployment, "records")
@@ -54,7 +54,7 @@ def test_an_accepted_delivery_loads_its_good_rows_and_rebuilds_honour_it(city: C
 
 
 def test_accepting_what_was_never_split_displaces_nothing(city: City) -> None:
-    """Without its columns a delivery has no good rows: a decision cannot make any."""
+    """Accept a delivery that lacks columns: it has no good rows, and a decision makes none."""
     city.send(A)
     rejected = city.send("数量\n1\n2\n")
     with pytest.raises(UsageError, match="required column item is missing"):
@@ -64,7 +64,7 @@ def test_accepting_what_was_never_split_displaces_nothing(city: City) -> None:
 
 
 def test_a_withdrawn_correction_does_not_come_back_by_a_rebuild(city: City) -> None:
-    """Nor does what it had corrected: the day was taken away, and stays so."""
+    """Keep a withdrawn day away, and the delivery that it had corrected, too."""
     city.send(A)
     wrong = city.send(B)
     city.send(A, department="b")
@@ -105,8 +105,8 @@ def test_another_type_asks_for_a_rebuild_that_equals_a_fresh_start(
         ([("x", 7, ""), ("y", "2.5", "")], "a"),
         ([("x", "0.5", "")], "b"),
     ]
-    for one in (city, fresh):
-        one.metrics(TOTAL)
+    for each_city in (city, fresh):
+        each_city.metrics(TOTAL)
     for content, department in deliveries:
         city.send(content, department=department)
     for number, (content, department) in enumerate(deliveries):
@@ -131,7 +131,7 @@ def test_another_type_asks_for_a_rebuild_that_equals_a_fresh_start(
     (city.landed()[0]).unlink()
 
     progress: list[tuple[str, int, int]] = []
-    repairs.rebuild(city.deployment, "records", lambda *told: progress.append(told))
+    repairs.rebuild(city.deployment, "records", lambda *counts: progress.append(counts))
     assert progress[-1] == ("staging", 3, 3)
     assert city.rows(CURRENT) == fresh.rows(CURRENT)
     assert city.rows(FIGURES) == fresh.rows(FIGURES)
@@ -152,7 +152,11 @@ def test_a_rebuild_judges_formats_by_the_contract_too(city: City) -> None:
         assert bad.verdict is Verdict.UNREADABLE
         assert bad.reasons[0].code == code
     judged = repairs.rebuild(city.deployment, "records")
-    assert [one.verdict.value for one in judged] == ["accepted", "unreadable", "unreadable"]
+    assert [judgement.verdict.value for judgement in judged] == [
+        "accepted",
+        "unreadable",
+        "unreadable",
+    ]
     assert city.items() == {"x", "y"}
 
 
@@ -178,7 +182,7 @@ def test_a_delivery_loaded_during_a_rebuild_is_not_lost(
 
 
 class Killed(BaseException):
-    """What a process does not survive."""
+    """Stand for a kill signal: no `except Exception` catches it."""
 
 
 @contextmanager

@@ -42,7 +42,7 @@ FULL = "No space left on device"
 
 @pytest.fixture
 def city(tmp_path: Path) -> City:
-    """Two sources, with little memory."""
+    """Return a city of two sources with little memory."""
     city = City(tmp_path).source(RECORDS).source(RECORDS | {"name": "visits", "title": "访问"})
     city.settings = city.settings.model_copy(update={"memory_limit": "200MB"})
     return city
@@ -56,13 +56,13 @@ def no_log_stays_open() -> Iterator[None]:
 
 
 def big(rows: int = 20_000) -> list[tuple[str, int, str]]:
-    """Rows that nothing compresses: some 100 bytes each."""
+    """Return rows of about 100 bytes each that do not compress."""
     chance = random.Random(0)
     return [(f"k{n}", n, f"{chance.getrandbits(320):x}") for n in range(rows)]
 
 
 def command(city: City, *arguments: str) -> Result:
-    """`citybrain …`; it never shows a stack trace."""
+    """Call `citybrain …` and check that it shows no stack trace."""
     before = structlog.get_config()
     result = CliRunner().invoke(app, arguments, env=environment(city.settings))
     structlog.configure(**before)  # closes the log, which may lie on the disk
@@ -72,30 +72,30 @@ def command(city: City, *arguments: str) -> Result:
 
 
 def night(city: City) -> tuple[int, dict[str, Any]]:
-    """`citybrain run`: its exit code and what it told."""
+    """Call `citybrain run`; return its exit code and its report."""
     result = command(city, "run", "--as-of", str(DAY), "--json", "--fail-on", "never")
     return result.exit_code, json.loads(result.stdout)
 
 
 def environment(settings: Settings) -> dict[str, str]:
-    told = {name: getattr(settings, name) for name in settings.model_fields_set}
+    given = {name: getattr(settings, name) for name in settings.model_fields_set}
     texts = {
         name: text.get_secret_value() if isinstance(text, SecretStr) else str(text)
-        for name, text in told.items()
+        for name, text in given.items()
     }
     return {f"CITYBRAIN_{name.upper()}": text for name, text in texts.items()}
 
 
 def loaded(city: City) -> None:
-    """One delivery of each source is in force and published."""
+    """Load and publish a delivery of each source."""
     city.land(OLD)
     city.land(OLD, source="visits")
     code, report = night(city)
     assert (code, report["errors"]) == (0, [])
 
 
-def told(report: dict[str, Any], place: Path, *words: str) -> None:
-    """One error names the place, the reason and the mend; no delivery is blamed."""
+def assert_error_names(report: dict[str, Any], place: Path, *words: str) -> None:
+    """Check that an error names the place, the reason and the mend, and blames no delivery."""
     about = [error for error in report["errors"] if str(place) in error]
     assert about, report["errors"]
     assert all(word in about[0] for word in words), about
@@ -104,7 +104,7 @@ def told(report: dict[str, Any], place: Path, *words: str) -> None:
 
 
 def known(city: City) -> tuple[list[Any], ...]:
-    """What is in force of the first day and department, and everything in the ledger."""
+    """Return the first day's rows of a department in force, and the whole ledger."""
     return (
         city.rows("SELECT item FROM records WHERE business_date = ? ORDER BY ALL", DAY),
         city.rows("SELECT delivery_id, verdict, position FROM delivery ORDER BY position"),
@@ -113,13 +113,13 @@ def known(city: City) -> tuple[list[Any], ...]:
 
 
 def shown(city: City, source: str = "records") -> int:
-    """How many rows readers see."""
+    """Count the rows that readers see."""
     query = f"SELECT count(*) AS n FROM {source}"
     return int(published.read(query, settings=city.settings)["n"][0])
 
 
 def mended(city: City, rows: dict[str, int], entries: int) -> None:
-    """The next run takes in everything, once; one more has nothing to do."""
+    """Check that the next run takes in everything once, and that another has nothing to do."""
     code, report = night(city)
     assert (code, report["errors"]) == (0, [])
     assert report["deliveries"].keys() <= {"accepted", "unchanged"}
@@ -142,7 +142,7 @@ def test_the_archives_disk_is_full(city: City, disk: MakeDisk) -> None:
     city.land(NEW, source="visits", day=NEXT)  # it still has room for this one
     code, report = night(city)
     assert code == 1
-    told(report, city.settings.archive, FULL, "free some space")
+    assert_error_names(report, city.settings.archive, FULL, "free some space")
     assert report["deliveries"] == {"accepted": 1}
     assert known(city)[0] == before[0]
     assert (shown(city), shown(city, "visits")) == (2, 3)
@@ -151,7 +151,7 @@ def test_the_archives_disk_is_full(city: City, disk: MakeDisk) -> None:
 
 
 def test_the_staging_disk_is_full(city: City, disk: MakeDisk) -> None:
-    """DuckDB meets it, in the midst of a delivery: that is not to blame, nor are its fellows."""
+    """Let DuckDB meet the full disk amid a delivery: no delivery is to blame for it."""
     staging = disk(city.settings.staging, "32m")
     loaded(city)
     before = known(city)
@@ -161,7 +161,7 @@ def test_the_staging_disk_is_full(city: City, disk: MakeDisk) -> None:
     city.land(NEW, source="visits", day=NEXT)
     code, report = night(city)
     assert code == 1
-    told(report, city.settings.staging, FULL, "free some space")
+    assert_error_names(report, city.settings.staging, FULL, "free some space")
     assert report["deliveries"] == {"accepted": 1}
     assert known(city)[0] == before[0]
     assert (shown(city), shown(city, "visits")) == (2, 3)
@@ -181,7 +181,7 @@ def test_the_warehouses_disk_is_full(city: City, disk: MakeDisk, tmp_path: Path)
     city.land(NEW)  # a correction, of a source that comes first
     code, report = night(city)
     assert code == 1
-    told(report, settings.warehouse, FULL, "free some space")
+    assert_error_names(report, settings.warehouse, FULL, "free some space")
     assert report["deliveries"] == {"accepted": 1}
     assert city.items() == {"z"}
     assert city.items("visits") == {"x", "y"}
@@ -202,7 +202,7 @@ def test_a_first_warehouse_that_finds_no_room_is_made_when_there_is(
     city.land(OLD)
     code, report = night(city)
     assert code == 1
-    told(report, settings.data_dir, FULL, "free some space")
+    assert_error_names(report, settings.data_dir, FULL, "free some space")
     assert report["published"] is None
     data.clean()
     mended(city, {"records": 2}, entries=1)
@@ -216,7 +216,7 @@ def test_the_published_disk_is_full(city: City, disk: MakeDisk) -> None:
     city.land(NEW)
     code, report = night(city)
     assert code == 1
-    told(report, city.settings.published, FULL, "free some space")
+    assert_error_names(report, city.settings.published, FULL, "free some space")
     assert report["deliveries"] == {"accepted": 1}
     assert city.items() == {"z"}
     assert shown(city) == 2, "readers keep what they had"
@@ -255,7 +255,9 @@ def test_the_data_folder_is_write_protected(city: City, disk: MakeDisk) -> None:
     data.protect()
     code, report = night(city)
     assert code == 1
-    told(report, city.settings.data_dir, "Read-only file system", "let this user write there")
+    assert_error_names(
+        report, city.settings.data_dir, "Read-only file system", "let this user write there"
+    )
     assert report["published"] is None
     assert known(city) == before
     assert shown(city) == 2
@@ -288,10 +290,10 @@ def test_every_command_that_changes_something_says_what_keeps_it_from_it(
     ):
         result = command(city, *arguments)
         assert result.exit_code == 1, (arguments, result.output)
-        said = " ".join(result.stderr.split())
-        assert "error: " in said, arguments
-        assert "Read-only file system" in said, (arguments, said)
-        assert "let this user write there" in said, (arguments, said)
+        complaint = " ".join(result.stderr.split())
+        assert "error: " in complaint, arguments
+        assert "Read-only file system" in complaint, (arguments, complaint)
+        assert "let this user write there" in complaint, (arguments, complaint)
     for arguments in (("status",), ("deliveries",), ("sql", "SELECT 1"), ("check",)):
         assert command(city, *arguments).exit_code == 0
 
@@ -303,14 +305,16 @@ def test_the_published_folder_is_write_protected(city: City, disk: MakeDisk) -> 
     shelf.protect()
     code, report = night(city)
     assert code == 1
-    told(report, city.settings.published, "Read-only file system", "let this user write there")
+    assert_error_names(
+        report, city.settings.published, "Read-only file system", "let this user write there"
+    )
     assert (city.items(), shown(city)) == ({"z"}, 2)
     shelf.unprotect()
     mended(city, {"records": 1, "visits": 2}, entries=3)
 
 
 def test_landing_is_write_protected(city: City, disk: MakeDisk) -> None:
-    """What lies there is loaded; that it cannot be cleared is told, and taken for nothing new."""
+    """Load what lies in landing, report that it cannot be cleared, and do not load it again."""
     landing = disk(city.settings.landing)
     loaded(city)
     city.land(NEW)
@@ -319,7 +323,9 @@ def test_landing_is_write_protected(city: City, disk: MakeDisk) -> None:
     for expected in ({"accepted": 2}, {"unchanged": 2}):
         code, report = night(city)
         assert code == 1
-        told(report, city.settings.landing, "Read-only file system", "are not taken twice")
+        assert_error_names(
+            report, city.settings.landing, "Read-only file system", "are not taken twice"
+        )
         assert report["deliveries"] == expected
         assert (city.items(), shown(city)) == ({"z"}, 1)
         assert len(city.landed()) == 2
@@ -342,7 +348,7 @@ def test_a_mount_has_vanished(city: City, disk: MakeDisk, folder: str) -> None:
         city.land(NEW)
     code, report = night(city)
     assert code == 1
-    told(report, place, "had a disk of its own and has none now", "mount it again")
+    assert_error_names(report, place, "had a disk of its own and has none now", "mount it again")
     assert report["deliveries"] == {}
     assert (report["published"] is None) == (folder == "published")
     assert list(place.iterdir()) == [], "nothing is put where it would be hidden"
@@ -351,7 +357,7 @@ def test_a_mount_has_vanished(city: City, disk: MakeDisk, folder: str) -> None:
 
 
 def test_memory_runs_out(city: City) -> None:
-    """That is this machine's to mend, and no delivery's to answer for."""
+    """Report exhausted memory as the machine's fault, not as a delivery's."""
     loaded(city)
     before = known(city)
     settings = city.settings
@@ -370,7 +376,7 @@ def test_memory_runs_out(city: City) -> None:
 
 
 def test_a_file_that_a_full_disk_has_broken_is_let_go(city: City, disk: MakeDisk) -> None:
-    """DuckDB then refuses even a rollback, until the file is opened anew."""
+    """Reopen the file: after a full disk DuckDB refuses even a rollback."""
     place = disk(city.settings.data_dir, "8m")
     file = city.settings.warehouse
     with opened(file, city.settings) as connection:
@@ -379,20 +385,20 @@ def test_a_file_that_a_full_disk_has_broken_is_let_go(city: City, disk: MakeDisk
     with opened(file, city.settings) as connection:
         connection.execute(sa.text("UPDATE t SET a = sha256(a)"))
         place.fill()
-        with pytest.raises(duckdb.FatalException) as told:
+        with pytest.raises(duckdb.FatalException) as raised:
             run(connection, "CHECKPOINT")
-    assert failures.describe_machine_failure(told.value) == FULL
+    assert failures.describe_machine_failure(raised.value) == FULL
     place.clean()
     with opened(file, city.settings) as connection:
-        found = connection.execute(sa.text("SELECT count(*), max(length(a)) FROM t"))
-        assert tuple(found.one()) == (9003, 64)
+        result = connection.execute(sa.text("SELECT count(*), max(length(a)) FROM t"))
+        assert tuple(result.one()) == (9003, 64)
 
 
 @pytest.mark.parametrize("cause", ["memory", "disk"])
 def test_what_the_machine_refuses_gx_is_no_verdict(
     tmp_path: Path, disk: MakeDisk, cause: str
 ) -> None:
-    """GX catches every exception and keeps its words: the machine's must come through as it was."""
+    """Let the machine's error through as it was, though GX catches every exception."""
     from pipelines.deliveries.reasons import Reason
     from pipelines.staging.checks import Judge, Rule
 
@@ -412,10 +418,10 @@ def test_what_the_machine_refuses_gx_is_no_verdict(
     rule = Rule(unique, Reason(code="rule", column="item"), critical=True, column="item")
     with (
         closing(Judge(f"duckdb:///{file}", connect_args(settings))) as judge,
-        pytest.raises(duckdb.Error) as told,
+        pytest.raises(duckdb.Error) as raised,
     ):
         judge.broken("chunk.staged", [rule])
-    assert failures.describe_machine_failure(told.value)
+    assert failures.describe_machine_failure(raised.value)
 
 
 def test_files_that_cannot_be_read_are_told_and_stop_nobody(city: City) -> None:
@@ -433,8 +439,8 @@ def test_files_that_cannot_be_read_are_told_and_stop_nobody(city: City) -> None:
         code, report = night(city)
     assert code == 0, "they are problems of files, and --fail-on says whether these matter"
     assert report["errors"] == []
-    found = {problem["path"]: problem["message"] for problem in report["problems"]}
-    assert found == {
+    problems = {problem["path"]: problem["message"] for problem in report["problems"]}
+    assert problems == {
         f"{DAY}/a/records.csv": "it cannot be read: Permission denied",
         f"{DAY}/b": "it cannot be read: Permission denied",
         f"{DAY}/c/records.csv": "not a regular file",
@@ -450,7 +456,7 @@ def test_files_that_cannot_be_read_are_told_and_stop_nobody(city: City) -> None:
 
 @pytest.mark.parametrize("manners", ["renamed", "in place"])
 def test_a_file_is_sent_again_and_again_while_runs_take_it(city: City, manners: str) -> None:
-    """What is renamed into place is taken whole, always; and the last word counts, in any case."""
+    """Take renamed files whole, always; the last version counts, however it was written."""
     settings, deployment = city.settings, city.deployment
     place = city.land(versions(0))
     halt = threading.Event()
@@ -471,9 +477,9 @@ def test_a_file_is_sent_again_and_again_while_runs_take_it(city: City, manners: 
     try:
         for _ in range(3):
             run_id = steps.new_run_id()
-            found = intake.discover(deployment, run_id)
-            assert found.errors == found.problems == []
-            for number, chunk in enumerate(intake.chunks(settings, found.pending)):
+            discovery = intake.discover(deployment, run_id)
+            assert discovery.errors == discovery.problems == []
+            for number, chunk in enumerate(intake.chunks(settings, discovery.pending)):
                 staged = intake.stage(deployment, chunk, run_id, number)
                 intake.load_staged(deployment, [staged], run_id)
     finally:
@@ -495,8 +501,8 @@ def test_a_file_is_sent_again_and_again_while_runs_take_it(city: City, manners: 
 def test_what_replaces_a_file_before_it_is_cleared_is_taken_next(city: City) -> None:
     city.land([("a", 1, "")])
     deployment = city.deployment
-    found = intake.discover(deployment, "first")
-    staged = intake.stage(deployment, found.pending, "first", 0)
+    discovery = intake.discover(deployment, "first")
+    staged = intake.stage(deployment, discovery.pending, "first", 0)
     city.land([("b", 1, "")])  # of the same size
     intake.load_staged(deployment, [staged], "first")
     assert city.items() == {"a"}
@@ -506,7 +512,7 @@ def test_what_replaces_a_file_before_it_is_cleared_is_taken_next(city: City) -> 
 
 
 def test_nothing_that_was_put_aside_is_overwritten(city: City) -> None:
-    """A run moved a file aside and was killed; a newer one has come, and is cleared in its turn."""
+    """Clear a newer file after a run moved the older one aside and was killed."""
     aside = city.land([("b", 1, "")], minute=1)
     aside.rename(aside.with_name(".records.csv.0a1b2c3d.taken"))
     older = city.land([("a", 1, "")], minute=0)
@@ -524,5 +530,5 @@ HEADER = ("事项", "数量", "领域")
 
 
 def versions(number: int) -> list[tuple[str, int, str]]:
-    """A file of which every row says its version; there are always 801 rows and some times 37."""
+    """Return a file's rows, each with the file's version; a file has 801 or 37 rows."""
     return [(f"v{number}-{row}", row, "x" * 60) for row in range(801 + 37 * (number % 7))]

@@ -41,23 +41,23 @@ REWRITE = "the page is not of today: python docs/doctor_examples.py > docs/docto
 
 @pytest.fixture(scope="module")
 def well(tmp_path_factory: pytest.TempPathFactory) -> City:
-    """A city after its night; tests break copies of it."""
+    """Return a city after its night; tests break copies of it."""
     return ailments.healthy_city(tmp_path_factory.mktemp("well"))
 
 
 @pytest.fixture
-def there(well: City, tmp_path: Path) -> Deployment:
+def deployment(well: City, tmp_path: Path) -> Deployment:
     return ailments.copy_of(well, tmp_path)
 
 
 @pytest.fixture
-def suffer(there: Deployment) -> Iterator[Callable[[Ailment], Deployment]]:
+def suffer(deployment: Deployment) -> Iterator[Callable[[Ailment], Deployment]]:
     """Break the copy, for as long as the test lasts; skips loudly where a disk is needed."""
     with ExitStack() as stack:
 
         def broken(ailment: Ailment) -> Deployment:
             try:
-                return stack.enter_context(ailment(there))
+                return stack.enter_context(ailment(deployment))
             except ailments.CannotMountError as error:
                 pytest.skip(f"NOT TRIED, {ailment.__doc__}: no tmpfs can be mounted here ({error})")
 
@@ -79,9 +79,9 @@ def files(folder: Path) -> dict[str, tuple[int, int]]:
     }
 
 
-def test_a_healthy_city_is_told_so_and_left_as_it_is(there: Deployment) -> None:
-    before = files(there.settings.data_dir)
-    findings = there.findings()
+def test_a_healthy_city_is_told_so_and_left_as_it_is(deployment: Deployment) -> None:
+    before = files(deployment.settings.data_dir)
+    findings = deployment.findings()
     assert bad(findings) == []
     assert verdict(findings) == "healthy"
     assert {finding.check for finding in findings} == {
@@ -98,13 +98,13 @@ def test_a_healthy_city_is_told_so_and_left_as_it_is(there: Deployment) -> None:
         "notification",
         "time",
     }
-    assert files(there.settings.data_dir) == before
+    assert files(deployment.settings.data_dir) == before
 
 
 def test_a_new_machine_is_told_to_run(well: City, tmp_path: Path) -> None:
-    there = Deployment(well.settings).changed(data_dir=tmp_path / "new" / "data")
-    findings = there.findings()
-    assert [(one.check, one.level, one.mend) for one in bad(findings)] == [
+    deployment = Deployment(well.settings).changed(data_dir=tmp_path / "new" / "data")
+    findings = deployment.findings()
+    assert [(finding.check, finding.level, finding.mend) for finding in bad(findings)] == [
         ("last run", "warning", "citybrain run")
     ]
     assert not (tmp_path / "new").exists()
@@ -112,7 +112,7 @@ def test_a_new_machine_is_told_to_run(well: City, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("ailment", "check", "level", "said", "mend"),
+    ("ailment", "check", "level", "words", "mend"),
     [
         (
             ailments.broken_contract,
@@ -164,152 +164,152 @@ def test_what_is_broken_is_found_with_its_mend(
     ailment: Ailment,
     check: str,
     level: str,
-    said: str,
+    words: str,
     mend: str,
 ) -> None:
     findings = suffer(ailment).findings()
     assert [
-        one
-        for one in of(findings, check)
-        if one.level == level and said in one.message and mend in one.mend
+        finding
+        for finding in of(findings, check)
+        if finding.level == level and words in finding.message and mend in finding.mend
     ], findings
     # nothing else is blamed for it, and no check broke
-    assert {one.check for one in bad(findings)} == {check}
+    assert {finding.check for finding in bad(findings)} == {check}
     assert "secret" not in str(findings)
 
 
-def test_the_process_that_is_in_the_way_is_named(there: Deployment) -> None:
+def test_the_process_that_is_in_the_way_is_named(deployment: Deployment) -> None:
     for code, place, words in (
-        (ailments.HOLD_LOCK, there.settings.data_dir, ()),
-        (ailments.OPEN_WAREHOUSE, there.settings.warehouse, ()),
-        (ailments.OPEN_WAREHOUSE, there.settings.warehouse, ("reading",)),
+        (ailments.HOLD_LOCK, deployment.settings.data_dir, ()),
+        (ailments.OPEN_WAREHOUSE, deployment.settings.warehouse, ()),
+        (ailments.OPEN_WAREHOUSE, deployment.settings.warehouse, ("reading",)),
     ):
         with ailments.running(code, str(place), *words) as process:
-            told = of(there.later(timedelta(minutes=1)).findings(), "locks")
-        assert f"process {process.pid}" in told[0].message
-    [told_again] = of(there.findings(), "locks")
-    assert told_again.level is Level.OK
+            locks = of(deployment.later(timedelta(minutes=1)).findings(), "locks")
+        assert f"process {process.pid}" in locks[0].message
+    [after] = of(deployment.findings(), "locks")
+    assert after.level is Level.OK
 
 
-def test_a_lock_that_a_killed_process_left_is_no_worry(there: Deployment) -> None:
-    with ailments.running(ailments.HOLD_LOCK, str(there.settings.data_dir)) as process:
+def test_a_lock_that_a_killed_process_left_is_no_worry(deployment: Deployment) -> None:
+    with ailments.running(ailments.HOLD_LOCK, str(deployment.settings.data_dir)) as process:
         pass
-    [found] = of(there.findings(), "locks")
-    assert found.level is Level.OK
-    assert f"process {process.pid}" in found.message
-    assert "takes it over by itself" in found.message
+    [finding] = of(deployment.findings(), "locks")
+    assert finding.level is Level.OK
+    assert f"process {process.pid}" in finding.message
+    assert "takes it over by itself" in finding.message
 
 
-def test_a_run_at_work_is_seen_from_the_published_copy(there: Deployment) -> None:
-    with ailments.running(ailments.HOLD_LOCK, str(there.settings.data_dir)):
-        findings = there.changed(lock_seconds=600.0).findings()
+def test_a_run_at_work_is_seen_from_the_published_copy(deployment: Deployment) -> None:
+    with ailments.running(ailments.HOLD_LOCK, str(deployment.settings.data_dir)):
+        findings = deployment.changed(lock_seconds=600.0).findings()
     assert bad(findings) == []
     assert "being written" in of(findings, "warehouse")[0].message
     assert "finished" in of(findings, "last run")[0].message
 
 
-def test_the_doctor_lets_nobody_in_while_it_looks(there: Deployment) -> None:
-    path = there.settings.data_dir / "warehouse.lock"
+def test_the_doctor_lets_nobody_in_while_it_looks(deployment: Deployment) -> None:
+    path = deployment.settings.data_dir / "warehouse.lock"
     with lock(path) as free, lock(path) as free_for_another:
         assert (free, free_for_another) == (True, False)
 
 
 def test_what_this_user_may_not_see_is_named(
-    there: Deployment, monkeypatch: pytest.MonkeyPatch
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def forbidden(visit: Visit) -> Iterator[Finding]:
         raise PermissionError(13, "Permission denied", "/srv/landing")
 
     monkeypatch.setitem(CHECKS, "landing", forbidden)
-    [found] = bad(there.findings())
-    assert found.message == "could not be checked: Permission denied: /srv/landing"
-    assert "let this user read it" in found.mend
+    [finding] = bad(deployment.findings())
+    assert finding.message == "could not be checked: Permission denied: /srv/landing"
+    assert "let this user read it" in finding.mend
 
 
 def test_a_check_that_breaks_is_a_failure_of_its_own(
-    there: Deployment, monkeypatch: pytest.MonkeyPatch
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def breaks(visit: Visit) -> Iterator[Finding]:
         yield Finding("disk", Level.OK, "so far")
         raise ValueError("of two\nlines")
 
     monkeypatch.setitem(CHECKS, "disk", breaks)
-    findings = there.findings()
-    [found] = bad(findings)
-    assert (found.check, found.level) == ("disk", "failure")
-    assert found.message == "could not be checked: ValueError: of two lines"
-    assert len({one.check for one in findings}) == 12
+    findings = deployment.findings()
+    [failure] = bad(findings)
+    assert (failure.check, failure.level) == ("disk", "failure")
+    assert failure.message == "could not be checked: ValueError: of two lines"
+    assert len({finding.check for finding in findings}) == 12
 
 
 # --- stores -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("revision", "said"),
+    ("revision", "message"),
     [
         ("w0099", "this warehouse was made by a newer version (revision w0099); install that"),
         ("29ce7909c52b", "this warehouse has another program's tables (revision 29ce7909c52b)"),
     ],
 )
 def test_a_run_refuses_a_warehouse_that_it_does_not_know(
-    there: Deployment, revision: str, said: str
+    deployment: Deployment, revision: str, message: str
 ) -> None:
-    with duckdb.connect(there.settings.warehouse) as connection:
+    with duckdb.connect(deployment.settings.warehouse) as connection:
         connection.execute("UPDATE alembic_version SET version_num = ?", [revision])
-    before = there.settings.warehouse.read_bytes()
-    with pytest.raises(NewerSchemaError) as told, open_warehouse(there.settings, "test"):
+    before = deployment.settings.warehouse.read_bytes()
+    with pytest.raises(NewerSchemaError) as raised, open_warehouse(deployment.settings, "test"):
         pass
-    assert str(told.value).startswith(said)
-    assert there.settings.warehouse.read_bytes() == before
+    assert str(raised.value).startswith(message)
+    assert deployment.settings.warehouse.read_bytes() == before
 
 
-def set_operations_revision(there: Deployment, revision: str) -> None:
-    engine = sa.create_engine(there.settings.operations_url)
+def set_operations_revision(deployment: Deployment, revision: str) -> None:
+    engine = sa.create_engine(deployment.settings.operations_url)
     with engine.begin() as connection:
         connection.execute(sa.text("UPDATE alembic_version SET version_num = :r"), {"r": revision})
     engine.dispose()
 
 
-def test_another_programs_database_is_not_touched(there: Deployment) -> None:
-    set_operations_revision(there, "29ce7909c52b")
-    [found] = of(bad(there.findings()), "operations")
-    assert "another program's tables" in found.message
+def test_another_programs_database_is_not_touched(deployment: Deployment) -> None:
+    set_operations_revision(deployment, "29ce7909c52b")
+    [finding] = of(bad(deployment.findings()), "operations")
+    assert "another program's tables" in finding.message
     with (
         pytest.raises(NewerSchemaError, match="operational database has another"),
-        database.open_operations(there.settings),
+        database.open_operations(deployment.settings),
     ):
         pass
 
 
-def test_what_the_next_run_migrates_is_told_before(there: Deployment) -> None:
-    with duckdb.connect(there.settings.warehouse) as connection:
+def test_what_the_next_run_migrates_is_told_before(deployment: Deployment) -> None:
+    with duckdb.connect(deployment.settings.warehouse) as connection:
         connection.execute("UPDATE alembic_version SET version_num = 'w0001'")
-    set_operations_revision(there, "o0001")
-    found = bad(there.findings())
-    assert [one.check for one in found] == ["warehouse", "operations"]
-    assert all("back it up first" in one.mend for one in found)
-    assert all(one.level is Level.WARNING for one in found)
+    set_operations_revision(deployment, "o0001")
+    findings = bad(deployment.findings())
+    assert [finding.check for finding in findings] == ["warehouse", "operations"]
+    assert all("back it up first" in finding.mend for finding in findings)
+    assert all(finding.level is Level.WARNING for finding in findings)
 
 
-def test_a_damaged_warehouse_and_copy(there: Deployment) -> None:
-    published = there.settings.published / "citybrain.duckdb"
-    for path in (there.settings.warehouse, published):
+def test_a_damaged_warehouse_and_copy(deployment: Deployment) -> None:
+    published = deployment.settings.published / "citybrain.duckdb"
+    for path in (deployment.settings.warehouse, published):
         path.unlink()
         path.write_bytes(b"nonsense" * 2000)
-    found = {one.check: one for one in bad(there.findings())}
-    assert found.keys() == {"warehouse", "published", "last run"}
-    assert "backup" in found["warehouse"].mend
-    assert "rollback" in found["published"].mend
-    assert "not known" in found["last run"].message
+    findings = {finding.check: finding for finding in bad(deployment.findings())}
+    assert findings.keys() == {"warehouse", "published", "last run"}
+    assert "backup" in findings["warehouse"].mend
+    assert "rollback" in findings["published"].mend
+    assert "not known" in findings["last run"].message
 
 
-def test_a_limit_that_duckdb_does_not_understand(there: Deployment) -> None:
-    found = of(bad(there.changed(memory_limit="lots").findings()), "warehouse")
-    assert [one.mend for one in found] == ["correct CITYBRAIN_MEMORY_LIMIT"]
+def test_a_limit_that_duckdb_does_not_understand(deployment: Deployment) -> None:
+    findings = of(bad(deployment.changed(memory_limit="lots").findings()), "warehouse")
+    assert [finding.mend for finding in findings] == ["correct CITYBRAIN_MEMORY_LIMIT"]
 
 
 @pytest.mark.parametrize(
-    ("url", "said"),
+    ("url", "words"),
     [
         ("postgresql+psycopg2//citybrain:secret@host/x", "no database URL"),
         ("postgresql+psycopg2://citybrain:secret@127.0.0.1:port/x", "no database URL"),
@@ -318,26 +318,26 @@ def test_a_limit_that_duckdb_does_not_understand(there: Deployment) -> None:
     ],
 )
 def test_no_url_of_the_operational_database_is_shown_whole(
-    there: Deployment, url: str, said: str
+    deployment: Deployment, url: str, words: str
 ) -> None:
-    findings = there.changed(ops_url=SecretStr(url)).findings()
-    [found] = bad(findings)
-    assert (found.check, found.level) == ("operations", "failure")
-    assert said in found.message
+    findings = deployment.changed(ops_url=SecretStr(url)).findings()
+    [finding] = bad(findings)
+    assert (finding.check, finding.level) == ("operations", "failure")
+    assert words in finding.message
     assert "secret" not in str(findings)
 
 
-def test_a_copy_that_is_behind_and_one_that_is_pinned(there: Deployment) -> None:
-    settings = there.settings
-    deployment = deployments.Deployment.load(settings)
+def test_a_copy_that_is_behind_and_one_that_is_pinned(deployment: Deployment) -> None:
+    settings = deployment.settings
+    loaded = deployments.Deployment.load(settings)
     with open_warehouse(settings, "test") as connection:
         [delivery] = rows(connection, "SELECT delivery_id FROM delivery")
-    repairs.withdraw(deployment, delivery.delivery_id, "sent by mistake")
-    later = replace(there, now=datetime.now(UTC).replace(tzinfo=None))
+    repairs.withdraw(loaded, delivery.delivery_id, "sent by mistake")
+    later = replace(deployment, now=datetime.now(UTC).replace(tzinfo=None))
     [behind] = bad(later.findings())
     assert (behind.check, behind.level) == ("published", "warning")
     assert "ledger position 1, the warehouse of 2" in behind.message
-    night.publish(deployment)
+    night.publish(loaded)
     assert bad(later.findings()) == []
     rollback(settings)
     [pinned] = bad(later.findings())
@@ -349,17 +349,17 @@ def test_a_copy_that_is_behind_and_one_that_is_pinned(there: Deployment) -> None
 
 
 def test_versions_other_than_the_pinned_ones(
-    there: Deployment, monkeypatch: pytest.MonkeyPatch
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     installed = {"duckdb": "2.0.0", "great-expectations": None}
     real = machine._installed
     monkeypatch.setattr(machine, "_installed", lambda name: installed.get(name, real(name)))
-    found = bad(there.findings())
-    assert [one.message for one in found] == [
+    findings = bad(deployment.findings())
+    assert [finding.message for finding in findings] == [
         "duckdb is 2.0.0, not 1.5.5",
         "great-expectations is missing, not 1.24.1",
     ]
-    assert all("--require-hashes" in one.mend for one in found)
+    assert all("--require-hashes" in finding.mend for finding in findings)
 
 
 def test_a_python_that_was_not_asked_for() -> None:
@@ -368,37 +368,37 @@ def test_a_python_that_was_not_asked_for() -> None:
     assert not machine._python_fits(">=3.13")
 
 
-def test_an_archive_that_others_can_enter(there: Deployment) -> None:
-    there.settings.archive.chmod(0o755)
-    [found] = bad(there.findings())
-    assert (found.check, found.level) == ("disk", "warning")
-    assert "mode 0755" in found.message
-    assert found.mend.startswith("chmod 700")
+def test_an_archive_that_others_can_enter(deployment: Deployment) -> None:
+    deployment.settings.archive.chmod(0o755)
+    [finding] = bad(deployment.findings())
+    assert (finding.check, finding.level) == ("disk", "warning")
+    assert "mode 0755" in finding.message
+    assert finding.mend.startswith("chmod 700")
 
 
-def test_a_file_in_the_place_of_a_folder(there: Deployment) -> None:
-    there.settings.landing.rmdir()
-    there.settings.landing.write_bytes(b"")
-    found = of(bad(there.findings()), "disk")
-    assert [one.level for one in found] == ["failure"]
-    assert "Not a directory" in found[0].message
+def test_a_file_in_the_place_of_a_folder(deployment: Deployment) -> None:
+    deployment.settings.landing.rmdir()
+    deployment.settings.landing.write_bytes(b"")
+    findings = of(bad(deployment.findings()), "disk")
+    assert [finding.level for finding in findings] == ["failure"]
+    assert "Not a directory" in findings[0].message
 
 
-def test_urls_of_the_digest_are_judged_and_never_shown(there: Deployment) -> None:
+def test_urls_of_the_digest_are_judged_and_never_shown(deployment: Deployment) -> None:
     urls = "json://user:secret@127.0.0.1/x nonesuch://user:secret@host"
-    findings = there.changed(notify_urls=SecretStr(urls)).findings()
-    [found] = bad(findings)
-    assert (found.check, found.level) == ("notification", "failure")
-    assert found.message.startswith("URL 2 of 2")
+    findings = deployment.changed(notify_urls=SecretStr(urls)).findings()
+    [finding] = bad(findings)
+    assert (finding.check, finding.level) == ("notification", "failure")
+    assert finding.message.startswith("URL 2 of 2")
     assert "secret" not in str(findings)
-    sound = there.changed(notify_urls=SecretStr(urls.split()[0])).findings()
+    sound = deployment.changed(notify_urls=SecretStr(urls.split()[0])).findings()
     assert of(sound, "notification")[0].message == "the digest goes to 1 channel"
 
 
-def test_a_clock_that_has_gone_back(there: Deployment) -> None:
-    assert bad(there.later(-timedelta(minutes=50)).findings()) == []
-    [found] = bad(there.later(-timedelta(hours=2)).findings())
-    assert (found.check, found.level) == ("time", "failure")
+def test_a_clock_that_has_gone_back(deployment: Deployment) -> None:
+    assert bad(deployment.later(-timedelta(minutes=50)).findings()) == []
+    [finding] = bad(deployment.later(-timedelta(hours=2)).findings())
+    assert (finding.check, finding.level) == ("time", "failure")
 
 
 # --- nights -------------------------------------------------------------------------------------
@@ -415,68 +415,68 @@ def test_a_clock_that_has_gone_back(there: Deployment) -> None:
     ],
 )
 def test_the_calendar_is_asked_for_in_november(
-    there: Deployment, today: date, listed: str, level: str
+    deployment: Deployment, today: date, listed: str, level: str
 ) -> None:
-    assert there.settings.config_dir is not None
+    assert deployment.settings.config_dir is not None
     if listed:
         text = f"date,working\n{listed},0\n"
-        (there.settings.config_dir / "holidays.csv").write_text(text, encoding="utf-8")
-    [found] = of(replace(there, today=today).findings(), "calendars")
-    assert found.level == level
+        (deployment.settings.config_dir / "holidays.csv").write_text(text, encoding="utf-8")
+    [finding] = of(replace(deployment, today=today).findings(), "calendars")
+    assert finding.level == level
 
 
-def test_a_configuration_that_is_not_in_force_yet(there: Deployment) -> None:
-    assert there.settings.config_dir is not None
-    with (there.settings.config_dir / "departments.csv").open("a", encoding="utf-8") as file:
+def test_a_configuration_that_is_not_in_force_yet(deployment: Deployment) -> None:
+    assert deployment.settings.config_dir is not None
+    with (deployment.settings.config_dir / "departments.csv").open("a", encoding="utf-8") as file:
         file.write("d,丁局,,,,,,\n")
-    findings = there.findings()
+    findings = deployment.findings()
     assert bad(findings) == []
     assert "in force is still" in of(findings, "configuration")[1].message
 
 
 @pytest.mark.parametrize("then_well", [False, True])
-def test_steps_that_failed_when_last_tried(there: Deployment, then_well: bool) -> None:
+def test_steps_that_failed_when_last_tried(deployment: Deployment, then_well: bool) -> None:
     def step(run_id: str, name: str, error: str | None) -> Step:
-        return Step(run_id, name, "records", there.now, 1.0, error=error)
+        return Step(run_id, name, "records", deployment.now, 1.0, error=error)
 
     tried = [step("one", "stage", "StorageError"), step("one", "stage", None)]
     tried += [step("two", "stage", None)] if then_well else []
     tried += [step("three", "load", None)]
-    with database.open_operations(there.settings) as store:
-        for one in tried:
-            database.store_step(store, one)
-    found = [one.message for one in bad(there.findings())]
-    assert found == ([] if then_well else ["step stage records of run one failed: StorageError"])
+    with database.open_operations(deployment.settings) as store:
+        for tried_step in tried:
+            database.store_step(store, tried_step)
+    messages = [finding.message for finding in bad(deployment.findings())]
+    assert messages == ([] if then_well else ["step stage records of run one failed: StorageError"])
 
 
-def test_what_waits_in_landing(there: Deployment) -> None:
+def test_what_waits_in_landing(deployment: Deployment) -> None:
     for name in ("records.csv", "records.east.csv"):
-        _land(there, f"{DAY}/b/{name}")
-    [young] = of(there.findings(), "landing")
+        _land(deployment, f"{DAY}/b/{name}")
+    [young] = of(deployment.findings(), "landing")
     assert (young.level, young.message[:7]) == ("ok", "2 files")
-    [old] = bad(there.later(timedelta(hours=25)).findings())
+    [old] = bad(deployment.later(timedelta(hours=25)).findings())
     assert (old.check, old.level) == ("landing", "warning")
 
 
-def test_what_is_nobodys_in_landing_and_what_is_still_coming(there: Deployment) -> None:
+def test_what_is_nobodys_in_landing_and_what_is_still_coming(deployment: Deployment) -> None:
     for number in range(5):
-        _land(there, f"readme{number}.txt")
-    _land(there, f"{DAY}/b/records.csv", age=0)
-    found = of(there.changed(settle_seconds=60.0).findings(), "landing")
-    assert [one.level for one in found] == ["warning", "ok"]
-    assert found[0].message.endswith("readme0.txt, readme1.txt, readme2.txt and 2 more")
-    assert found[1].message == "1 file still being uploaded"
+        _land(deployment, f"readme{number}.txt")
+    _land(deployment, f"{DAY}/b/records.csv", age=0)
+    findings = of(deployment.changed(settle_seconds=60.0).findings(), "landing")
+    assert [finding.level for finding in findings] == ["warning", "ok"]
+    assert findings[0].message.endswith("readme0.txt, readme1.txt, readme2.txt and 2 more")
+    assert findings[1].message == "1 file still being uploaded"
 
 
-def test_what_a_killed_run_left_in_staging(there: Deployment) -> None:
-    (there.settings.staging / "20251102T180000-0a1b2c").mkdir(parents=True)
-    assert bad(there.findings()) == []
-    [found] = bad(there.later(timedelta(hours=25)).findings())
-    assert (found.check, found.level, found.mend) == ("landing", "warning", "citybrain clean")
+def test_what_a_killed_run_left_in_staging(deployment: Deployment) -> None:
+    (deployment.settings.staging / "20251102T180000-0a1b2c").mkdir(parents=True)
+    assert bad(deployment.findings()) == []
+    [finding] = bad(deployment.later(timedelta(hours=25)).findings())
+    assert (finding.check, finding.level, finding.mend) == ("landing", "warning", "citybrain clean")
 
 
-def _land(there: Deployment, place: str, age: float = 3600) -> None:
-    path = there.settings.landing / place
+def _land(deployment: Deployment, place: str, age: float = 3600) -> None:
+    path = deployment.settings.landing / place
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(b"x")
     moment = datetime.now(UTC).timestamp() - age
@@ -486,46 +486,48 @@ def _land(there: Deployment, place: str, age: float = 3600) -> None:
 # --- the command and its page -------------------------------------------------------------------
 
 
-def citybrain(there: Deployment, monkeypatch: pytest.MonkeyPatch, *words: str):  # type: ignore[no-untyped-def]
-    monkeypatch.setenv("CITYBRAIN_DATA_DIR", str(there.settings.data_dir))
-    monkeypatch.setenv("CITYBRAIN_CONFIG_DIR", str(there.settings.config_dir))
+def citybrain(deployment: Deployment, monkeypatch: pytest.MonkeyPatch, *words: str):  # type: ignore[no-untyped-def]
+    monkeypatch.setenv("CITYBRAIN_DATA_DIR", str(deployment.settings.data_dir))
+    monkeypatch.setenv("CITYBRAIN_CONFIG_DIR", str(deployment.settings.config_dir))
     return CliRunner().invoke(app, ["doctor", *words])
 
 
 def test_the_command_for_people_and_for_programs(
-    there: Deployment, monkeypatch: pytest.MonkeyPatch
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plain = citybrain(there, monkeypatch)
+    plain = citybrain(deployment, monkeypatch)
     assert plain.exit_code == 0, plain.output
     assert plain.stdout.rstrip().endswith(("healthy", "warning", "warnings"))
-    told = json.loads(citybrain(there, monkeypatch, "--json").stdout)
-    assert told.keys() == {"healthy", "findings"}
-    assert all(one.keys() == {"check", "level", "message", "mend"} for one in told["findings"])
-    assert told["healthy"] == all(one["level"] == "ok" for one in told["findings"])
+    answer = json.loads(citybrain(deployment, monkeypatch, "--json").stdout)
+    assert answer.keys() == {"healthy", "findings"}
+    assert all(
+        finding.keys() == {"check", "level", "message", "mend"} for finding in answer["findings"]
+    )
+    assert answer["healthy"] == all(finding["level"] == "ok" for finding in answer["findings"])
 
 
 def test_the_command_fails_with_a_failure_and_examines_everything(
-    there: Deployment, monkeypatch: pytest.MonkeyPatch
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with ailments.broken_contract(there):
-        result = citybrain(there, monkeypatch, "--json")
+    with ailments.broken_contract(deployment):
+        result = citybrain(deployment, monkeypatch, "--json")
     assert result.exit_code == 1
-    told = json.loads(result.stdout)
-    assert told["healthy"] is False
-    assert len({one["check"] for one in told["findings"]}) == 12
+    answer = json.loads(result.stdout)
+    assert answer["healthy"] is False
+    assert len({finding["check"] for finding in answer["findings"]}) == 12
     assert "Traceback" not in result.output
 
 
 def test_settings_that_make_no_sense_are_wrong_usage(
-    there: Deployment, monkeypatch: pytest.MonkeyPatch
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CITYBRAIN_THREADS", "x")
-    result = citybrain(there, monkeypatch)
+    result = citybrain(deployment, monkeypatch)
     assert result.exit_code == 2
     assert result.stderr.startswith("error: CITYBRAIN_THREADS: ")
 
 
-def test_the_doctor_loads_nothing_heavy(there: Deployment) -> None:
+def test_the_doctor_loads_nothing_heavy(deployment: Deployment) -> None:
     code = (
         "import sys; from datetime import date, datetime; from pipelines.doctor import examine; "
         "from pipelines.settings import Settings; "
@@ -533,8 +535,8 @@ def test_the_doctor_loads_nothing_heavy(there: Deployment) -> None:
         "print({'great_expectations', 'pandas', 'airflow', 'apprise'} & set(sys.modules))"
     )
     environment = os.environ | {
-        "CITYBRAIN_DATA_DIR": str(there.settings.data_dir),
-        "CITYBRAIN_CONFIG_DIR": str(there.settings.config_dir),
+        "CITYBRAIN_DATA_DIR": str(deployment.settings.data_dir),
+        "CITYBRAIN_CONFIG_DIR": str(deployment.settings.config_dir),
     }
     done = subprocess.run(
         [sys.executable, "-c", code],
@@ -556,7 +558,7 @@ def test_the_page_shows_what_the_doctor_says_today(well: City, tmp_path: Path) -
         folder.mkdir()
         try:
             with ailment(ailments.copy_of(well, folder)) as broken:
-                said = ailments.shown(broken, bad(broken.findings()))
+                output = ailments.shown(broken, bad(broken.findings()))
         except ailments.CannotMountError:
             continue
-        assert said in page, REWRITE
+        assert output in page, REWRITE

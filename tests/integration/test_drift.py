@@ -48,18 +48,18 @@ def week(number: int, **sent: Any) -> Sent:
 
 def drifts(judgement: Judgement) -> list[Reason]:
     assert judgement.verdict.loads
-    return [one for one in judgement.warnings if one.code.startswith("drift_")]
+    return [warning for warning in judgement.warnings if warning.code.startswith("drift_")]
 
 
 def codes(judgement: Judgement) -> list[str]:
-    return [one.code for one in drifts(judgement)]
+    return [reason.code for reason in drifts(judgement)]
 
 
 @contextmanager
 def after(
     folder: Path, past: Sequence[Profile], changes: Mapping[str, Any] = DRIFT
 ) -> Iterator[Memory]:
-    """A warehouse that a department has sent `past` to, a week apart."""
+    """Yield a warehouse to which a department has sent `past`, a week apart."""
     with in_memory(CONTRACT | {"drift": changes}, folder) as memory:
         for number, profile in enumerate(past):
             [judged] = memory.load(week(number, profile=profile))
@@ -71,7 +71,7 @@ VOLUMES = (980, 1000, 1020, 1040)  # the median is 1010, MAD 20, 5 % of the medi
 
 
 @pytest.mark.parametrize(
-    ("past", "rows", "told"),
+    ("past", "rows", "expected"),
     [
         (VOLUMES, 1186, None),
         (VOLUMES, 1187, ("1187 (z = +3.5, n = 4)", "834–1186")),
@@ -90,15 +90,15 @@ VOLUMES = (980, 1000, 1020, 1040)  # the median is 1010, MAD 20, 5 % of the medi
     ],
 )
 def test_volume_is_held_against_a_robust_range(
-    tmp_path: Path, past: Sequence[int], rows: int, told: tuple[str, str] | None
+    tmp_path: Path, past: Sequence[int], rows: int, expected: tuple[str, str] | None
 ) -> None:
     with in_memory(CONTRACT, tmp_path) as memory:
         for number, usual in enumerate(past):
             memory.load(week(number, profile=looks(usual)))
         [judged] = memory.load(week(len(past), profile=looks(rows)))
     assert judged.verdict is Verdict.ACCEPTED
-    found = [(one.code, one.value, one.expected) for one in drifts(judged)]
-    assert found == ([] if told is None else [("drift_volume", *told)])
+    drift = [(warning.code, warning.value, warning.expected) for warning in drifts(judged)]
+    assert drift == ([] if expected is None else [("drift_volume", *expected)])
 
 
 def test_only_the_latest_history_counts(tmp_path: Path) -> None:
@@ -113,7 +113,7 @@ def test_only_the_latest_history_counts(tmp_path: Path) -> None:
 
 
 def daily(memory: Memory, first: date, volumes: Sequence[int]) -> dict[date, Judgement]:
-    """What is said of deliveries of so many rows, day by day."""
+    """Return the judgements of daily deliveries of `volumes` rows, by day."""
     return {
         (day := first + timedelta(days=number)): memory.load(Sent(day, profile=looks(rows)))[0]
         for number, rows in enumerate(volumes)
@@ -121,16 +121,16 @@ def daily(memory: Memory, first: date, volumes: Sequence[int]) -> dict[date, Jud
 
 
 def test_a_daily_source_is_held_against_the_same_weekday(tmp_path: Path) -> None:
-    """From the first on: that a Monday is twice as long, and a weekend short, is soon known."""
+    """Learn soon that a Monday is twice as long as other days, and a weekend short."""
     start = date(2021, 5, 10)  # four weeks without a holiday
     with in_memory(CONTRACT | {"due": DAILY}, tmp_path) as memory:
-        said = daily(memory, start, [200, 100, 100, 100, 100, 10, 10] * 4)
-        assert [codes(one) for one in said.values()] == [[]] * 28
+        judgements = daily(memory, start, [200, 100, 100, 100, 100, 10, 10] * 4)
+        assert [codes(judgement) for judgement in judgements.values()] == [[]] * 28
         [monday] = memory.load(Sent(start + timedelta(days=28), profile=looks(100)))
         [tuesday] = memory.load(Sent(start + timedelta(days=29), profile=looks(100)))
-    [told] = drifts(monday)
-    assert (told.code, told.value) == ("drift_volume_weekday", "100 (z = -7.1, n = 4)")
-    assert "以往同一星期几的水平（151–249）" in told.chinese()
+    [drift] = drifts(monday)
+    assert (drift.code, drift.value) == ("drift_volume_weekday", "100 (z = -7.1, n = 4)")
+    assert "以往同一星期几的水平（151–249）" in drift.chinese()
     assert codes(tuesday) == []
 
 
@@ -138,13 +138,15 @@ def test_a_daily_source_is_held_against_days_alike_before_its_weekdays_are_known
     tmp_path: Path,
 ) -> None:
     with in_memory(CONTRACT | {"due": DAILY}, tmp_path) as memory:
-        said = daily(memory, date(2021, 5, 10), [1000, 990, 1010, 1000, 9000, 50, 60, 1000])
-        found = {day: drifts(one) for day, one in said.items() if drifts(one)}
-    [(day, [told])] = found.items()
+        judgements = daily(memory, date(2021, 5, 10), [1000, 990, 1010, 1000, 9000, 50, 60, 1000])
+        with_drift = {
+            day: drifts(judgement) for day, judgement in judgements.items() if drifts(judgement)
+        }
+    [(day, [drift])] = with_drift.items()
     assert day == date(2021, 5, 14)
-    assert (told.code, told.value) == ("drift_volume_kind", "9000 (z = +159.8, n = 4)")
-    assert "以往同类日期" in told.chinese()
-    assert "（815–1185）" in told.chinese()
+    assert (drift.code, drift.value) == ("drift_volume_kind", "9000 (z = +159.8, n = 4)")
+    assert "以往同类日期" in drift.chinese()
+    assert "（815–1185）" in drift.chinese()
 
 
 @pytest.mark.parametrize("goes_by", ["holidays", "weekdays"])
@@ -158,8 +160,8 @@ def test_holidays_and_days_worked_instead_are_no_drift(tmp_path: Path, goes_by: 
 
     with in_memory(CONTRACT | {"due": DAILY}, tmp_path) as memory:
         volumes = [usual(start + timedelta(days=number)) for number in range(days)]
-        said = daily(memory, start, volumes)
-        assert [day for day, one in said.items() if codes(one)] == []
+        judgements = daily(memory, start, volumes)
+        assert [day for day, judgement in judgements.items() if codes(judgement)] == []
         # and such a day is not out of sight
         holiday = Sent(date(2021, 10, 4), profile=looks(5000))
         assert codes(memory.load(holiday)[0]) == ["drift_volume_kind"]
@@ -175,7 +177,7 @@ def test_departments_and_parts_are_not_held_against_each_other(tmp_path: Path) -
 def test_columns_that_appear_or_vanish_are_told_once(tmp_path: Path) -> None:
     with after(tmp_path, [looks()]) as memory:
         [judged] = memory.load(week(1, profile=looks(columns=("item", "amount"), extra=["经办人"])))
-        assert [(one.code, one.value) for one in drifts(judged)] == [
+        assert [(warning.code, warning.value) for warning in drifts(judged)] == [
             ("drift_column_gone", "领域"),
             ("drift_column_new", "经办人"),
         ]
@@ -187,13 +189,13 @@ def test_columns_that_appear_or_vanish_are_told_once(tmp_path: Path) -> None:
 
 def test_a_category_that_nobody_ever_sent_is_told(tmp_path: Path) -> None:
     with after(tmp_path, [looks(domains=["交通", "教育"])] * 4) as memory:
-        seen = looks(domains=["交通", "医疗", "体育"])
-        [judged] = memory.load(week(4, profile=seen))
-        [told] = drifts(judged)
-        assert (told.code, told.column) == ("drift_category", "domain")
-        assert (told.value, told.expected) == ("体育、医疗", "交通、教育")
+        profile = looks(domains=["交通", "医疗", "体育"])
+        [judged] = memory.load(week(4, profile=profile))
+        [drift] = drifts(judged)
+        assert (drift.code, drift.column) == ("drift_category", "domain")
+        assert (drift.value, drift.expected) == ("体育、医疗", "交通、教育")
         # once seen, it is known to all: whoever sends it
-        [other] = memory.load(week(4, department="b", profile=seen))
+        [other] = memory.load(week(4, department="b", profile=profile))
         assert codes(other) == []
         # and what a delivery said before does not excuse its correction
         [corrected] = memory.load(week(9, profile=looks(domains=["文旅"])))
@@ -202,7 +204,7 @@ def test_a_category_that_nobody_ever_sent_is_told(tmp_path: Path) -> None:
 
 
 def test_a_category_is_new_only_after_the_first_days(tmp_path: Path) -> None:
-    """In the order of receipt, days being counted and not deliveries: at first all is new."""
+    """Count days in the order of receipt, not deliveries: at first every category is new."""
     with in_memory(CONTRACT, tmp_path) as memory:
         judged = memory.load(
             *(
@@ -211,7 +213,7 @@ def test_a_category_is_new_only_after_the_first_days(tmp_path: Path) -> None:
                 for name in "ab"
             )
         )
-    assert [codes(one) for one in judged] == [[]] * 8 + [["drift_category"]] * 4
+    assert [codes(judgement) for judgement in judged] == [[]] * 8 + [["drift_category"]] * 4
 
 
 def test_a_share_of_empty_cells_that_jumped_is_told(tmp_path: Path) -> None:
@@ -219,9 +221,9 @@ def test_a_share_of_empty_cells_that_jumped_is_told(tmp_path: Path) -> None:
         [usual] = memory.load(week(4, profile=looks(empty=25)))
         assert codes(usual) == []
         [judged] = memory.load(week(5, profile=looks(empty=26)))
-    [told] = drifts(judged)
-    assert (told.code, told.column) == ("drift_nulls", "amount")
-    assert (told.value, told.expected) == ("26.0% (26/100)", "5.0%")
+    [drift] = drifts(judged)
+    assert (drift.code, drift.column) == ("drift_nulls", "amount")
+    assert (drift.value, drift.expected) == ("26.0% (26/100)", "5.0%")
 
 
 def test_what_a_contract_leaves_out_is_not_compared(tmp_path: Path) -> None:
@@ -237,7 +239,7 @@ def test_what_a_contract_leaves_out_is_not_compared(tmp_path: Path) -> None:
 
 
 def test_the_past_is_what_was_received_before_and_stands(tmp_path: Path) -> None:
-    """A correction takes its day's place; what is no longer in force is no history."""
+    """Leave deliveries that are no longer in force out of the history."""
     with after(tmp_path, [looks()] * 4) as memory:
         for _ in range(3):  # corrected in time: the wrong version is forgotten
             memory.load(week(4, profile=looks(9000)))
@@ -253,7 +255,7 @@ def test_one_wave_is_a_history_in_order_of_receipt(tmp_path: Path) -> None:
         wave = memory.load(
             *(week(n, profile=looks()) for n in (4, 3, 2, 1)), week(0, profile=looks(500))
         )
-    assert [codes(one) for one in wave] == [[]] * 4 + [["drift_volume"]]
+    assert [codes(judgement) for judgement in wave] == [[]] * 4 + [["drift_volume"]]
 
 
 def send(city: City, number: int, rows: Sequence[Sequence[object]], **where: Any) -> Judgement:
@@ -299,10 +301,15 @@ def test_staging_sees_what_a_delivery_looks_like(city: City) -> None:
         categories={},
     )
     assert send(city, 4, b"").profile is None
-    kept = city.rows(
+    profiles = city.rows(
         "SELECT rows, good_rows, nulls['amount'], extra_columns FROM profile ORDER BY ALL"
     )
-    assert kept == [(0, 0, 0, []), (1, 1, 0, ["备注", "批次"]), (5, 3, 2, []), (201, 201, 0, [])]
+    assert profiles == [
+        (0, 0, 0, []),
+        (1, 1, 0, ["备注", "批次"]),
+        (5, 3, 2, []),
+        (201, 201, 0, []),
+    ]
 
 
 def test_without_a_word_of_drift_nothing_is_profiled(city: City) -> None:
@@ -317,10 +324,10 @@ def test_a_rebuild_tells_what_the_nights_told_and_readers_see_it(city: City) -> 
     judged = send(
         city, 4, [(f"x{n}", "", "教育") for n in range(10)], header=("事项", "数量", "领域")
     )
-    said = ["drift_category", "drift_nulls", "drift_volume"]
-    assert codes(judged) == said
+    expected = ["drift_category", "drift_nulls", "drift_volume"]
+    assert codes(judged) == expected
     again = repairs.rebuild(city.deployment, "records")
-    assert [codes(one) for one in again] == [[]] * 4 + [said]
+    assert [codes(judgement) for judgement in again] == [[]] * 4 + [expected]
     night.publish(city.deployment)
-    there = published.read("SELECT rows FROM profile ORDER BY position", settings=city.settings)
-    assert list(there["rows"]) == [30, 30, 30, 30, 10] * 2
+    table = published.read("SELECT rows FROM profile ORDER BY position", settings=city.settings)
+    assert list(table["rows"]) == [30, 30, 30, 30, 10] * 2

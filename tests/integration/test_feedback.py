@@ -108,7 +108,7 @@ def city(tmp_path: Path) -> City:
 
 @pytest.fixture(params=[".csv", ".xlsx"])
 def sent(request: pytest.FixtureRequest, city: City) -> City:
-    """A city to which a delivery with every kind of fault was sent."""
+    """Return a city to which a delivery with every kind of fault was sent."""
     judged = send(city, WAYS[request.param](EVERYTHING), suffix=request.param)
     assert judged.verdict is Verdict.ACCEPTED_WITH_QUARANTINE
     assert judged.accounting is not None
@@ -123,9 +123,9 @@ def send(city: City, content: bytes, **where: Any) -> Judgement:
 def written(city: City, **given: Any) -> dict[str, Path]:
     """Publish and write feedback: the workbooks by whose they are."""
     night.publish(city.deployment)
-    found = batch.write(city.deployment, **given)
-    assert not [one.error for one in found if one.error]
-    return {one.department: one.file for one in found if one.file}
+    outcomes = batch.write(city.deployment, **given)
+    assert not [outcome.error for outcome in outcomes if outcome.error]
+    return {outcome.department: outcome.file for outcome in outcomes if outcome.file}
 
 
 def opened(path: Path) -> Any:
@@ -133,7 +133,7 @@ def opened(path: Path) -> Any:
 
 
 def table(sheet: Any) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Rows of a workbook as a person sees them: the row of the original, cells by header."""
+    """Yield a workbook's rows as a person sees them: the row of the original, cells by header."""
     headers = [cell.value for cell in sheet[1]]
     for row in sheet.iter_rows(min_row=2):
         cells = dict(zip(headers, row, strict=True))
@@ -141,7 +141,7 @@ def table(sheet: Any) -> Iterator[tuple[int, dict[str, Any]]]:
 
 
 def mend(path: Path, changes: Mapping[int, Mapping[str, Any]]) -> bytes:
-    """The workbook, changed and saved by a person: cells by the row of the original and header."""
+    """Return the workbook after a person's edits: cells by the original's row and header."""
     book = opened(path)
     for number, cells in table(book[feedback_form.SHEET]):
         for header, value in changes.get(number, {}).items():
@@ -183,16 +183,20 @@ def test_a_workbook_shows_what_is_wrong_and_what_would_be_right(sent: City) -> N
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     book = opened(path)
     assert book.sheetnames == ["说明", "待更正数据"]
-    assert {one.name: one.value for one in book.custom_doc_props.props} == {
+    assert {property_.name: property_.value for property_ in book.custom_doc_props.props} == {
         feedback_form.DELIVERY_ID: judged[0],
         feedback_form.SHA256: judged[1],
     }
-    told = {str(row[0].value): str(row[1].value) for row in book["说明"].iter_rows()}
-    assert told["单位"] == "甲局（a）"
-    assert told["数据源"] == "窗口普查（survey）"
-    assert told["业务日期"] == "2021-09-23"
-    assert told[feedback_form.SHA256] == judged[1]
-    assert (told["读取行数"], told["采集行数"], told["隔离行数"]) == ("11 行", "1 行", "10 行")
+    summary = {str(row[0].value): str(row[1].value) for row in book["说明"].iter_rows()}
+    assert summary["单位"] == "甲局（a）"
+    assert summary["数据源"] == "窗口普查（survey）"
+    assert summary["业务日期"] == "2021-09-23"
+    assert summary[feedback_form.SHA256] == judged[1]
+    assert (summary["读取行数"], summary["采集行数"], summary["隔离行数"]) == (
+        "11 行",
+        "1 行",
+        "10 行",
+    )
     problems = {row[1].value: row[0].value for row in book["说明"].iter_rows()}
     assert problems["存在主键（窗口编号）相同而内容不同的行，请保留正确的一行"] == 2
 
@@ -232,7 +236,7 @@ def test_a_workbook_shows_what_is_wrong_and_what_would_be_right(sent: City) -> N
 
 def test_a_mended_workbook_loads_fully_and_leaves_a_trace(sent: City) -> None:
     path = written(sent)["a"]
-    [(first, sha256, way)] = sent.rows("SELECT delivery_id, sha256, format FROM delivery")
+    [(first, sha256, file_format)] = sent.rows("SELECT delivery_id, sha256, format FROM delivery")
     content = mend(path, MENDED)
     give_back(sent, path.name, content)
     [judged] = sent.take()
@@ -251,13 +255,18 @@ def test_a_mended_workbook_loads_fully_and_leaves_a_trace(sent: City) -> None:
     [(corrects, superseded, part)] = sent.rows(
         "SELECT corrects, superseded, part FROM delivery WHERE format = 'feedback'"
     )
-    assert corrects == [{"delivery_id": first, "sha256": sha256, "format": way, "scope": ""}]
+    assert corrects == [
+        {"delivery_id": first, "sha256": sha256, "format": file_format, "scope": ""}
+    ]
     assert (superseded, part) == ([first], "")
     assert sent.landed() == []
 
     rows = sent.rows(CURRENT)
     rebuilt = repairs.rebuild(sent.deployment, "survey")
-    assert [one.verdict.value for one in rebuilt] == ["accepted_with_quarantine", "accepted"]
+    assert [judgement.verdict.value for judgement in rebuilt] == [
+        "accepted_with_quarantine",
+        "accepted",
+    ]
     assert sent.rows(CURRENT) == rows
     give_back(sent, path.name.replace(".xlsx", " (1).xlsx"), content)
     [again] = intake.discover(sent.deployment, "r").unchanged
@@ -268,7 +277,7 @@ def test_a_mended_workbook_loads_fully_and_leaves_a_trace(sent: City) -> None:
 
 
 def test_what_is_not_touched_stays_as_it_was(sent: City) -> None:
-    """Ragged rows, too, though the workbook shows them aligned."""
+    """Keep ragged rows, too, though the workbook shows them aligned."""
     path = written(sent)["a"]
     judged = returned(sent, path, {})
     assert judged.accounting is not None
@@ -291,7 +300,7 @@ def test_a_return_of_a_return_is_laid_upon_it(sent: City) -> None:
     assert judged.verdict is Verdict.ACCEPTED
     assert desks(sent) == LOADED
     [origin] = sent.rows("SELECT delivery_id FROM delivery ORDER BY position LIMIT 1")
-    chain = [one.delivery_id for one in judged.delivery.corrects]
+    chain = [corrected.delivery_id for corrected in judged.delivery.corrects]
     assert chain == [origin[0], first.delivery.delivery_id]
     rows = sent.rows(CURRENT)
     repairs.rebuild(sent.deployment, "survey")
@@ -300,9 +309,9 @@ def test_a_return_of_a_return_is_laid_upon_it(sent: City) -> None:
 
 def test_the_first_workbook_may_be_mended_on_and_returned_again(sent: City) -> None:
     path = written(sent)["a"]
-    kept = shutil.copy2(path, path.parents[3] / path.name)
+    copy = shutil.copy2(path, path.parents[3] / path.name)
     returned(sent, path, {3: MENDED[3]})
-    judged = returned(sent, Path(kept), MENDED)
+    judged = returned(sent, Path(copy), MENDED)
     assert judged.verdict is Verdict.ACCEPTED
     assert desks(sent) == LOADED
 
@@ -321,7 +330,7 @@ def test_a_return_never_brings_old_data_back(city: City) -> None:
     assert (judged.accounting.withheld, judged.accounting.ignored) == (10, 1)
     assert desks(city) == {"00077"}
     again = repairs.rebuild(city.deployment, "survey")
-    assert [one.verdict for one in again][-1] is Verdict.REJECTED
+    assert [judgement.verdict for judgement in again][-1] is Verdict.REJECTED
     assert desks(city) == {"00077"}
     assert written(city) == {}
 
@@ -343,7 +352,7 @@ def test_a_return_never_brings_back_what_was_withdrawn(city: City) -> None:
     assert (reason.code, reason.value) == ("withdrawn_return", withdrawn)
     assert desks(city) == set()
     again = repairs.rebuild(city.deployment, "survey")
-    assert [one.verdict for one in again][-1] is Verdict.REJECTED
+    assert [judgement.verdict for judgement in again][-1] is Verdict.REJECTED
     assert desks(city) == set()
     assert written(city) == {}
 
@@ -368,19 +377,19 @@ def test_it_is_outdated_too_when_both_come_together(city: City) -> None:
     content = mend(path, MENDED)
     city.land(as_csv(GOOD), source="survey")
     give_back(city, path.name, content)
-    assert [one.verdict for one in city.take()] == [Verdict.ACCEPTED, Verdict.REJECTED]
+    assert [judgement.verdict for judgement in city.take()] == [Verdict.ACCEPTED, Verdict.REJECTED]
     assert desks(city) == {"00001"}
 
 
 def test_a_file_that_came_again_as_it_was_is_mended_as_ever(city: City) -> None:
-    """Many systems send the same file every night."""
+    """Mend a file that a system sends unchanged every night."""
     send(city, as_csv(EVERYTHING))
     path = written(city)["a"]
     city.land(as_csv(EVERYTHING), source="survey")
     assert city.take() == [], "unchanged"
     judged = returned(city, path, MENDED)
     assert judged.verdict is Verdict.ACCEPTED
-    assert "overtaken_return" not in {one.code for one in judged.warnings}
+    assert "overtaken_return" not in {warning.code for warning in judged.warnings}
     assert desks(city) == LOADED
     repairs.rebuild(city.deployment, "survey")
     assert desks(city) == LOADED
@@ -390,7 +399,7 @@ def test_a_file_that_came_again_as_it_was_is_mended_as_ever(city: City) -> None:
 def test_what_was_received_between_counts_in_whatever_order_it_is_taken(
     city: City, is_bulk: bool
 ) -> None:
-    """A return's rows are as old as the file that it mends."""
+    """Treat a return's rows as old as the file that it mends."""
     if is_bulk:
         send(city, as_csv(WHOLE), department="all", day="bulk", minute=10)
         mended, newer = {3: {"办件量": "4"}}, {"day": "2021-09-03"}
@@ -399,7 +408,7 @@ def test_what_was_received_between_counts_in_whatever_order_it_is_taken(
         mended, newer = MENDED, {}
     path = written(city)["a"]
     give_back(city, path.name, mend(path, mended), minute=60)
-    assert [one.verdict.loads for one in city.take()] == [True]
+    assert [judgement.verdict.loads for judgement in city.take()] == [True]
     day = newer.get("day", TODAY)
     send(city, as_csv([("00077", "甲局", day, "5", "开", PHONE, "")]), minute=50, **newer)
     assert desks(city) == ({"00077", "00002", "00003"} if is_bulk else {"00077"})
@@ -413,7 +422,7 @@ def test_a_return_of_a_clock_that_is_slow_counts(city: City) -> None:
     path = written(city)["a"]
     content = mend(path, MENDED)
     give_back(city, path.name, content, minute=10)
-    assert [one.verdict for one in city.take()] == [Verdict.ACCEPTED]
+    assert [judgement.verdict for judgement in city.take()] == [Verdict.ACCEPTED]
     assert desks(city) == LOADED
     give_back(city, path.name, content, minute=10)  # left behind by a killed run
     assert city.take() == []
@@ -429,7 +438,7 @@ def test_a_newer_file_that_was_refused_replaces_nothing(city: City) -> None:
     worse = [("00011", "甲局", TODAY, "五个", "开", PHONE, "")]
     assert send(city, as_csv(worse)).verdict is Verdict.REJECTED
     give_back(city, path.name, content)
-    assert [one.verdict for one in city.take()] == [Verdict.ACCEPTED]
+    assert [judgement.verdict for judgement in city.take()] == [Verdict.ACCEPTED]
     assert desks(city) == LOADED
 
 
@@ -450,13 +459,15 @@ def test_an_acceptance_takes_nothing_of_other_returns_that_were_refused(city: Ci
         ("00003", "乙局", TODAY, "x", "开", PHONE, ""),
     ]
     send(city, as_csv(rows), department="all")
-    found = written(city)
-    mended = {whose: mend(found[whose], {n: {"办件量": "2"}}) for n, whose in enumerate("ab", 3)}
+    workbooks = written(city)
+    mended = {
+        whose: mend(workbooks[whose], {n: {"办件量": "2"}}) for n, whose in enumerate("ab", 3)
+    }
     send(city, as_csv([("00077", "甲局", TODAY, "5", "开", PHONE, "")]), department="all")
     for whose in "ab":
-        give_back(city, found[whose].name, mended[whose])
+        give_back(city, workbooks[whose].name, mended[whose])
     refused = city.take()
-    assert [one.verdict for one in refused] == [Verdict.REJECTED] * 2
+    assert [judgement.verdict for judgement in refused] == [Verdict.REJECTED] * 2
     of_b = refused[1].delivery
     assert len(of_b.corrects) == 2
     repairs.accept(city.deployment, of_b.delivery_id, "只收乙局")
@@ -472,7 +483,7 @@ def test_what_came_and_could_not_be_read_replaces_nothing(city: City) -> None:
     assert send(city, b"").verdict is Verdict.UNREADABLE
     assert set(written(city)) == {"a"}, "what is in force is still to be mended"
     give_back(city, path.name, content)
-    assert [one.verdict for one in city.take()] == [Verdict.ACCEPTED]
+    assert [judgement.verdict for judgement in city.take()] == [Verdict.ACCEPTED]
     assert desks(city) == LOADED
 
 
@@ -480,9 +491,9 @@ def test_a_full_file_and_rejected_deliveries_are_mended_alike(city: City) -> Non
     city.source(SURVEY, max_quarantine=0.1)
     assert send(city, as_csv(EVERYTHING)).verdict is Verdict.REJECTED
     path = written(city)["a"]
-    told = {str(row[0].value): str(row[1].value) for row in opened(path)["说明"].iter_rows()}
-    assert told["检查结果"] == "未采集（整体退回）"
-    assert "超过允许的 10%" in told["整份报送"]
+    summary = {str(row[0].value): str(row[1].value) for row in opened(path)["说明"].iter_rows()}
+    assert summary["检查结果"] == "未采集（整体退回）"
+    assert "超过允许的 10%" in summary["整份报送"]
     assert returned(city, path, MENDED).verdict is Verdict.ACCEPTED
     assert desks(city) == LOADED
 
@@ -508,9 +519,9 @@ def test_a_name_that_names_no_delivery_is_nobodys(city: City, of: str, by: str) 
     send(city, as_csv(EVERYTHING))
     path = written(city)["a"]
     give_back(city, renamed(path.name, of, by), mend(path, MENDED))
-    found = intake.discover(city.deployment, "r")
-    assert found.pending == []
-    [problem] = found.problems
+    discovery = intake.discover(city.deployment, "r")
+    assert discovery.pending == []
+    [problem] = discovery.problems
     assert problem.mend
     assert problem.chinese
     assert desks(city) == {"00001"}
@@ -521,8 +532,8 @@ def test_a_stranger_of_the_right_form_is_told_of(city: City) -> None:
     path = written(city)["a"]
     [(known,)] = city.rows("SELECT delivery_id FROM delivery")
     give_back(city, path.name.replace(known, "0123456789abcdef"), mend(path, MENDED))
-    found = intake.discover(city.deployment, "r")
-    assert [one.message for one in found.problems] == [
+    discovery = intake.discover(city.deployment, "r")
+    assert [problem.message for problem in discovery.problems] == [
         "it mends no delivery that the ledger knows by this name"
     ]
     assert len(city.landed()) == 1
@@ -589,7 +600,7 @@ def test_properties_that_a_program_dropped_are_made_up_for_by_the_summary(city: 
     with zipfile.ZipFile(io.BytesIO(bare)) as package:
         assert "docProps/custom.xml" not in package.namelist()
     give_back(city, path.name, bare)
-    assert [one.verdict for one in city.take()] == [Verdict.ACCEPTED]
+    assert [judgement.verdict for judgement in city.take()] == [Verdict.ACCEPTED]
 
 
 def _strange(book: Any) -> None:
@@ -608,8 +619,8 @@ def test_rows_that_name_none_are_told_by_their_row(city: City) -> None:
     give_back(city, path.name, forged(mend(path, MENDED), _strange))
     [judged] = city.take()
     assert judged.verdict is Verdict.REJECTED
-    told = {reason.code: (reason.row, reason.count, reason.value) for reason in judged.reasons}
-    assert told == {
+    reasons = {reason.code: (reason.row, reason.count, reason.value) for reason in judged.reasons}
+    assert reasons == {
         "return_unknown_row": (2, 3, ""),
         "return_repeated_row": (4, 1, "5"),
         "return_action": (5, 1, ""),
@@ -631,7 +642,9 @@ def test_a_row_that_was_never_in_the_workbook_is_not_replaced(city: City) -> Non
         give_back(city, path.name, forged(mend(path, MENDED), renumber))
         [judged] = city.take()
         assert judged.verdict is Verdict.REJECTED
-        assert [(one.code, one.row) for one in judged.reasons] == [("return_unknown_row", 2)]
+        assert [(reason.code, reason.row) for reason in judged.reasons] == [
+            ("return_unknown_row", 2)
+        ]
         assert desks(city) == {"00001"}
 
 
@@ -647,17 +660,17 @@ def test_what_is_pasted_into_our_columns_is_told_nowhere(city: City) -> None:
 
     give_back(city, path.name, forged(mend(path, MENDED), paste))
     [judged] = city.take()
-    told = {reason.code: reason.count for reason in judged.reasons}
-    assert told == {"return_unknown_row": 4, "return_action": 1}
+    counts = {reason.code: reason.count for reason in judged.reasons}
+    assert counts == {"return_unknown_row": 4, "return_action": 1}
     assert all("13987654321" not in text for text in map(str, judged.reasons))
     night.publish(city.deployment)
     outside = [
-        one
-        for one in city.settings.data_dir.rglob("*")
-        if one.is_file() and not one.is_relative_to(city.settings.archive)
+        file
+        for file in city.settings.data_dir.rglob("*")
+        if file.is_file() and not file.is_relative_to(city.settings.archive)
     ]
     for text in ("13987654321", "王小石"):
-        assert not [one for one in outside if text.encode() in one.read_bytes()]
+        assert not [file for file in outside if text.encode() in file.read_bytes()]
 
 
 def test_a_note_beside_the_table_is_not_lost_in_silence(city: City) -> None:
@@ -735,7 +748,7 @@ def test_numbers_and_dates_as_office_programs_type_them(city: City) -> None:
 
 
 def test_what_figures_count_in_is_said_and_kept(city: City) -> None:
-    """Units of a header, and shares as office programs hold them: 98% typed is the number 0.98."""
+    """Read units of a header, and shares as office programs store them: 98% typed is 0.98."""
     cases = {"name": "cases", "header": ["办件量"], "type": "integer", "unit": "件"}
     rate = {
         "name": "rate",
@@ -759,8 +772,8 @@ def test_what_figures_count_in_is_said_and_kept(city: City) -> None:
     send(city, stream.getvalue(), suffix=".xlsx")
     path = written(city)["a"]
     units = ("按原文件的注明，以“万件”计，更正时请勿换算", "百分数，如 97%")
-    told = {row[0].value: row[1].value for row in opened(path)["说明"].iter_rows()}
-    assert told["填写单位"] == f"办件量（万件）：{units[0]}\n满意率：{units[1]}"
+    summary = {row[0].value: row[1].value for row in opened(path)["说明"].iter_rows()}
+    assert summary["填写单位"] == f"办件量（万件）：{units[0]}\n满意率：{units[1]}"
     sheet = opened(path)["待更正数据"]
     assert tuple(cell.comment.text for cell in sheet[1] if cell.comment) == units
     shown = dict(table(sheet))
@@ -796,14 +809,14 @@ def test_personal_data_is_in_the_workbook_alone(city: City) -> None:
     returned(city, path, {3: MENDED[3]})
     written(city)
     outside = [
-        one
-        for one in city.settings.data_dir.rglob("*")
-        if one.is_file()
-        and not one.is_relative_to(city.settings.feedback)
-        and not one.is_relative_to(city.settings.archive)
+        file
+        for file in city.settings.data_dir.rglob("*")
+        if file.is_file()
+        and not file.is_relative_to(city.settings.feedback)
+        and not file.is_relative_to(city.settings.archive)
     ]
     assert outside
-    assert not [one for one in outside if PHONE.encode() in one.read_bytes()]
+    assert not [file for file in outside if PHONE.encode() in file.read_bytes()]
     with connect(city.settings) as connection:
         text = connection.execute("SELECT string_agg(row_text) FROM quarantine").fetchall()[0][0]
     assert "138****5678" in text
@@ -858,7 +871,7 @@ def test_the_same_state_gives_the_same_bytes_and_more_rows_take_more_sheets(
     stream = io.BytesIO()
     book.save(stream)
     give_back(city, path.name, stream.getvalue())
-    assert [one.verdict for one in city.take()] == [Verdict.ACCEPTED]
+    assert [judgement.verdict for judgement in city.take()] == [Verdict.ACCEPTED]
     assert desks(city) == LOADED
 
 
@@ -884,24 +897,29 @@ def numbers(path: Path) -> list[int]:
 
 
 def test_each_department_gets_its_own_rows_of_a_file_of_many(bulk: City) -> None:
-    found = written(bulk)
-    assert {whose: numbers(path) for whose, path in found.items()} == {
+    workbooks = written(bulk)
+    assert {whose: numbers(path) for whose, path in workbooks.items()} == {
         "a": [3],
         "b": [4, 6],
         "all": [5],
     }
-    assert found["a"].name.startswith("survey.a.bulk.feedback-")
+    assert workbooks["a"].name.startswith("survey.a.bulk.feedback-")
     assert set(written(bulk, department="b")) == {"b"}
-    assert all(path.exists() for path in found.values()), "others' workbooks are still needed"
+    assert all(path.exists() for path in workbooks.values()), "others' workbooks are still needed"
 
 
 def test_returns_of_one_file_by_several_departments_add_up(bulk: City) -> None:
-    found = written(bulk)
-    give_back(bulk, found["a"].name, mend(found["a"], {3: {"办件量": "2"}}))
-    give_back(bulk, found["b"].name, mend(found["b"], {4: {"办件量": "3"}, 6: {"办件量": "5"}}))
+    workbooks = written(bulk)
+    give_back(bulk, workbooks["a"].name, mend(workbooks["a"], {3: {"办件量": "2"}}))
+    give_back(
+        bulk, workbooks["b"].name, mend(workbooks["b"], {4: {"办件量": "3"}, 6: {"办件量": "5"}})
+    )
     judged = bulk.take()
-    assert [one.accounting.quarantined for one in judged if one.accounting] == [3, 1]
-    give_back(bulk, found["all"].name, mend(found["all"], {5: {"单位": "丙局"}}))
+    assert [judgement.accounting.quarantined for judgement in judged if judgement.accounting] == [
+        3,
+        1,
+    ]
+    give_back(bulk, workbooks["all"].name, mend(workbooks["all"], {5: {"单位": "丙局"}}))
     [last] = bulk.take()
     assert last.verdict is Verdict.ACCEPTED
     assert len(last.delivery.corrects) == 3
@@ -989,7 +1007,7 @@ def test_days_that_something_newer_provides_are_left_alone_by_a_return(city: Cit
 def test_a_mended_row_does_not_replace_a_whole_day_that_another_delivery_provides(
     city: City,
 ) -> None:
-    """A slip of a date or an office in a workbook would leave one row of a hundred."""
+    """Keep a whole day though a workbook's row carries its date or office by a slip."""
     older = [(f"{desk:05}", "丙局", TODAY, "1", "开", PHONE, "") for desk in range(100, 103)]
     send(city, as_csv(older), department="c")
     send(city, as_csv(BULK_ROWS), department="all", day="bulk")
@@ -1025,7 +1043,7 @@ def test_a_later_return_takes_back_what_an_earlier_one_put_elsewhere(city: City)
 
 
 def test_files_of_other_days_leave_each_others_rows_to_mend(city: City) -> None:
-    """Monthly files are files of many days, each in the place of the one before."""
+    """Mend monthly files, which hold many days and share a place in landing."""
 
     def month(number: int, cases: str) -> bytes:
         days = (f"2021-{number:02}-0{day}" for day in (1, 2))
@@ -1047,7 +1065,7 @@ def test_files_of_other_days_leave_each_others_rows_to_mend(city: City) -> None:
     by_turns = ((august.file, "2"), (september.file, "2"), (august.file, "3"))
     for file, cases in by_turns:  # in one night
         give_back(city, file.name, mend(file, {3: {"办件量": cases}}), folder=f"回传{cases}")
-    assert [len(one.delivery.corrects) for one in city.take()] == [1, 1, 2]
+    assert [len(judgement.delivery.corrects) for judgement in city.take()] == [1, 1, 2]
     assert city.rows("SELECT business_date FROM survey ORDER BY 1") == [
         (date(2021, 8, 1),),
         (date(2021, 8, 2),),
@@ -1072,11 +1090,11 @@ def test_what_a_return_left_alone_needs_no_mending(city: City) -> None:
 
 @pytest.mark.parametrize("part", ["", "1"])
 def test_a_return_is_held_against_what_was_known_when_it_came(city: City, part: str) -> None:
-    """What comes after it replaces it, or shares its day, as it would anything."""
+    """Let later deliveries replace a return, or share its day, as they would any delivery."""
     send(city, as_csv(WHOLE), department="all", day="bulk")
     first = returned(city, written(city)["a"], {3: {"办件量": "4"}, 5: {"办件量": "5"}})
     assert first.verdict is Verdict.ACCEPTED
-    assert [one.code for one in first.warnings] == ["extra_column"]
+    assert [warning.code for warning in first.warnings] == ["extra_column"]
     send(city, as_csv(NEWER), day="2021-09-03", part=part)
     rows = city.rows(OF_DAYS)
     cases = {desk: count for desk, _, _, count in rows}
@@ -1113,7 +1131,7 @@ def test_a_return_leaves_a_newer_day_alone_beside_parts(city: City) -> None:
     send(city, as_csv(part), day="2021-09-02", part="1")
     send(city, as_csv(NEWER), day="2021-09-03")
     give_back(city, path.name, content)
-    assert path.name in {one.delivery.path.name for one in city.take()}
+    assert path.name in {judgement.delivery.path.name for judgement in city.take()}
     rows = city.rows(OF_DAYS)
     assert ("00001", "a", date(2021, 9, 3), 333) in rows
     repairs.rebuild(city.deployment, "survey")
@@ -1134,15 +1152,15 @@ def test_bytes_that_a_return_is_laid_upon_are_kept(city: City) -> None:
     later = now().replace(year=now().year + 1)
     current = written(city)
     removed = housekeeping.clean(settings, later)
-    assert {one.kind for one in removed} <= {
+    assert {removal.kind for removal in removed} <= {
         "compressed",
         "leftover",
         "entries",
         "log",
         "generation",
     }
-    for one in (first, half, last):
-        assert archive.find(settings.archive, one.delivery.sha256) is not None
+    for corrected in (first, half, last):
+        assert archive.find(settings.archive, corrected.delivery.sha256) is not None
     rows = city.rows(CURRENT)
     repairs.rebuild(city.deployment, "survey")
     assert city.rows(CURRENT) == rows
@@ -1157,7 +1175,7 @@ def test_feedback_that_is_current_is_not_cleared_away(city: City) -> None:
     os.utime(unfinished, (0, 0))
     removed = housekeeping.clean(city.settings, now().replace(year=now().year + 1))
     assert path.exists()
-    assert "feedback/a/.cut-off.xlsx" in [one.what for one in removed]
+    assert "feedback/a/.cut-off.xlsx" in [removal.what for removal in removed]
 
 
 def test_a_purged_original_takes_its_returns_with_it(city: City) -> None:
@@ -1193,9 +1211,9 @@ def test_the_command(city: City, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     shown = call()
     assert shown.exit_code == 0
     assert "survey" in shown.output
-    [told] = json.loads(call("--json").stdout)
+    [answer] = json.loads(call("--json").stdout)
     [(known,)] = city.rows("SELECT delivery_id FROM delivery")
-    assert told == {
+    assert answer == {
         "department": "a",
         "source": "survey",
         "business_date": "2021-09-23",
@@ -1210,7 +1228,7 @@ def test_the_command(city: City, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
         assert empty.exit_code == 0
         assert "nothing to mend" in empty.output
         assert json.loads(call(*words, "--json").stdout) == []
-    assert Path(told["file"]).exists()
+    assert Path(answer["file"]).exists()
     elsewhere = call("--out", str(tmp_path / "out"), "--delivery", known[:6], "--json")
     assert Path(json.loads(elsewhere.stdout)[0]["file"]).is_relative_to(tmp_path / "out")
     assert call("-d", "nobody").exit_code == 2
@@ -1229,16 +1247,16 @@ def test_programs_are_told_what_a_return_corrects(
     night.publish(city.deployment)
     monkeypatch.setenv("CITYBRAIN_CONFIG_DIR", str(city.config))
     monkeypatch.setenv("CITYBRAIN_DATA_DIR", str(city.settings.data_dir))
-    told = json.loads(CliRunner().invoke(app, ["deliveries", "--json"]).stdout)
-    corrects = {one["delivery"]: one["corrects"] for one in told}
+    deliveries = json.loads(CliRunner().invoke(app, ["deliveries", "--json"]).stdout)
+    corrects = {listed["delivery"]: listed["corrects"] for listed in deliveries}
     assert corrects == {mended.delivery.delivery_id: [first], first: []}
     with connect(city.settings) as connection:
-        found = connection.execute("SELECT delivery_id, corrects FROM marts.delivery_status")
-        assert dict(found.fetchall()) == corrects
+        result = connection.execute("SELECT delivery_id, corrects FROM marts.delivery_status")
+        assert dict(result.fetchall()) == corrects
 
 
 def of_sheets(second: tuple[str, ...], row: tuple[str, ...]) -> bytes:
-    """A workbook of two sheets, with a wrong row in each."""
+    """Return a workbook of two sheets, with a wrong row in each."""
     book = openpyxl.Workbook()
     book.active.title = "东区"
     book.active.append(HEADER)
@@ -1253,7 +1271,8 @@ def of_sheets(second: tuple[str, ...], row: tuple[str, ...]) -> bytes:
 
 def with_sheets(city: City) -> City:
     columns = [
-        {**one, "unit": ["件"]} if one["name"] == "cases" else one for one in SURVEY["columns"]
+        {**column, "unit": ["件"]} if column["name"] == "cases" else column
+        for column in SURVEY["columns"]
     ]
     return city.source(SURVEY, columns=columns, formats={"xlsx": {"sheets": "all"}})
 
@@ -1274,7 +1293,7 @@ def test_rows_of_several_sheets_go_back_to_theirs(city: City) -> None:
 
 
 def test_sheets_that_count_otherwise_are_not_mixed_up(city: City) -> None:
-    """What is shown under one header and meant under another would come back as ten thousandth."""
+    """Keep headers of different units apart, lest figures come back as ten thousandths."""
     header = tuple("办件量(万件)" if cell == "办件量" else cell for cell in HEADER)
     assert send(with_sheets(city), of_sheets(header, BAD[5][0]), suffix=".xlsx").accounting
     night.publish(city.deployment)
@@ -1354,7 +1373,7 @@ PERSONAL = {
 
 @pytest.mark.parametrize("suffix", [".zip", ".xlsx"])
 def test_personal_numbers_in_names_are_masked_and_rows_found_again(city: City, suffix: str) -> None:
-    """Two names that look alike then are still two."""
+    """Tell two names apart that look alike once they are masked."""
     names = ["报送-张三13812345678", "报送-张三13822225678", "20211008083000"]
     masked = ["20211008083000", "报送-张三138****5678", "报送-张三138****5678 (2)"]
     tables = [[FIRST[0], (str(number), "x", "5")] for number in range(3)]
@@ -1395,7 +1414,7 @@ def test_a_torn_row_of_other_headers_is_not_shown(
 def test_a_mended_row_keeps_the_name_that_its_original_has(
     city: City, sheets: str | None, wrong: tuple[str, ...]
 ) -> None:
-    """Of a zip of workbooks and texts, whether the row could be mapped to columns or not."""
+    """Return rows of a zip of workbooks and texts, mapped to columns or not."""
     city.source(BUDGET, formats={"csv": {}, "xlsx": {"sheets": sheets}, "zip": {"members": "all"}})
     east, west = in_book(("预算表", [*FIRST, wrong])), [FIRST[0], ("3", "y", "7"), ("4", "1", "1")]
     send(city, in_zip(("东区.xlsx", east), ("西/西区.csv", west)), suffix=".zip")

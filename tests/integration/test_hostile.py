@@ -30,12 +30,12 @@ def night(tmp_path_factory: pytest.TempPathFactory) -> Night:
     for name, file in FILES.items():
         file.write(place(root, codes[name], file.suffix), scaled(file.size))
     done = run(environment | {"CITYBRAIN_MAX_UNCOMPRESSED_BYTES": str(LIMIT)})
-    told = {name: done.told.get(code, ("", "")) for name, code in codes.items()}
+    verdicts = {name: done.told.get(code, ("", "")) for name, code in codes.items()}
     return Night(
         done.seconds,
         done.peak_mib,
         done.exit_code,
-        {"good": done.told["good"], **told},
+        {"good": done.told["good"], **verdicts},
         done.stderr,
     )
 
@@ -55,7 +55,7 @@ def test_the_rest_of_the_night_goes_on(night: Night) -> None:
 
 
 def test_the_scaled_bombs_still_exceed_the_limit() -> None:
-    """A file that shrank below every limit would prove nothing."""
+    """Check the sizes: a file that shrank below every limit would prove nothing."""
     bombs = [file.size for name, file in FILES.items() if "bomb" in name]
     assert len(bombs) == 3
     assert all(scaled(size) > LIMIT for size in bombs)

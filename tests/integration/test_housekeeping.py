@@ -1,4 +1,4 @@
-"""What `citybrain clean` removes and keeps, and that a rebuild comes to the same afterwards."""
+"""Check what `citybrain clean` removes and keeps, and that a rebuild then gives the same rows."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ PURGED = "SELECT delivery_id, sha256, reason FROM purge ORDER BY ALL"
 
 
 def many(first: str, count: int = 400) -> list[tuple[str, int, str]]:
-    """Rows of a file that is worth compressing."""
+    """Return rows of a file that is worth compressing."""
     return [(f"{first}{number:05}", number, "交通运输") for number in range(count)]
 
 
@@ -57,7 +57,7 @@ def age(path: Path, days: float) -> None:
 
 
 def tree(root: Path) -> dict[str, tuple[int, int, bytes]]:
-    """Every file below, with mode, time and bytes; but locks, which say who came last."""
+    """Map every file below to mode, time and bytes, except locks, which name their last holder."""
     return {
         str(path.relative_to(root)): (
             path.stat().st_mode,
@@ -70,12 +70,12 @@ def tree(root: Path) -> dict[str, tuple[int, int, bytes]]:
 
 
 def kinds(removals: list[Removal]) -> list[tuple[str, str]]:
-    return [(one.kind, Path(one.what).name) for one in removals]
+    return [(removal.kind, Path(removal.what).name) for removal in removals]
 
 
 @pytest.fixture
 def littered(city: City) -> City:
-    """A city with something of every kind to be cleared away, a month from now."""
+    """Return a city with something of every kind that `clean` removes, a month from now."""
     settings = city.settings
     city.land(many("x"), part="p", minute=2)
     city.land([("x", 1, "")], day="2021-09-24", minute=1)
@@ -111,9 +111,9 @@ def test_a_dry_run_changes_nothing_and_says_what_the_real_run_then_does(
         "extra_log_folders": [extra],
     }
     before = tree(tmp_path)
-    told = clean(littered, 31, dry_run=True, **given)
+    removals = clean(littered, 31, dry_run=True, **given)
     assert tree(tmp_path) == before
-    assert {one.kind for one in told} == {
+    assert {removal.kind for removal in removals} == {
         "leftover",
         "generation",
         "log",
@@ -121,7 +121,7 @@ def test_a_dry_run_changes_nothing_and_says_what_the_real_run_then_does(
         "compressed",
         "entries",
     }
-    names = [name for _, name in kinds(told)]
+    names = [name for _, name in kinds(removals)]
     assert {
         "killed",
         ".unfinished",
@@ -130,14 +130,14 @@ def test_a_dry_run_changes_nothing_and_says_what_the_real_run_then_does(
         "2021-09-23.jsonl",
         "attempt=1.log",
     } <= {*names}
-    assert all(one.why for one in told)
+    assert all(removal.why for removal in removals)
 
     free = {name: len(content) for name, (_, _, content) in before.items()}
-    assert clean(littered, 31, **given) == told
+    assert clean(littered, 31, **given) == removals
     left = tree(tmp_path)
     gone = sum(size for name, size in free.items() if name not in left)
     came = sum(len(content) for name, (_, _, content) in left.items() if name not in before)
-    assert sum(one.bytes for one in told) == gone - came
+    assert sum(removal.bytes for removal in removals) == gone - came
     assert not (extra / "dag").exists()
     assert extra.exists()
     assert not any(settings.staging.iterdir())
@@ -150,16 +150,16 @@ def test_compressed_bytes_are_the_same_bytes(city: City) -> None:
     raw = place(city, judged.delivery.sha256)
     content, at = raw.read_bytes(), raw.stat().st_mtime_ns
     assert clean(city, 6.9) == []
-    told = clean(city, 7.1, dry_run=True)
-    assert clean(city, 7.1) == told
-    [removal] = told
+    removals = clean(city, 7.1, dry_run=True)
+    assert clean(city, 7.1) == removals
+    [removal] = removals
     packed = archive.compressed(raw)
     assert (removal.kind, removal.what) == ("compressed", f"archive/{raw.parent.name}/{raw.name}")
     assert removal.bytes == len(content) - packed.stat().st_size > len(content) / 2
     assert not raw.exists()
     assert packed.stat().st_mtime_ns == at
     assert stat.S_IMODE(packed.stat().st_mode) == 0o600
-    assert [one.name for one in raw.parent.iterdir()] == [packed.name]
+    assert [file.name for file in raw.parent.iterdir()] == [packed.name]
     assert place(city, small.delivery.sha256).exists(), "a block of a disk is not made smaller"
 
     rows = city.rows(CURRENT)
@@ -202,9 +202,9 @@ def test_compressing_that_was_cut_off_is_finished_by_the_next(city: City) -> Non
         left()
         repairs.rebuild(city.deployment, "records")
         assert city.rows(CURRENT) == rows
-        told = clean(city, 8, dry_run=True)
-        assert clean(city, 8) == told
-        assert [one.name for one in raw.parent.iterdir()] == [packed.name]
+        removals = clean(city, 8, dry_run=True)
+        assert clean(city, 8) == removals
+        assert [file.name for file in raw.parent.iterdir()] == [packed.name]
         assert archive.find(city.settings.archive, raw.name) == packed
         packed.unlink()
         raw.write_bytes(content)
@@ -234,7 +234,7 @@ def test_a_run_that_is_killed_while_compressing_loses_nothing(
             assert file.read_bytes() == content
         assert whole.exists()
     clean(city, 12)
-    assert [one.name for one in raw.parent.iterdir()] == [f"{raw.name}.zst"]
+    assert [path.name for path in raw.parent.iterdir()] == [f"{raw.name}.zst"]
 
 
 def test_damaged_archived_bytes_are_no_verdict_on_a_department(city: City) -> None:
@@ -259,7 +259,7 @@ def test_damaged_archived_bytes_are_no_verdict_on_a_department(city: City) -> No
         with pytest.raises(StorageError, match=rf"{raw.name}\.zst.*restore it from backup"):
             repairs.rebuild(city.deployment, "records")
         assert (city.rows(CURRENT), city.verdicts()) == (rows, ledger)
-        assert not [one for one in city.settings.staging.rglob("*") if one.is_file()]
+        assert not [file for file in city.settings.staging.rglob("*") if file.is_file()]
     packed.write_bytes(sound)
     repairs.rebuild(city.deployment, "records")
     assert city.rows(CURRENT) == rows
@@ -271,7 +271,7 @@ def test_damaged_raw_bytes_are_told_of_and_not_compressed(city: City) -> None:
     raw.chmod(0o600)
     raw.write_bytes(raw.read_bytes()[:-1])
     assert clean(city, 30) == clean(city, 30, dry_run=True) == []
-    assert [one.name for one in raw.parent.iterdir()] == [raw.name]
+    assert [file.name for file in raw.parent.iterdir()] == [raw.name]
 
 
 # --- bytes that go ------------------------------------------------------------------------------
@@ -336,22 +336,24 @@ def test_superseded_bytes_go_when_told_to_and_a_rebuild_is_the_same(city: City) 
     ]
     judged = []
     for some in rounds:
-        for one in some:
-            city.land(**one)
-        judged.append({one.delivery.slot[1]: one.delivery for one in city.take()})
+        for delivery in some:
+            city.land(**delivery)
+        judged.append({judgement.delivery.slot[1]: judgement.delivery for judgement in city.take()})
     needless = [judged[0]["a"], judged[1]["a"]]
     given = {"settings": {"archive_days": 30}}
-    told = clean(city, 1, dry_run=True, **given)
-    assert clean(city, 1, **given) == told
-    assert {Path(one.what).name for one in told} == {one.sha256 for one in needless}
+    removals = clean(city, 1, dry_run=True, **given)
+    assert clean(city, 1, **given) == removals
+    assert {Path(needed.what).name for needed in removals} == {needed.sha256 for needed in needless}
     assert {row[:2] for row in city.rows(PURGED)} == {
-        (one.delivery_id, one.sha256) for one in needless
+        (delivery.delivery_id, delivery.sha256) for delivery in needless
     }
     assert "30 days" in city.rows(PURGED)[0][2]
     rows = city.rows(CURRENT)
     again = repairs.rebuild(city.deployment, "records")
     assert city.rows(CURRENT) == rows
-    assert not {one.delivery_id for one in needless} & {one.delivery.delivery_id for one in again}
+    assert not {judgement.delivery_id for judgement in needless} & {
+        judgement.delivery.delivery_id for judgement in again
+    }
     assert clean(city, 1, **given) == []
 
 
@@ -383,10 +385,10 @@ def test_told_purges_take_needed_bytes_and_rebuilds_say_so(city: City) -> None:
     with pytest.raises(UsageError, match="--reason"):
         clean(city, 1, purge_before=date(2022, 1, 1))
     given: dict[str, Any] = {"purge_before": date(2022, 1, 1), "reason": "保存期满"}
-    told = clean(city, 1, dry_run=True, **given)
-    assert clean(city, 1, **given) == told
-    assert len(told) == 3
-    assert {one.why for one in told} == {"保存期满"}
+    removals = clean(city, 1, dry_run=True, **given)
+    assert clean(city, 1, **given) == removals
+    assert len(removals) == 3
+    assert {removal.why for removal in removals} == {"保存期满"}
     assert place(city, late.delivery.sha256).exists()
     assert archive.find(city.settings.archive, first.delivery.sha256) is None
     assert [row[2] for row in city.rows(PURGED)] == ["保存期满"] * 3
@@ -407,7 +409,9 @@ def test_told_purges_take_needed_bytes_and_rebuilds_say_so(city: City) -> None:
     with pytest.raises(WorseError, match="1 deliveries with 1 rows"):
         repairs.rebuild(city.deployment, "records")
     judged = repairs.rebuild(city.deployment, "records", force=True)
-    assert superseded.delivery.delivery_id not in {one.delivery.delivery_id for one in judged}
+    assert superseded.delivery.delivery_id not in {
+        judgement.delivery.delivery_id for judgement in judged
+    }
     assert city.rows("SELECT department, count(*) FROM records GROUP BY ALL ORDER BY 1") == [
         ("a", 400),
         ("c", 1),
@@ -434,26 +438,26 @@ def test_yesterdays_generations_outlive_todays_many(city: City) -> None:
     def published(days: float) -> None:
         path = folder / f"{next(published_so_far):06}.duckdb"
         path.write_bytes(b"a generation")
-        for one in publishing.retirable(settings):
-            one.unlink()
+        for generation in publishing.retirable(settings):
+            generation.unlink()
         age(path, days)
 
-    def kept() -> list[int]:
+    def remaining() -> list[int]:
         return [int(path.stem) for path in sorted(folder.glob("*.duckdb"))]
 
     for days in (9, 9, 5, 5):
         published(days)
-    assert kept() == [3, 4]
+    assert remaining() == [3, 4]
     for _ in range(3):
         published(0)
-    assert kept() == [4, 6, 7]
+    assert remaining() == [4, 6, 7]
     publishing.rollback(settings, 4)
     for _ in range(3):
         published(-1.5)
-    assert kept() == [4, 9, 10]
+    assert remaining() == [4, 9, 10]
     strict = {"keep_generations": 1, "keep_days": 0}
     assert kinds(clean(city, 0, settings=strict)) == [("generation", "000009.duckdb")]
-    assert kept() == [4, 10], "readers keep the one that they have"
+    assert remaining() == [4, 10], "readers keep the one that they have"
 
 
 def test_a_run_that_is_still_at_work_keeps_its_folder(city: City) -> None:
@@ -461,8 +465,8 @@ def test_a_run_that_is_still_at_work_keeps_its_folder(city: City) -> None:
     for folder in (old, live):
         folder.mkdir(parents=True)
         (folder / "work.duckdb").write_bytes(b"1")
-        for one in (folder / "work.duckdb", folder, folder.parent):
-            age(one, 3)
+        for path in (folder / "work.duckdb", folder, folder.parent):
+            age(path, 3)
     age(live / "work.duckdb", 0.5)
     assert kinds(clean(city, 0)) == [("leftover", "old")]
     assert live.exists()
@@ -527,9 +531,9 @@ def test_old_entries_of_the_operational_database_go(city: City) -> None:
     given = {"settings": {"step_days": 90}}
     [removal] = clean(city, 0, **given)
     assert (removal.kind, removal.what) == ("entries", "1 rows of step")
-    told = clean(city, 401, dry_run=True, **given)
-    assert clean(city, 401, **given) == told
-    assert [one.what for one in told] == ["1 rows of step", "1 rows of notification"]
+    removals = clean(city, 401, dry_run=True, **given)
+    assert clean(city, 401, **given) == removals
+    assert [listed.what for listed in removals] == ["1 rows of step", "1 rows of notification"]
     engine = sa.create_engine(settings.operations_url)
     with engine.connect() as connection:
         assert database.export(connection)["step"].empty
@@ -552,10 +556,10 @@ def test_the_command(littered: City, monkeypatch: pytest.MonkeyPatch) -> None:
     before = tree(littered.settings.data_dir)
     looked = citybrain("--dry-run", "--json")
     assert looked.exit_code == 0
-    told = json.loads(looked.stdout)
-    assert told["dry_run"]
-    assert told["freed"] == sum(one["bytes"] for one in told["removals"]) == 4
-    assert told["removals"] == [
+    answer = json.loads(looked.stdout)
+    assert answer["dry_run"]
+    assert answer["freed"] == sum(removal["bytes"] for removal in answer["removals"]) == 4
+    assert answer["removals"] == [
         {"kind": "leftover", "what": "staging/killed", "why": "a run was cut off", "bytes": 4}
     ]
     assert tree(littered.settings.data_dir) == before

@@ -23,8 +23,8 @@ BULK_HEADER = ("事项", "数量", "领域", "单位", "日期")
 
 
 def parts_in_force(city: City) -> dict[tuple[str, str], int]:
-    found = city.rows("SELECT department, part, rows FROM partition_in_force")
-    return {(department, part): rows for department, part, rows in found}
+    partitions = city.rows("SELECT department, part, rows FROM partition_in_force")
+    return {(department, part): rows for department, part, rows in partitions}
 
 
 def test_a_delivery_replaces_itself(city: City) -> None:
@@ -120,18 +120,18 @@ def test_withdrawn_bytes_load_again(city: City) -> None:
 
 
 def test_a_recorded_receipt_is_cleared_without_a_second_ledger_row(city: City) -> None:
-    """A run was killed between its load and clearing the landing folder."""
+    """Continue after a run that was killed between its load and clearing the landing folder."""
     city.land(A, minute=5)
     city.take()
     city.land(A, minute=5)
-    found = intake.discover(city.deployment, "again")
-    assert (len(found.pending), len(found.unchanged)) == (0, 1)
+    discovery = intake.discover(city.deployment, "again")
+    assert (len(discovery.pending), len(discovery.unchanged)) == (0, 1)
     assert city.verdicts() == ["accepted"]
     assert city.landed() == []
 
 
 def test_two_names_of_one_receipt_load_once(city: City) -> None:
-    """An unpacked archive may hold the same file twice, with the same time."""
+    """Load a file once that an unpacked archive holds twice, with the same time."""
     city.land(A, minute=5)
     city.land(A, minute=5, suffix=".txt")
     city.take()
@@ -141,8 +141,8 @@ def test_two_names_of_one_receipt_load_once(city: City) -> None:
 
 def test_a_chunk_staged_twice_is_recorded_once(city: City) -> None:
     city.land(A)
-    found = intake.discover(city.deployment, "first")
-    staged = [intake.stage(city.deployment, found.pending, run, 0) for run in "12"]
+    discovery = intake.discover(city.deployment, "first")
+    staged = [intake.stage(city.deployment, discovery.pending, run, 0) for run in "12"]
     assert len(intake.load_staged(city.deployment, staged, "1")) == 1
     assert city.rows("SELECT count(*) FROM records") == [(2,)]
 
@@ -179,7 +179,7 @@ def test_a_bulk_file_becomes_partitions_and_gives_one_up(city: City) -> None:
 
 
 def test_a_missing_day_of_a_bulk_row_is_one_reason(city: City) -> None:
-    """A day that is required by the column and needed for the partition is told of once."""
+    """Report a day once that both the column and the partition require."""
     day = {"name": "day", "header": ["日期"], "type": "date", "required": True}
     city.source(BULK, columns=[*BULK["columns"][:-1], day])
     judged = city.send(
@@ -188,7 +188,7 @@ def test_a_missing_day_of_a_bulk_row_is_one_reason(city: City) -> None:
         day="bulk",
         header=BULK_HEADER,
     )
-    assert [(one.code, one.count) for one in judged.reasons] == [("required", 1)]
+    assert [(reason.code, reason.count) for reason in judged.reasons] == [("required", 1)]
     ((reasons,),) = city.rows("SELECT reasons FROM quarantine")
     assert len(reasons) == 1
 
@@ -237,7 +237,7 @@ def test_parts_add_up_and_share_their_keys(city: City) -> None:
 
 
 def test_a_part_that_is_contradicted_no_more_but_repeated_is_judged_anew(city: City) -> None:
-    """As many rows are kept out as before, for another reason."""
+    """Keep out as many rows as before, for another reason."""
     city.send([("x", 1, "")], part="p1")
     city.send([("x", 2, ""), ("y", 2, "")], part="p2")
     city.send([("x", 2, "")], part="p1")
@@ -290,17 +290,17 @@ def test_whole_and_parts_that_came_together_are_both_refused(city: City) -> None
     assert parts_in_force(city) == {("b", ""): 2}
 
 
-@pytest.mark.parametrize(("there", "added"), [("", "p1"), ("p1", "")])
+@pytest.mark.parametrize(("present", "added"), [("", "p1"), ("p1", "")])
 def test_whole_and_parts_are_not_mixed_with_what_is_loaded(
-    city: City, there: str, added: str
+    city: City, present: str, added: str
 ) -> None:
-    loaded = city.send(A, part=there)
+    loaded = city.send(A, part=present)
     judged = city.send(B, part=added)
     assert judged.verdict is Verdict.REJECTED
     assert [reason.code for reason in judged.reasons] == ["parts_mixed"]
     assert judged.accounting is not None
     assert judged.accounting.withheld == 2
-    assert parts_in_force(city) == {("a", there): 2}
+    assert parts_in_force(city) == {("a", present): 2}
     assert city.items() == {"x", "y"}
     # once the day is free it comes in by itself
     repairs.withdraw(city.deployment, loaded.delivery.delivery_id, "改为分包")
@@ -325,10 +325,10 @@ def test_rows_by_a_predecessors_name_belong_to_the_successor(city: City) -> None
     judged = city.send(rows, department="new", header=BULK_HEADER)
     assert judged.accounting is not None
     assert (judged.accounting.accepted, judged.accounting.quarantined) == (5, 2)
-    kept = city.rows(
+    quarantined = city.rows(
         "SELECT row_number, reasons[1].code, reasons[1].value FROM quarantine ORDER BY row_number"
     )
-    assert kept == [(7, "other_partition", "甲局"), (8, "other_partition", "2021-09-24")]
+    assert quarantined == [(7, "other_partition", "甲局"), (8, "other_partition", "2021-09-24")]
     assert {row[0] for row in city.rows("SELECT department FROM records")} == {"new"}
 
 

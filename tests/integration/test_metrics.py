@@ -84,8 +84,8 @@ DELIVERIES = {
 
 
 def by_pandas() -> dict[tuple[str, str, date, str], tuple[float | None, ...]]:
-    """(metric, department, day, breakdown) → (value, numerator, denominator)."""
-    found: dict[tuple[str, str, date, str], tuple[float | None, ...]] = {}
+    """Map (metric, department, day, breakdown) to (value, numerator, denominator)."""
+    figures: dict[tuple[str, str, date, str], tuple[float | None, ...]] = {}
     for (department, day), rows in DELIVERIES.items():
         good = [row for row in rows if row[1] != "坏"]
         frame = pd.DataFrame(
@@ -105,7 +105,7 @@ def by_pandas() -> dict[tuple[str, str, date, str], tuple[float | None, ...]]:
             place: tuple[str, date] = (department, day),
         ) -> None:
             if not pd.isna(value) or up is not None:
-                found[name, *place, breakdown] = (value, up, down)
+                figures[name, *place, breakdown] = (value, up, down)
 
         groups = [("", frame), *frame.groupby(frame["domain"].fillna("未填"))]
         for name, group in groups:
@@ -122,7 +122,7 @@ def by_pandas() -> dict[tuple[str, str, date, str], tuple[float | None, ...]]:
         if frame["amount"].notna().any():
             up, down = frame["share"].sum(), frame["amount"].sum()
             put("load", "", up / down if down else None, up, down)
-    return found
+    return figures
 
 
 def test_every_kind_of_metric_agrees_with_pandas(city: City) -> None:
@@ -131,7 +131,7 @@ def test_every_kind_of_metric_agrees_with_pandas(city: City) -> None:
     for (department, day), rows in DELIVERIES.items():
         city.land(rows, department=department, day=day, header=HEADER)
     city.take()
-    found = {
+    computed = {
         (name, department, day, breakdown): tuple(None if n is None else float(n) for n in figures)
         for name, department, day, breakdown, *figures in city.rows(
             "SELECT metric, department, business_date, breakdown, value, numerator, denominator "
@@ -139,17 +139,17 @@ def test_every_kind_of_metric_agrees_with_pandas(city: City) -> None:
         )
     }
     expected = by_pandas()
-    assert found.keys() == expected.keys()
+    assert computed.keys() == expected.keys()
     for key, figures in expected.items():
-        for there, wanted in zip(found[key], figures, strict=True):
+        for actual, wanted in zip(computed[key], figures, strict=True):
             if wanted is None or pd.isna(wanted):
-                assert there is None, key
+                assert actual is None, key
             else:
-                assert there == pytest.approx(float(wanted), abs=1e-6), key
+                assert actual == pytest.approx(float(wanted), abs=1e-6), key
 
 
 def test_a_breakdown_says_unsaid_once(city: City) -> None:
-    """An empty cell and the very word that stands for it are one breakdown, not two."""
+    """Count an empty cell and the very word that stands for it as the same breakdown."""
     city.metrics(METRICS[0])
     city.send([("x", 1, ""), ("y", 2, "未填")])
     assert city.rows("SELECT breakdown, value FROM metric_daily ORDER BY 1") == [
@@ -159,7 +159,7 @@ def test_a_breakdown_says_unsaid_once(city: City) -> None:
 
 
 def test_what_was_known_then_stays_known(city: City) -> None:
-    """A correction after a status changes today's figure and not the one that was published."""
+    """Keep a published figure when a later correction changes today's figure."""
     city.source(RECORDS, due={"frequency": "daily", "time": "02:00", "from": DAY})
     city.metrics(METRICS[0])
     city.targets(

@@ -66,7 +66,7 @@ receipts = st.lists(
     ),
     min_size=2,
     max_size=6,
-    unique_by=lambda one: one.minute,
+    unique_by=lambda receipt: receipt.minute,
 )
 
 
@@ -96,7 +96,7 @@ def take_all(city: City, order: Sequence[Receipt], together: random.Random) -> N
 
 
 def state(city: City) -> dict[str, list[tuple[Any, ...]]]:
-    """All that does not tell when it was found out."""
+    """Return everything that does not depend on when it was computed."""
     return {
         name: sorted(city.rows(query), key=repr)
         for name, query in {
@@ -129,15 +129,15 @@ def make_bulk_city(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Cit
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
-@given(found=receipts, seed=st.integers(0, 1_000_000))
+@given(drawn=receipts, seed=st.integers(0, 1_000_000))
 def test_what_stands_is_the_same_in_whatever_order_it_was_processed(
-    make_bulk_city: Callable[[], City], found: list[Receipt], seed: int
+    make_bulk_city: Callable[[], City], drawn: list[Receipt], seed: int
 ) -> None:
     in_order, shuffled = make_bulk_city(), make_bulk_city()
     chance = random.Random(seed)
-    by_receipt = sorted(found, key=lambda one: one.minute)
+    by_receipt = sorted(drawn, key=lambda receipt: receipt.minute)
     take_all(in_order, by_receipt, chance)
-    take_all(shuffled, chance.sample(found, len(found)), chance)
+    take_all(shuffled, chance.sample(drawn, len(drawn)), chance)
     assert state(shuffled) == state(in_order)
 
     before = state(shuffled)

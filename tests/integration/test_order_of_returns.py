@@ -83,7 +83,7 @@ class Return:
 
 
 class Arrival(NamedTuple):
-    """What came: where it lay, its bytes, when; of a return also what it was written from."""
+    """Describe a file that came: place, bytes, second; and the workbook a return was made from."""
 
     place: str
     content: bytes
@@ -115,7 +115,7 @@ histories = st.tuples(
 
 
 def export(file: File) -> tuple[str, bytes]:
-    """Where it lies in landing, and its bytes."""
+    """Return a file's place in landing and its bytes."""
     department, day, part = file.slot
     days = DAYS if day is None else (DAYS[day],)
     units = UNITS.values() if department == "all" else [UNITS[department]]
@@ -133,7 +133,7 @@ def export(file: File) -> tuple[str, bytes]:
 
 def touched(workbook: Path, touches: Sequence[int]) -> bytes:
     rows = [number for number, _ in table(opened(workbook)[feedback_form.SHEET])]
-    return mend(workbook, {row: TOUCHES[one] for row, one in zip(rows, cycle(touches))})
+    return mend(workbook, {row: TOUCHES[touch] for row, touch in zip(rows, cycle(touches))})
 
 
 def live(city: City, history: Sequence[File | Return], drawer: Path) -> list[Arrival]:
@@ -145,16 +145,16 @@ def live(city: City, history: Sequence[File | Return], drawer: Path) -> list[Arr
     for number, step in enumerate(history):
         second += step.after
         if isinstance(step, File):
-            one = Arrival(*export(step), second)
+            arrival = Arrival(*export(step), second)
         elif workbooks:
             path, origin = workbooks[-1 - step.workbook % len(workbooks)]
-            one = Arrival(f"{number}/{path.name}", touched(path, step.touches), second, origin)
+            arrival = Arrival(f"{number}/{path.name}", touched(path, step.touches), second, origin)
         else:
             continue
-        came.append(one)
-        put(city, one)
+        came.append(arrival)
+        put(city, arrival)
         for judgement in city.take()[:1]:
-            judged[judgement.delivery.delivery_id] = one
+            judged[judgement.delivery.delivery_id] = arrival
         assert city.landed() == []
         if any(isinstance(later, Return) for later in history[number + 1 :]):
             night.publish(city.deployment)
@@ -165,41 +165,41 @@ def live(city: City, history: Sequence[File | Return], drawer: Path) -> list[Arr
 
 
 def shuffled(came: Sequence[Arrival], chance: random.Random) -> list[Arrival]:
-    """In another order; a return comes after what it can have been made from."""
+    """Return the arrivals in another order; a return stays behind what it was made from."""
     order = chance.sample(came, len(came))
-    for one in came:
-        if one.origin:
-            order.remove(one)
+    for arrival in came:
+        if arrival.origin:
+            order.remove(arrival)
             first = max(
                 number
                 for number, other in enumerate(order, start=1)
-                if other.file == one.file and other.second < one.second
+                if other.file == arrival.file and other.second < arrival.second
             )
-            order.insert(chance.randint(first, len(order)), one)
+            order.insert(chance.randint(first, len(order)), arrival)
     return order
 
 
-def put(city: City, one: Arrival) -> None:
-    city.put(one.place, one.content, one.second / 60)
+def put(city: City, arrival: Arrival) -> None:
+    city.put(arrival.place, arrival.content, arrival.second / 60)
 
 
 def take_all(city: City, order: Sequence[Arrival], chance: random.Random) -> None:
-    """Several in one run, now and then, but never a return with what it was made from."""
+    """Take several arrivals in a run, but never a return with what it was made from."""
     waiting: list[Arrival] = []
-    for one in order:
-        origins = (one.file, one.origin[:2]) if one.origin else ()
-        is_apart = any(other.place == one.place or other[:2] in origins for other in waiting)
+    for arrival in order:
+        origins = (arrival.file, arrival.origin[:2]) if arrival.origin else ()
+        is_apart = any(other.place == arrival.place or other[:2] in origins for other in waiting)
         if is_apart or chance.random() < 0.5:
             city.take()
             waiting = []
-        put(city, one)
-        waiting.append(one)
+        put(city, arrival)
+        waiting.append(arrival)
     city.take()
     assert city.landed() == []
 
 
 def stands(city: City) -> dict[str, list[tuple[Any, ...]]]:
-    """What stands, and what is to be mended; every row is accounted for."""
+    """Return what is in force and what is to be mended; check that every row is accounted for."""
     night.publish(city.deployment)
     with published.connect(city.settings) as connection:
         to_mend = connection.execute(

@@ -61,12 +61,12 @@ def test_hostile_files_hurt_only_themselves(city: City) -> None:
     city.land(gzip.compress(csv("gz")), department="b", suffix=".csv.gz")
     city.land(zipped(("东.csv", csv("z1")), ("西.csv", csv("z2"))), department="c", suffix=".zip")
     judgements = city.take()
-    told = {
-        one.delivery.part: one.reasons[0].code
-        for one in judgements
-        if one.verdict is Verdict.UNREADABLE
+    codes = {
+        judgement.delivery.part: judgement.reasons[0].code
+        for judgement in judgements
+        if judgement.verdict is Verdict.UNREADABLE
     }
-    assert told == {f"p{number}": code for number, (_, _, code) in enumerate(HOSTILE)}
+    assert codes == {f"p{number}": code for number, (_, _, code) in enumerate(HOSTILE)}
     assert city.items() == {"gz", "z1", "z2"}
     assert city.rows("SELECT DISTINCT sheet FROM records WHERE department = 'c' ORDER BY 1") == [
         ("东.csv",),
@@ -78,10 +78,10 @@ def test_hostile_files_hurt_only_themselves(city: City) -> None:
 def test_rows_of_json_and_xml_are_accounted_for(city: City) -> None:
     city.source(OPEN)
     rows = '{"事项": "a", "数量": 1}, {"事项": "b", "事项": "c"}, 7, {"事项": "d", "数量": "x"}'
-    one = city.send(f'{{"data": [{rows}]}}', suffix=".json")
-    assert one.verdict is Verdict.ACCEPTED_WITH_QUARANTINE
-    assert one.accounting is not None
-    assert (one.accounting.rows_read, one.accounting.quarantined) == (4, 3)
+    judgement = city.send(f'{{"data": [{rows}]}}', suffix=".json")
+    assert judgement.verdict is Verdict.ACCEPTED_WITH_QUARANTINE
+    assert judgement.accounting is not None
+    assert (judgement.accounting.rows_read, judgement.accounting.quarantined) == (4, 3)
     kinds = city.rows("SELECT row_number, reasons[1].code FROM quarantine ORDER BY 1")
     assert kinds == [(2, "repeated_key"), (3, "malformed"), (4, "type")]
     two = city.send("<data><row><事项>e</事项></row><row/></data>", department="b", suffix=".xml")
@@ -113,7 +113,7 @@ def test_a_member_found_damaged_after_rows_were_read_is_unreadable(city: City) -
     content = zipped(("a.csv", csv("a")), ("b.json", long.encode()))
     city.land(content, suffix=".zip")
     city.land(csv("good"), department="b")
-    verdicts = {one.delivery.department: one.verdict for one in city.take()}
+    verdicts = {judgement.delivery.department: judgement.verdict for judgement in city.take()}
     assert verdicts == {"a": Verdict.UNREADABLE, "b": Verdict.ACCEPTED}
     assert city.items() == {"good"}
 
@@ -126,8 +126,8 @@ def test_personal_numbers_in_names_are_in_no_message(city: City) -> None:
     city.land(zipped(("a.csv", csv("a")), (f"{name}.csv", bad)), part="p1", suffix=".zip")
     city.land(zipped(("a.csv", csv("a")), (f"{name}.json", b"[1")), part="p2", suffix=".zip")
     city.land(zipped((f"{name}.pdf", b"x"), ("b.csv", csv("b"))), part="p3", suffix=".zip")
-    one, two, three = city.take()
-    assert one.reasons[0].place == "张三138****5678.csv"
+    first, two, three = city.take()
+    assert first.reasons[0].place == "张三138****5678.csv"
     assert two.reasons[0].place == "张三138****5678.json"
     assert three.warnings[0].value == "张三138****5678.pdf"
     assert "13812345678" not in str(city.rows("SELECT * FROM delivery"))

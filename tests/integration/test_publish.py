@@ -57,8 +57,8 @@ def numbers(settings: Settings) -> list[int]:
 
 
 @pytest.fixture
-def told(city: City) -> City:
-    """A city with a target that is missed and a delivery that was rejected."""
+def late_city(city: City) -> City:
+    """Return a city with a missed target and a rejected delivery."""
     city.metrics(METRIC)
     city.targets(TARGET)
     city.land(A)
@@ -109,18 +109,18 @@ def test_generations_are_kept_and_rolled_back_to(city: City) -> None:
     assert numbers(settings) == [6, 7]
 
 
-def test_everything_published_has_a_chinese_comment(told: City) -> None:
-    night.run(told.deployment, DAY)
+def test_everything_published_has_a_chinese_comment(late_city: City) -> None:
+    night.run(late_city.deployment, DAY)
     undocumented = published.read(
         "SELECT schema_name, table_name, column_name, comment FROM duckdb_columns() "
         "WHERE NOT internal UNION ALL SELECT schema_name, table_name, NULL, comment "
         "FROM duckdb_tables() UNION ALL SELECT schema_name, view_name, NULL, comment "
         "FROM duckdb_views() WHERE NOT internal",
-        settings=told.settings,
+        settings=late_city.settings,
     )
     assert len(undocumented) > 100
-    said = undocumented["comment"].fillna("").str.contains("[一-鿿]", regex=True)
-    bare = undocumented[~said & (undocumented["table_name"] != "alembic_version")]
+    is_chinese = undocumented["comment"].fillna("").str.contains("[一-鿿]", regex=True)
+    bare = undocumented[~is_chinese & (undocumented["table_name"] != "alembic_version")]
     assert bare.to_dict("records") == []
     for view in (
         "delivery_status",
@@ -129,7 +129,7 @@ def test_everything_published_has_a_chinese_comment(told: City) -> None:
         "quarantine_current",
         "target_pace",
     ):
-        published.read(f"FROM marts.{view}", settings=told.settings)
+        published.read(f"FROM marts.{view}", settings=late_city.settings)
 
 
 class Received(HTTPServer):
@@ -161,16 +161,18 @@ def webhook(status: int) -> Iterator[tuple[Received, str]]:
 def operational(settings: Settings, query: str) -> list[Any]:
     engine = sa.create_engine(settings.operations_url)
     with engine.connect() as connection:
-        found = list(connection.exec_driver_sql(query))
+        rows = list(connection.exec_driver_sql(query))
     engine.dispose()
-    return found
+    return rows
 
 
 @pytest.mark.parametrize("status", [200, 500])
-def test_the_digest_goes_out_once_and_its_failure_stops_nothing(told: City, status: int) -> None:
+def test_the_digest_goes_out_once_and_its_failure_stops_nothing(
+    late_city: City, status: int
+) -> None:
     with webhook(status) as (server, url):
-        settings = told.settings.model_copy(update={"notify_urls": SecretStr(url)})
-        report = night.run(Deployment(settings, told.catalog), DAY)
+        settings = late_city.settings.model_copy(update={"notify_urls": SecretStr(url)})
+        report = night.run(Deployment(settings, late_city.catalog), DAY)
     (body,) = server.bodies[:1]
     assert "城市大脑数据归集日报 2021年9月23日" in body["title"]
     assert "百日攻坚" in body["message"]
@@ -193,10 +195,10 @@ def test_the_digest_goes_out_once_and_its_failure_stops_nothing(told: City, stat
     assert "s3cr3t" not in repr(settings) + str(report)
 
 
-def test_without_a_channel_the_digest_is_only_kept(told: City) -> None:
-    report = night.run(told.deployment, DAY)
+def test_without_a_channel_the_digest_is_only_kept(late_city: City) -> None:
+    report = night.run(late_city.deployment, DAY)
     assert "CITYBRAIN_NOTIFY_URLS" in report.notified
-    assert operational(told.settings, "SELECT sent_at, error, channels FROM notification") == [
+    assert operational(late_city.settings, "SELECT sent_at, error, channels FROM notification") == [
         (None, None, 0)
     ]
 

@@ -33,7 +33,7 @@ def make_tracked(make_city: Callable[[], City]) -> Callable[[], City]:
 
 
 def sent(city: City) -> list[Path]:
-    """What two departments send over four days, the corrections among it sent last."""
+    """Return what two departments send over four days, corrections last."""
     return [
         city.land(
             [(f"{day:%d}{department}", 10 * number + 1, "x"), ("wide", 60, "y")],
@@ -77,13 +77,13 @@ def test_an_old_file_that_turns_up_after_its_correction_changes_nothing(
     make_tracked: Callable[[], City], tmp_path: Path
 ) -> None:
     city = make_tracked()
-    kept = [
+    copies = [
         shutil.copy2(path, tmp_path / f"{number}.csv") for number, path in enumerate(sent(city))
     ]
     corrected(city)
     city.take()
     before = state(city)
-    for number, path in enumerate(kept):
+    for number, path in enumerate(copies):
         day, department = DAYS[number // 2], "ab"[number % 2]
         place = city.settings.landing / str(day) / department / "records.csv"
         place.parent.mkdir(parents=True, exist_ok=True)
@@ -112,13 +112,13 @@ def test_a_rebuild_is_a_fresh_warehouse_fed_everything_and_forgets_nothing(
     keep()
     city.take()
     [(known_at,)] = city.rows("SELECT max(position) FROM delivery")
-    told = known_then(city, known_at)
+    figures = known_then(city, known_at)
 
     city.source(RECORDS, columns=STRICT, max_quarantine=0.1)
     with pytest.raises(WorseError, match="would no longer be taken"):
         repairs.rebuild(city.deployment, "records")
-    for one in (city, fresh):
-        one.source(RECORDS, columns=STRICT, max_quarantine=0.5)
+    for each_city in (city, fresh):
+        each_city.source(RECORDS, columns=STRICT, max_quarantine=0.5)
     repairs.rebuild(city.deployment, "records")
 
     for copy, place in everything:  # one receipt of a slot at a time
@@ -131,7 +131,7 @@ def test_a_rebuild_is_a_fresh_warehouse_fed_everything_and_forgets_nothing(
     fresh.take()
     assert state(city) == state(fresh)
     assert ("wide",) not in city.rows("SELECT DISTINCT item FROM records")
-    assert known_then(city, known_at) == told
+    assert known_then(city, known_at) == figures
 
 
 def known_then(city: City, position: int) -> list[tuple[Any, ...]]:

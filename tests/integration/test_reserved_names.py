@@ -75,7 +75,7 @@ def memory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Memory]:
 
 @pytest.fixture(scope="module")
 def catalogue(memory: Memory) -> tuple[set[str], set[str]]:
-    """Names of relations and schemas, and of columns, in the warehouse and its published copy."""
+    """Return the names of relations and schemas, and of columns, in the warehouse and its copy."""
     connection = memory.connection
     relations = {
         name
@@ -96,7 +96,7 @@ def catalogue(memory: Memory) -> tuple[set[str], set[str]]:
 
 
 def names_in_sql(*groups: str, mentioning: str = "") -> set[str]:
-    """Names of some kinds that the query of metrics and .sql files `mentioning` a text have."""
+    """Return names of the given kinds in .sql files that mention `mentioning`, and in metrics."""
     source = Source.model_validate(RECORDS)
     metric = Metric.model_validate(total("records", by="domain"))
     compiled = str(
@@ -106,11 +106,11 @@ def names_in_sql(*groups: str, mentioning: str = "") -> set[str]:
     texts = [text for text in texts if mentioning in text]
     code = [re.sub(r"--.*|'[^']*'", "", text) for text in (*texts, compiled)]
     return {
-        found[group]
+        match[group]
         for text in code
-        for found in NAMES.finditer(text)
+        for match in NAMES.finditer(text)
         for group in groups
-        if found[group]
+        if match[group]
     }
 
 
@@ -125,7 +125,7 @@ def test_temporary_tables_are_named_as_no_source_can_be() -> None:
 
 
 def refused_sources(city: City, names: set[str]) -> set[str]:
-    """Those of some source names that the check refuses, with file, key and mend."""
+    """Return the source names that the check refuses with file, key and mend."""
     for name in names:
         city.source(contract(name))
     _, problems = read_catalog(city.config)
@@ -135,7 +135,7 @@ def refused_sources(city: City, names: set[str]) -> set[str]:
 
 
 def load_two_parts(memory: Memory, source: Source, day: date) -> None:
-    """Two parts contradict each other, one is corrected, and everything is loaded again."""
+    """Load two contradicting parts, a correction of one, and then everything again."""
     memory.source = source
     metric = Metric.model_validate(total(source.name, by="item"))
     load = Load(memory.connection, source, [metric], WorkCalendar(), "run")
@@ -234,7 +234,7 @@ def declarable(names: set[str]) -> set[str]:
 
 
 def filled(columns: Sequence[Mapping[str, Any]], item: str, amount: int) -> dict[str, Any]:
-    """A row with something in every column."""
+    """Return a row with a value in every column."""
     cells = {column["name"]: 7 if column["type"] == "integer" else "a" for column in columns}
     return {"item": item, "amount": amount} | cells
 
@@ -278,7 +278,7 @@ def totals_known(memory: Memory) -> set[int]:
 
 
 def test_a_delivery_bears_every_column_name_beside_which_staging_names_its_own(city: City) -> None:
-    """From landing to the published copy; half a minute in staging is why not every name comes."""
+    """Test a third of the names from landing to the published copy: staging takes half a minute."""
     beside = names_in_sql("alias", "qualifier", mentioning="${") | {"why", "now", "breakdown"}
     columns = accepted_columns(city, declarable(set(sorted(beside)[::3])))
     city.source(RECORDS, columns=[*CONTRACT["columns"], *columns])

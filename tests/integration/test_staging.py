@@ -122,7 +122,7 @@ def row(changes: dict[str, Any]) -> tuple[Any, ...]:
 
 
 def sources(city: City, rules: dict[str, list[dict[str, Any]]]) -> None:
-    """One source a rule, so that all are judged in one run."""
+    """Declare a source for every rule, so that all are judged in the same run."""
     for name, suite in rules.items():
         city.source(WIDE | {"name": name}, suite)
 
@@ -137,7 +137,7 @@ def test_every_supported_rule_is_tried_here() -> None:
 
 
 def test_row_rules_split_each_delivery_by_itself(city: City) -> None:
-    """A source a rule, its deliveries in one batch: only the row that breaks it is kept out."""
+    """Stage all deliveries in one batch: only the row that breaks a rule is kept out."""
     broken: dict[tuple[str, date], tuple[str, str | None]] = {}
     day = DAY + timedelta(days=1)
     sources(city, {short(kind): [expectation(kind, **ROWS[kind][0])] for kind in ROWS})
@@ -146,7 +146,7 @@ def test_row_rules_split_each_delivery_by_itself(city: City) -> None:
         city.land([row(good)], source=name, header=HEADER)
         city.land([row(bad), row({"事项": "k7"} | good)], day=day, source=name, header=HEADER)
         broken[name, day] = (kind, shown)
-    judged = {(one.delivery.source, one.delivery.business_date): one for one in city.take()}
+    judged = {(each.delivery.source, each.delivery.business_date): each for each in city.take()}
     assert len(judged) == 2 * len(ROWS)
     for (name, day), judgement in judged.items():
         if (name, day) not in broken:
@@ -206,13 +206,15 @@ def test_severity_and_what_a_failure_does(city: City) -> None:
     )
     for name in ("warns", "holds", "both"):
         city.land([row({"数量": "11", "领域": ""})], source=name, header=HEADER)
-    judged = {one.delivery.source: one for one in city.take()}
-    assert {name: one.verdict.value for name, one in judged.items()} == {
+    judged = {judgement.delivery.source: judgement for judgement in city.take()}
+    assert {name: judgement.verdict.value for name, judgement in judged.items()} == {
         "warns": "accepted",
         "holds": "held",
         "both": "rejected",
     }
-    codes = sorted((one.code, one.count, one.value) for one in judged["warns"].warnings)
+    codes = sorted(
+        (warning.code, warning.count, warning.value) for warning in judged["warns"].warnings
+    )
     assert codes == [("rule", 1, ""), ("rule", 1, "11"), ("table_rule", None, "11")]
     assert city.rows("SELECT warnings::VARCHAR LIKE '%rule%' FROM delivery WHERE source='warns'")
     assert city.rows("SELECT count(*) FROM quarantine") == [(0,)]
@@ -230,13 +232,16 @@ def test_dates_and_counts_have_bounds(city: City) -> None:
     ]
     for number, content in enumerate(contents):
         city.land(content, day=DAY + timedelta(days=number), header=HEADER)
-    judged = sorted(city.take(), key=lambda one: str(one.delivery.business_date))
-    told = [
-        (one.verdict.value, [(why.code, why.value, why.expected) for why in one.reasons])
-        for one in judged
+    judged = sorted(city.take(), key=lambda judgement: str(judgement.delivery.business_date))
+    verdicts = [
+        (
+            judgement.verdict.value,
+            [(why.code, why.value, why.expected) for why in judgement.reasons],
+        )
+        for judgement in judged
     ]
     span = "2021-01-01..2021-12-31"
-    assert told == [
+    assert verdicts == [
         ("accepted_with_quarantine", [("range", "2020-12-31", span)]),
         ("accepted_with_quarantine", [("range", "2022-01-01", span)]),
         ("rejected", [("row_count", "1", "2..3")]),
@@ -260,7 +265,7 @@ def test_an_empty_delivery_follows_its_contract(city: City) -> None:
     city.take()
     city.land("事项,数量\n", source="quiet")
     city.land("事项,数量\n合计,0\n\n", source="records")
-    judged = {one.delivery.source: one for one in city.take()}
+    judged = {judgement.delivery.source: judgement for judgement in city.take()}
     assert judged["quiet"].verdict is Verdict.ACCEPTED
     assert judged["records"].verdict is Verdict.REJECTED
     assert judged["records"].reasons[0].code == "no_rows"
@@ -291,8 +296,8 @@ def test_a_delivery_that_breaks_the_checks_is_isolated(
         return judge(self, table, row_rules)
 
     monkeypatch.setattr(Judge, "broken", broken)
-    judged = sorted(city.take(), key=lambda one: str(one.delivery.business_date))
-    assert [one.verdict.value for one in judged] == [
+    judged = sorted(city.take(), key=lambda judgement: str(judgement.delivery.business_date))
+    assert [judgement.verdict.value for judgement in judged] == [
         "accepted",
         "accepted",
         "rejected",
@@ -323,9 +328,9 @@ def test_a_delivery_that_our_code_fails_on_is_set_aside(
 
     monkeypatch.setattr(formats, "open_delivery", defective)
     judgements = city.take()
-    verdicts = [one.verdict for one in judgements]
+    verdicts = [judgement.verdict for judgement in judgements]
     assert verdicts.count(Verdict.ACCEPTED) == 6
-    [broken] = [one for one in judgements if one.verdict is Verdict.UNREADABLE]
+    [broken] = [judgement for judgement in judgements if judgement.verdict is Verdict.UNREADABLE]
     assert broken.delivery.business_date == DAY + timedelta(days=4)
     assert "(RuntimeError)" in broken.reasons[0].english()
     assert city.items() == {f"k{number}" for number in range(7) if number != 4}
@@ -336,7 +341,7 @@ def test_a_delivery_that_our_code_fails_on_is_set_aside(
 
 
 def test_nothing_of_a_chunk_stays_open(city: City) -> None:
-    """A process that stages many chunks must not hold their deleted files."""
+    """Check that a process that stages many chunks does not hold their deleted files."""
     city.send([("x", 1, "")])
     opened = [entry for entry in Path("/proc/self/fd").iterdir() if entry.is_symlink()]
     held = [str(entry.readlink()) for entry in opened]
@@ -347,12 +352,12 @@ def test_unreadable_keys_are_no_conflict(city: City) -> None:
     key = {"name": "item", "header": ["事项"], "type": "integer", "required": True}
     city.source(RECORDS, columns=[key, *RECORDS["columns"][1:]])
     judged = city.send([("甲", 1, ""), ("乙", 2, ""), ("", 3, ""), ("", 4, "")])
-    codes = sorted((one.code, one.count) for one in judged.reasons)
+    codes = sorted((reason.code, reason.count) for reason in judged.reasons)
     assert codes == [("required", 2), ("type", 2)]
 
 
 def test_a_row_condition_is_honoured_or_refused(city: City) -> None:
-    """GX's own `row_condition` must not judge other rows than are split off."""
+    """Refuse a `row_condition` of GX that would judge other rows than are split off."""
     from pipelines.contracts.loading import read_catalog
 
     rule = expectation("column_values_to_be_between", column="amount", max_value=5)
@@ -386,8 +391,8 @@ PRIVATE = with_columns(
 
 
 def texts(settings: Any) -> list[str]:
-    """Every value of every table, and every text file, that is not landing or archive."""
-    found: list[str] = []
+    """Return every value of every table, and every text file, outside landing and archive."""
+    values: list[str] = []
     databases = [settings.warehouse, *settings.published.rglob("*.duckdb")]
     for path in databases:
         with duckdb.connect(path, read_only=True) as connection:
@@ -395,27 +400,27 @@ def texts(settings: Any) -> list[str]:
                 "SELECT schema_name, table_name FROM duckdb_tables() WHERE NOT internal"
             ).fetchall()
             for schema, table in tables:
-                found += map(str, connection.execute(f'FROM "{schema}"."{table}"').fetchall())
+                values += map(str, connection.execute(f'FROM "{schema}"."{table}"').fetchall())
     for path in settings.staging.rglob("*.parquet"):
-        found += map(str, duckdb.sql(f"FROM read_parquet('{path}')").fetchall())
+        values += map(str, duckdb.sql(f"FROM read_parquet('{path}')").fetchall())
     engine = sa.create_engine(settings.operations_url)
     with engine.connect() as connection:
         for table in sa.inspect(engine).get_table_names():
-            found += map(str, connection.exec_driver_sql(f"SELECT * FROM {table}"))
+            values += map(str, connection.exec_driver_sql(f"SELECT * FROM {table}"))
     engine.dispose()
-    return found
+    return values
 
 
 def leaks(folder: Path, secrets: list[str]) -> list[tuple[str, str]]:
-    kept = [
+    files = [
         path
         for path in folder.rglob("*")
         if path.is_file() and path.relative_to(folder).parts[0] not in ("landing", "archive")
     ]
-    assert kept
+    assert files
     return [
         (path.name, secret)
-        for path in kept
+        for path in files
         for secret in secrets
         if secret.encode() in path.read_bytes()
     ]
@@ -439,8 +444,8 @@ def test_personal_data_stays_in_the_archive(
     city.land(rows, header=header)
     city.land([*rows[1:3], *rows[4:]], department="b", header=header)  # withheld and rejected
     city.land([row[3:] for row in rows], department="c", header=("联系电话", "联系人"))
-    city.land("\n".join(",".join(map(str, one)) for one in rows), day=date(2021, 9, 24))
-    lines = [json.dumps(dict(zip(header, one, strict=False))) for one in rows]
+    city.land("\n".join(",".join(map(str, row)) for row in rows), day=date(2021, 9, 24))
+    lines = [json.dumps(dict(zip(header, row, strict=False))) for row in rows]
     broken = '{"联系人": "' + NAMES[1]
     city.land("\n".join([*lines, broken]), day=date(2021, 9, 25), suffix=".jsonl")
     city.source(PRIVATE, footer=["合计"], max_quarantine=0.9, formats={"csv": {}, "jsonl": {}})
@@ -451,8 +456,8 @@ def test_personal_data_stays_in_the_archive(
         part="p1",
     )
     city.land([("q", 6, "", PHONES[1], NAMES[2])], day=date(2021, 9, 26), header=header, part="p2")
-    found = intake.discover(city.deployment, "pii")
-    staged = intake.stage(city.deployment, found.pending, "pii", 0)
+    discovery = intake.discover(city.deployment, "pii")
+    staged = intake.stage(city.deployment, discovery.pending, "pii", 0)
     secrets = PHONES + NAMES
     escaped = [json.dumps(name)[1:-1] for name in NAMES]
     assert leaks(city.settings.data_dir, secrets + escaped) == []
@@ -461,7 +466,7 @@ def test_personal_data_stays_in_the_archive(
     assert len(report.judgements) == 8  # seven files, and a part judged anew
     night._finish(city.deployment, report, datetime(2021, 9, 24))
     assert leaks(city.settings.data_dir, secrets + escaped) == []
-    told = "\n".join(
+    messages = "\n".join(
         [
             *texts(city.settings),
             str(report),
@@ -469,12 +474,12 @@ def test_personal_data_stays_in_the_archive(
             caplog.text,
             *(
                 reason.chinese() + reason.english()
-                for one in report.judgements
-                for reason in (*one.reasons, *one.warnings)
+                for judgement in report.judgements
+                for reason in (*judgement.reasons, *judgement.warnings)
             ),
             *capfd.readouterr(),
         ]
     )
-    assert "138****5678" in told
-    assert "欧***" in told
-    assert [secret for secret in secrets + escaped if secret in told] == []
+    assert "138****5678" in messages
+    assert "欧***" in messages
+    assert [secret for secret in secrets + escaped if secret in messages] == []

@@ -1,4 +1,4 @@
-"""What is kept of a run's steps: how long each took, how much it dealt with, why it failed."""
+"""Check what is stored of a run's steps: duration, amount, and the cause of a failure."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ from pipelines.machine import logs
 
 @pytest.fixture
 def logged(tmp_path: Path) -> Iterator[Path]:
-    """A folder that takes the events of this test."""
+    """Yield a folder that takes the events of this test."""
     before = structlog.get_config()
     logs.to_folder(tmp_path / "logs")
     yield tmp_path / "logs"
     structlog.configure(**before)
 
 
-def kept(city: City) -> list[sa.Row[Any]]:
+def stored_steps(city: City) -> list[sa.Row[Any]]:
     engine = sa.create_engine(city.settings.operations_url)
     with engine.connect() as connection:
-        found = list(connection.execute(sa.text("SELECT * FROM step ORDER BY number")))
+        rows = list(connection.execute(sa.text("SELECT * FROM step ORDER BY number")))
     engine.dispose()
-    return found
+    return rows
 
 
 def test_a_run_keeps_its_steps(city: City) -> None:
@@ -46,7 +46,9 @@ def test_a_run_keeps_its_steps(city: City) -> None:
     before = datetime.now(UTC).replace(tzinfo=None, microsecond=0)
     report = night.run(city.deployment, DAY)
     assert report.alerts
-    steps = [(row.name, row.source, row.deliveries, row.rows, row.error) for row in kept(city)]
+    steps = [
+        (row.name, row.source, row.deliveries, row.rows, row.error) for row in stored_steps(city)
+    ]
     assert steps == [
         ("discover", "", 3, None, None),
         ("stage", "records", 2, 3, None),
@@ -58,7 +60,7 @@ def test_a_run_keeps_its_steps(city: City) -> None:
         ("publish", "", None, 3, None),
         ("notify", "", None, len(report.alerts), None),
     ]
-    for row in kept(city):
+    for row in stored_steps(city):
         assert row.run_id == report.run_id
         assert row.seconds > 0
         assert datetime.fromisoformat(row.started_at) >= before
@@ -70,10 +72,10 @@ def test_each_delivery_is_told_of_in_the_log_of_its_run(city: City, logged: Path
     [judgement] = report.judgements
     [file] = logged.glob("*.jsonl")
     events = [json.loads(line) for line in file.read_text("utf-8").splitlines()]
-    [told] = [event for event in events if event["event"] == "delivery judged"]
-    assert told["run_id"] == report.run_id
-    assert told["delivery_id"] == judgement.delivery.delivery_id
-    assert (told["verdict"], told["rows_read"], told["quarantined"]) == (
+    [logged_event] = [event for event in events if event["event"] == "delivery judged"]
+    assert logged_event["run_id"] == report.run_id
+    assert logged_event["delivery_id"] == judgement.delivery.delivery_id
+    assert (logged_event["verdict"], logged_event["rows_read"], logged_event["quarantined"]) == (
         "accepted_with_quarantine",
         2,
         1,
@@ -101,5 +103,5 @@ def test_a_step_that_failed_says_why(city: City) -> None:
     city.source(RECORDS, columns=changed)
     city.land([("x", 1, "")])
     night.run(city.deployment, DAY)
-    failed = [(row.name, row.error) for row in kept(city) if row.error]
+    failed = [(row.name, row.error) for row in stored_steps(city) if row.error]
     assert failed == [("load", "IncompatibleTableError")]

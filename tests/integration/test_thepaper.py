@@ -122,12 +122,12 @@ def read(content: bytes) -> list[dict[str, str]]:
 
 
 def fates(rows: list[dict[str, str]], key: list[str]) -> list[tuple[str, frozenset[str]]]:
-    """The oracle: of each row `good`, `duplicate` or `quarantined`, and the reasons' codes."""
+    """Return each row's fate (`good`, `duplicate`, `quarantined`) and reason codes: the oracle."""
     keyed = defaultdict(set)
     for row in rows:
         keyed[tuple(row[name] for name in ("reported_on", *key))].add(tuple(row.values()))
-    seen: set[tuple[str, ...]] = set()
-    found: list[tuple[str, frozenset[str]]] = []
+    earlier: set[tuple[str, ...]] = set()
+    results: list[tuple[str, frozenset[str]]] = []
     for row in rows:
         codes: set[str] = set()
         codes |= {"required" for name in (*ASSIGNED, *key) if not row[name]}
@@ -142,10 +142,10 @@ def fates(rows: list[dict[str, str]], key: list[str]) -> list[tuple[str, frozens
         if key and all(place) and len(keyed[place]) > 1:
             codes.add("key_conflict")
         whole = tuple(row.values())
-        fate = "quarantined" if codes else "duplicate" if whole in seen else "good"
-        seen.add(whole)
-        found.append((fate, frozenset(codes)))
-    return found
+        fate = "quarantined" if codes else "duplicate" if whole in earlier else "good"
+        earlier.add(whole)
+        results.append((fate, frozenset(codes)))
+    return results
 
 
 def reasons_of(expected: list[tuple[str, frozenset[str]]]) -> Counter[frozenset[str]]:
@@ -157,13 +157,13 @@ def sums(rows: list[dict[str, str]]) -> Mapping[str, int]:
 
 
 def negatives(rows: list[dict[str, str]]) -> Mapping[str, tuple[int, int]]:
-    """How many corrections there are, and what they take back, by column."""
+    """Count the corrections and sum what they take back, by column."""
     below = {name: [int(row[name]) for row in rows if row[name].startswith("-")] for name in RANGES}
     return {name: (len(some), sum(some)) for name, some in below.items()}
 
 
 def made_up() -> bytes:
-    """The real file's shape and quirks, in small."""
+    """Return a small file of the real file's shape and quirks."""
     rows: list[tuple[object, ...]] = []
     for day in range(1, 29):
         for number, province in enumerate(("湖北", "广东", "刚果（布）", "迈希夫3号")):
@@ -199,8 +199,8 @@ def content(request: pytest.FixtureRequest) -> bytes:
     file = Path(os.environ.get("CITYBRAIN_TEST_DATA", beside)) / REAL
     if not file.exists():
         pytest.skip(f"{file} is absent: set CITYBRAIN_TEST_DATA to the folder that holds it")
-    found = file.read_bytes()
-    rows = read(found)
+    data = file.read_bytes()
+    rows = read(data)
     # what was published, so that what follows is about all of it
     assert len(rows) == ROWS
     assert len({row["reported_on"] for row in rows} - {"2020年"}) == 382
@@ -211,14 +211,14 @@ def content(request: pytest.FixtureRequest) -> bytes:
         "died": (25, -405),
     }
     assert len(rows) - len({tuple(row.values()) for row in rows}) == 15
-    return found
+    return data
 
 
 @pytest.mark.parametrize("key", [[], ["province", "city"]], ids=["no key", "place as key"])
 def test_every_row_of_a_hand_kept_file_is_accounted_for(
     city: City, content: bytes, key: list[str]
 ) -> None:
-    """With a place as the key, the reports that add up over a day contradict each other."""
+    """Load reports that add up over a day: with a place as the key they contradict each other."""
     rows = read(content)
     expected = fates(rows, key)
     counted = Counter(fate for fate, _ in expected)
@@ -245,22 +245,26 @@ def test_every_row_of_a_hand_kept_file_is_accounted_for(
     )
     assert len(kept_out) == counted["quarantined"]
     assert Counter(frozenset(codes) for _, codes in kept_out) == reasons_of(expected)
-    told = {code for _, codes in expected for code in codes}
-    assert {reason.code for reason in judged.reasons} == told >= {"required", "type", "pattern"}
+    expected_codes = {code for _, codes in expected for code in codes}
+    assert (
+        {reason.code for reason in judged.reasons}
+        == expected_codes
+        >= {"required", "type", "pattern"}
+    )
 
     # the figures of what is in force, corrections included, are those of the rows that are good
     good = [row for row, (fate, _) in zip(rows, expected, strict=True) if fate == "good"]
     summed = ", ".join(f"sum({name})" for name in RANGES)
     assert city.rows(f"SELECT {summed} FROM covid_updates") == [tuple(sums(good).values())]
     for name, (some, total) in negatives(good).items():
-        found = f"SELECT count(*), sum({name}) FROM covid_updates WHERE {name} < 0"
-        assert city.rows(found) == [(some, total or None)]
+        query = f"SELECT count(*), sum({name}) FROM covid_updates WHERE {name} < 0"
+        assert city.rows(query) == [(some, total or None)]
     # and nothing of the file's figures is lost between the fates
     rest = [row for row, (fate, _) in zip(rows, expected, strict=True) if fate != "good"]
     assert {name: sums(good)[name] + sums(rest)[name] for name in RANGES} == sums(rows)
 
     # corrections are taken, and told: a warning for each column, counted
-    below = {one.column: one.count for one in judged.warnings if one.code == "rule"}
+    below = {warning.column: warning.count for warning in judged.warnings if warning.code == "rule"}
     assert below == {name: some for name, (some, _) in negatives(rows).items() if some}
 
     # every day is a partition of its own

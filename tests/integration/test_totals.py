@@ -63,7 +63,7 @@ def land(city: City, number: int, *rows: tuple[object, ...], **where: Any) -> No
 
 
 def codes_of(judgement: Judgement) -> list[str]:
-    return [one.code for one in (*judgement.reasons, *judgement.warnings)]
+    return [reason.code for reason in (*judgement.reasons, *judgement.warnings)]
 
 
 def totals(city: City) -> dict[date, int]:
@@ -72,7 +72,7 @@ def totals(city: City) -> dict[date, int]:
 
 @pytest.fixture(scope="module")
 def memories(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Memory]]:
-    """Warehouses in memory, by how their contract declares totals; departments keep tests apart."""
+    """Yield warehouses in memory by their declaration of totals; departments keep tests apart."""
     with ExitStack() as stack:
         made = {
             name: stack.enter_context(
@@ -162,7 +162,7 @@ DUE: dict[str, dict[str, Any]] = {
 
 @pytest.fixture(scope="module")
 def rhythms(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Memory]]:
-    """As above, of contracts that say when they are due, and when their totals start anew."""
+    """Yield such warehouses for contracts with due dates and totals that start anew."""
     with ExitStack() as stack:
         made = {}
         for name, due in DUE.items():
@@ -239,7 +239,7 @@ def test_a_start_from_nothing_is_told_with_its_figures(city: City) -> None:
 
 
 def test_a_rebuild_holds_by_due_days_and_periods_as_the_nights_did(city: City) -> None:
-    """By the deployment's own holidays: Friday 3 September is one, Saturday the 4th is worked."""
+    """Use the deployment's holidays: Friday 3 September is free, Saturday the 4th is worked."""
     (city.config / "holidays.csv").write_text(
         "date,working\n2021-09-03,false\n2021-09-04,true\n", encoding="utf-8"
     )
@@ -258,7 +258,7 @@ def test_a_rebuild_holds_by_due_days_and_periods_as_the_nights_did(city: City) -
         (37, 8, 8),
     ]
     judged = [send(city, at, ("x", new, total)) for at, new, total in sent]
-    assert [codes_of(one) for one in judged] == [
+    assert [codes_of(judgement) for judgement in judged] == [
         [],
         [],
         [],
@@ -273,14 +273,16 @@ def test_a_rebuild_holds_by_due_days_and_periods_as_the_nights_did(city: City) -
     ]
     before = totals(city)
     again = repairs.rebuild(city.deployment, "records")
-    assert [codes_of(one) for one in again] == [codes_of(one) for one in judged]
+    assert [codes_of(judgement) for judgement in again] == [
+        codes_of(judgement) for judgement in judged
+    ]
     assert totals(city) == before
 
 
 def test_a_key_is_sought_farther_than_the_nearest_day_and_not_for_ever(
     memories: Callable[[str], Memory],
 ) -> None:
-    """Days are counted on which the department sent anything: its silence hides nothing."""
+    """Count days on which the department sent anything: its silence hides nothing."""
     memory = memories("hold")
     memory.load(Sent(day(0), rows_of(("x", 1, 100), ("far", 1, 100)), "seldom"))
     for number in range(1, NEAR_DAYS):
@@ -302,10 +304,10 @@ def test_a_break_is_told_with_its_figures_in_both_languages(city: City) -> None:
     figures = "x, 2021-09-01: 100.5 → 2021-09-02: 130 (+ 20) [Δ 9.5]"
     assert (warning.value, warning.expected) == (figures, "120.5")
     assert warning.english().startswith("2 rows, first row 3: total: the total does not follow")
-    said = warning.chinese({"total": "累计"})
-    assert said.startswith("第 3 行等 2 行：累计：累计与前次累计加新增不衔接")
-    assert figures in said
-    assert "应为 120.5" in said
+    message = warning.chinese({"total": "累计"})
+    assert message.startswith("第 3 行等 2 行：累计：累计与前次累计加新增不衔接")
+    assert figures in message
+    assert "应为 120.5" in message
     assert city.rows("SELECT warnings->>'$[0].code' FROM delivery ORDER BY position") == [
         (None,),
         ("total_gap",),
@@ -318,7 +320,7 @@ def test_a_held_delivery_withholds_its_good_rows_and_leaves_what_stands(city: Ci
     send(city, 1, ("x", 20, 120))
     judged = send(city, 1, ("x", 20, 220), ("y", 1, 1), ("z", "?", 2))
     assert judged.verdict is Verdict.HELD
-    assert [one.code for one in judged.reasons] == ["total_gap", "type"]
+    assert [reason.code for reason in judged.reasons] == ["total_gap", "type"]
     assert judged.accounting is not None
     counts = judged.accounting
     assert (counts.rows_read, counts.accepted, counts.quarantined, counts.withheld) == (3, 0, 1, 2)
@@ -330,27 +332,27 @@ def test_a_held_delivery_withholds_its_good_rows_and_leaves_what_stands(city: Ci
 
 
 def test_the_days_after_a_held_one_are_judged_without_it(city: City) -> None:
-    """In one wave: day 2 follows from day 1, which is held, and is no break across the gap."""
+    """Take days in a wave: day 2 follows from the held day 1 and is no break across the gap."""
     declare(city)
     land(city, 0, ("x", 1, 100))
     land(city, 1, ("x", 20, 220))
     land(city, 2, ("x", 20, 240))
     land(city, 3, ("x", 20, 20))
     land(city, 4, ("x", 20, 280))
-    verdicts = [one.verdict for one in city.take()]
+    verdicts = [judgement.verdict for judgement in city.take()]
     accepted, held = Verdict.ACCEPTED, Verdict.HELD
     assert verdicts == [accepted, held, accepted, held, accepted]
     assert totals(city) == {day(0): 100, day(2): 240, day(4): 280}
 
 
 def test_what_a_held_correction_would_have_replaced_is_the_day_before(city: City) -> None:
-    """The next day of the same wave follows from what stands, not from what is held."""
+    """Judge the next day of a wave by what is in force, not by the held correction."""
     declare(city)
     send(city, 0, ("x", 1, 100))
     send(city, 1, ("x", 20, 120))
     land(city, 1, ("x", 20, 50))
     land(city, 2, ("x", 5, 125), ("y", 1, 1))
-    assert [one.verdict for one in city.take()] == [Verdict.HELD, Verdict.ACCEPTED]
+    assert [judgement.verdict for judgement in city.take()] == [Verdict.HELD, Verdict.ACCEPTED]
     assert totals(city)[day(1)] == 120
 
 
@@ -396,13 +398,13 @@ def test_a_person_overrules_and_a_rebuild_comes_to_the_same(city: City) -> None:
     send(city, 2, ("x", 20, 150))
     accepted = repairs.accept(city.deployment, held.delivery.delivery_id, "已核实")
     assert accepted.verdict is Verdict.ACCEPTED
-    assert [one.code for one in accepted.warnings] == ["total_gap", "overruled"]
+    assert [reason.code for reason in accepted.warnings] == ["total_gap", "overruled"]
     assert accepted.warnings[-1].value == "已核实"
     for _ in range(2):
         assert totals(city) == {day(0): 100, day(1): 130, day(2): 150}
         final = repairs.rebuild(city.deployment, "records")
         # as it came: the person's decision was the last of it
-        assert [codes_of(one) for one in final] == [[], [], ["total_gap", "overruled"]]
+        assert [codes_of(judgement) for judgement in final] == [[], [], ["total_gap", "overruled"]]
 
 
 def test_a_day_that_came_after_a_held_one_stands_when_that_is_accepted_and_rebuilt(
@@ -436,17 +438,24 @@ def test_a_rebuild_judges_by_receipt_as_the_nights_did(city: City) -> None:
     declare(city)
     sent = [(0, 100), (1, 130), (2, 140), (1, 120), (3, 300), (4, 160)]
     judged = [send(city, number, ("x", 20, total)) for number, total in sent]
-    assert [codes_of(one) for one in judged] == [[], ["total_gap"], [], [], ["total_gap"], []]
+    assert [codes_of(judgement) for judgement in judged] == [
+        [],
+        ["total_gap"],
+        [],
+        [],
+        ["total_gap"],
+        [],
+    ]
     before = totals(city)
     again = repairs.rebuild(city.deployment, "records")
-    assert [(codes_of(one), one.verdict) for one in again] == [
-        (codes_of(one), one.verdict) for one in judged
+    assert [(codes_of(judgement), judgement.verdict) for judgement in again] == [
+        (codes_of(judgement), judgement.verdict) for judgement in judged
     ]
     assert totals(city) == before == {day(0): 100, day(1): 120, day(2): 140, day(4): 160}
 
 
 def test_a_day_is_not_judged_by_what_was_received_after_it(city: City) -> None:
-    """Though a rebuild, and a night after several, take them together."""
+    """Take days together, as a rebuild does, and a night after several failed ones."""
     declare(city)
     send(city, 0, ("x", 100, 100), department="c")
     for part in ("p1", "p2"):  # cut waves where they meet
@@ -455,8 +464,8 @@ def test_a_day_is_not_judged_by_what_was_received_after_it(city: City) -> None:
     send(city, 0, ("x", 10, 10), department="c")
     stood = city.rows("SELECT department, business_date, total FROM records ORDER BY ALL")
     repairs.rebuild(city.deployment, "records")
-    found = city.rows("SELECT department, business_date, total FROM records ORDER BY ALL")
-    assert found == stood
+    totals = city.rows("SELECT department, business_date, total FROM records ORDER BY ALL")
+    assert totals == stood
 
 
 def test_a_contract_that_holds_more_takes_nothing_away_unasked(city: City) -> None:
@@ -506,8 +515,8 @@ def test_several_totals_are_judged_each_by_its_own_rule(city: City) -> None:
     assert (judged.verdict, codes_of(judged)) == (Verdict.ACCEPTED, ["total_gap"])
     judged = send(city, 2, ("x", 1, 300, 5))
     assert judged.verdict is Verdict.HELD
-    assert [one.code for one in judged.reasons] == ["fallen_total"]
-    assert [one.code for one in judged.warnings] == ["total_gap"]
+    assert [reason.code for reason in judged.reasons] == ["fallen_total"]
+    assert [reason.code for reason in judged.warnings] == ["total_gap"]
 
 
 def test_numbers_stay_exact_beyond_what_a_float_holds(city: City) -> None:
@@ -533,7 +542,7 @@ Present = dict[Day, dict[str, Figures]]
 
 
 def broken(earlier: Figures, now: Figures, gap: int) -> str | None:
-    """The oracle: what is wrong with `now`, `gap` days after `earlier`, in plain arithmetic."""
+    """Return what is wrong with `now`, `gap` days after `earlier`, by plain arithmetic."""
     right = earlier.total + now.new + now.mended
     if now.total == right:
         return None
@@ -548,8 +557,8 @@ def broken(earlier: Figures, now: Figures, gap: int) -> str | None:
     return "total_gap" if gap == 1 else None  # what silent days added is unknown
 
 
-def said(present: Present, at: Day, fresh: set[Day]) -> set[str]:
-    """What the oracle says of day `at` among the days that are present."""
+def oracle_codes(present: Present, at: Day, fresh: set[Day]) -> set[str]:
+    """Return the oracle's codes for day `at` among the days that are present."""
     codes: set[str] = set()
     for item, now in present[at].items():
         others = [number for number in present if item in present[number]]
@@ -565,7 +574,7 @@ def said(present: Present, at: Day, fresh: set[Day]) -> set[str]:
 def replay(
     waves: Sequence[Sequence[tuple[Day, dict[str, Figures], bool]]], holds: bool
 ) -> tuple[list[tuple[bool, set[str]]], Present]:
-    """The oracle: (held, codes) of every delivery in its order, and what is in force at last."""
+    """Return the oracle's (held, codes) of every delivery in order, and what is in force then."""
     standing: Present = {}
     verdicts: list[tuple[bool, set[str]]] = []
     for wave in waves:
@@ -573,7 +582,7 @@ def replay(
         held: dict[Day, set[str]] = {}
         while True:
             present = standing | {at: rows for at, (rows, _) in left.items()}
-            codes = {at: said(present, at, set(left)) for at in left}
+            codes = {at: oracle_codes(present, at, set(left)) for at in left}
             worst = min(
                 (at for at in left if codes[at] - {"total_gap_next"} and not left[at][1]),
                 default=None,
@@ -590,20 +599,20 @@ def replay(
 def rising(
     waves: Sequence[Sequence[tuple[Day, dict[str, Figures], bool]]],
 ) -> list[list[tuple[Day, dict[str, Figures], bool]]]:
-    """What is judged together where totals hold: no day with one after it that came before it."""
+    """Split waves where totals hold, so that no day is judged with a later day that came first."""
     cut: list[list[tuple[Day, dict[str, Figures], bool]]] = []
     for wave in waves:
         cut.append([])
-        for one in wave:
-            if cut[-1] and one[0] < cut[-1][-1][0]:
+        for arrival in wave:
+            if cut[-1] and arrival[0] < cut[-1][-1][0]:
                 cut.append([])
-            cut[-1].append(one)
+            cut[-1].append(arrival)
     return cut
 
 
 @st.composite
 def histories(draw: st.DrawFn) -> list[list[tuple[Day, dict[str, Figures], bool]]]:
-    """Waves of a department's days: mostly true, with gaps, corrections and planted errors."""
+    """Draw waves of a department's days: mostly true, with gaps, corrections and planted errors."""
     days = 7
     truth: dict[str, list[Figures]] = {}
     for item in "xy":
@@ -665,19 +674,20 @@ def test_the_warehouse_says_what_the_oracle_says(
     holds = kind == "corrected"
     verdicts, standing = replay(rising(waves) if holds else waves, holds)
     assert [
-        (one.verdict is Verdict.HELD, set(codes_of(one)) - {"overruled"}) for one in judged
+        (judgement.verdict is Verdict.HELD, set(codes_of(judgement)) - {"overruled"})
+        for judgement in judged
     ] == verdicts
-    for one in judged:
-        assert one.accounting is not None
-        one.accounting.verify(one.delivery)
-    found = memory.connection.execute(
+    for judgement in judged:
+        assert judgement.accounting is not None
+        judgement.accounting.verify(judgement.delivery)
+    loaded_rows = memory.connection.execute(
         sa.text(
             "SELECT business_date, item, new, total, mended FROM records WHERE department = :d"
         ),
         {"d": department},
     )
     in_force = {
-        (at, item, Figures(new, int(total), mended)) for at, item, new, total, mended in found
+        (at, item, Figures(new, int(total), mended)) for at, item, new, total, mended in loaded_rows
     }
     assert in_force == {
         (day(at), item, figures) for at, rows in standing.items() for item, figures in rows.items()

@@ -40,7 +40,7 @@ UNCOMMENTED = (
 
 @pytest.fixture
 def city(tmp_path: Path) -> City:
-    """A deployment as the first version left it: both stores, the archive."""
+    """Return a deployment as the first version left it: both stores and the archive."""
     city = City(tmp_path).source(RECORDS)
     city.metrics(METRIC)
     city.targets(TARGET)
@@ -75,7 +75,7 @@ def to_operations(city: City, revision: str, *statements: str) -> None:
 
 
 def in_warehouse(city: City, tables: dict[str, list[str]] | None = None) -> Rows:
-    """Every table's rows: all columns, or those of `tables`."""
+    """Return every table's rows: all columns, or those that `tables` names."""
     tables = tables or dict(city.rows(TABLES))
     return {
         table: city.rows(f"SELECT {quoted(columns)} FROM {table} ORDER BY ALL")
@@ -85,14 +85,14 @@ def in_warehouse(city: City, tables: dict[str, list[str]] | None = None) -> Rows
 
 def in_operations(city: City, tables: dict[str, list[str]] | None = None) -> Rows:
     engine = sa.create_engine(city.settings.operations_url)
-    there = sa.inspect(engine)
+    inspector = sa.inspect(engine)
     tables = tables or {
-        table: [column["name"] for column in there.get_columns(table)]
-        for table in there.get_table_names()
+        table: [column["name"] for column in inspector.get_columns(table)]
+        for table in inspector.get_table_names()
         if table != "alembic_version"
     }
     with engine.connect() as connection:
-        found = {
+        contents = {
             table: [
                 tuple(row)
                 for row in connection.exec_driver_sql(
@@ -102,7 +102,7 @@ def in_operations(city: City, tables: dict[str, list[str]] | None = None) -> Row
             for table, columns in tables.items()
         }
     engine.dispose()
-    return found
+    return contents
 
 
 def quoted(columns: list[str]) -> str:
@@ -131,11 +131,11 @@ def test_every_row_outlives_every_upgrade_of_the_operational_store(city: City) -
     before = in_operations(city)
     assert all(before.values()), "every table of the first schema holds something"
     tables = {"alert": ["run_id", "key", "title"], "notification": ["run_id", "sent_at", "body"]}
-    said = in_operations(city, tables)
+    contents = in_operations(city, tables)
     for revision in revisions("operations")[1:]:
         to_operations(city, revision)
         assert at_revision(city, "operations") == revision
-        assert in_operations(city, tables) == said, revision
+        assert in_operations(city, tables) == contents, revision
         assert in_operations(city).keys() >= before.keys()
 
 
@@ -158,7 +158,7 @@ def test_a_night_goes_on_where_the_first_version_left_off(city: City) -> None:
     report = night.run(city.deployment, DAY)
     assert report.errors == []
     assert report.generation is not None
-    assert [one.verdict for one in report.judgements] == [
+    assert [judgement.verdict for judgement in report.judgements] == [
         Verdict.ACCEPTED,
         Verdict.ACCEPTED_WITH_QUARANTINE,
         Verdict.ACCEPTED,
@@ -204,7 +204,7 @@ def test_a_rebuild_comes_first_when_the_contract_has_changed_with_the_version(ci
 
 
 def test_readers_of_a_former_generation_are_told_what_to_do(city: City) -> None:
-    """Between the upgrade and the next publication, readers have what the former version made."""
+    """Let readers open the former version's generation between the upgrade and the publication."""
     generations = city.settings.published / "generations"
     generations.mkdir(parents=True)
     (generations / "000001.duckdb").write_bytes(city.settings.warehouse.read_bytes())
@@ -219,19 +219,19 @@ def test_readers_of_a_former_generation_are_told_what_to_do(city: City) -> None:
         assert command(city, *arguments).exit_code == 0
 
 
-def obstruct_warehouse(city: City, there: bool) -> None:
+def obstruct_warehouse(city: City, is_present: bool) -> None:
     with duckdb.connect(city.settings.warehouse) as connection:
         connection.execute(
-            "CREATE SCHEMA standby" if there else "DROP SCHEMA standby"
+            "CREATE SCHEMA standby" if is_present else "DROP SCHEMA standby"
         )  # in the way of what w0002 does last but one
 
 
-def obstruct_operations(city: City, there: bool) -> None:
+def obstruct_operations(city: City, is_present: bool) -> None:
     engine = sa.create_engine(city.settings.operations_url)
     with engine.begin() as connection:
         connection.exec_driver_sql(
             "CREATE INDEX ix_step_run_id ON alert (run_id)"
-            if there
+            if is_present
             else "DROP INDEX ix_step_run_id"
         )  # in the way of what o0002 does last
     engine.dispose()
@@ -252,13 +252,13 @@ def test_an_upgrade_that_fails_half_way_has_done_nothing(
     revision: str,
     new: str,
 ) -> None:
-    """Nor has one that was killed there: it is a transaction."""
+    """Run the upgrade in a transaction: killed half-way, it has done nothing either."""
     obstruct(city, True)
     with pytest.raises(Exception, match="already exists"):
         climb(city, revision)
     assert at_revision(city, store) == revisions(store)[0]
-    there = in_operations(city) if store == "operations" else str(city.rows(TABLES))
-    assert new not in there
+    content = in_operations(city) if store == "operations" else str(city.rows(TABLES))
+    assert new not in content
     obstruct(city, False)
     climb(city, revision)
     assert at_revision(city, store) == revision

@@ -43,26 +43,26 @@ def test_a_file_that_a_process_keeps_writing_waits_and_is_taken_whole(city: City
         assert writer.stdout.readline() == "writing\n"
         for attempt in ("first", "second", "third"):
             before = path.stat().st_size
-            found = intake.discover(city.deployment, attempt, settle_seconds=5)
-            assert found.pending == found.problems == []
-            assert found.waiting == [Path("2021-09-23/a/records.csv")]
+            discovery = intake.discover(city.deployment, attempt, settle_seconds=5)
+            assert discovery.pending == discovery.problems == []
+            assert discovery.waiting == [Path("2021-09-23/a/records.csv")]
             assert path.stat().st_size > before, "it grew while the run looked"
     finally:
         written, _ = writer.communicate()
     assert writer.returncode == 0
     time.sleep(0.6)
-    found = intake.discover(city.deployment, "last", settle_seconds=0.5)
-    assert found.waiting == []
-    [delivery] = found.pending
+    discovery = intake.discover(city.deployment, "last", settle_seconds=0.5)
+    assert discovery.waiting == []
+    [delivery] = discovery.pending
     assert delivery.size == path.stat().st_size
-    [judgement] = take(city, found)
+    [judgement] = take(city, discovery)
     assert judgement.accounting is not None
     assert judgement.accounting.rows_read == judgement.accounting.accepted == int(written)
     assert city.landed() == []
 
 
-def take(city: City, found: intake.Discovery):
-    [chunk] = intake.chunks(city.settings, found.pending)
+def take(city: City, discovery: intake.Discovery):
+    [chunk] = intake.chunks(city.settings, discovery.pending)
     staged = intake.stage(city.deployment, chunk, "take", 0)
     return intake.load_staged(city.deployment, [staged], "take")
 
@@ -72,9 +72,9 @@ def test_a_marked_file_is_taken_at_once_and_its_marker_goes_with_it(city: City) 
     os.utime(path)
     assert intake.discover(city.deployment, "early", settle_seconds=60).pending == []
     path.with_name("records.csv.done").touch()
-    found = intake.discover(city.deployment, "marked", settle_seconds=60)
-    assert len(found.pending) == 1
-    take(city, found)
+    discovery = intake.discover(city.deployment, "marked", settle_seconds=60)
+    assert len(discovery.pending) == 1
+    take(city, discovery)
     assert not (city.settings.landing / "2021-09-23").exists()
     # and with a receipt that brings nothing new
     path = city.land([("k1", 1, "交通")])
@@ -95,8 +95,8 @@ def test_markers_that_nobody_came_for_go_after_a_day(city: City) -> None:
 def test_only_what_a_run_would_take_is_said_to_wait(city: City) -> None:
     for day in ("2021-09-23", "2021-09-24"):
         os.utime(city.land([("k1", 1, "交通")], day=day))
-    found = intake.discover(city.deployment, "one", (DAY, DAY), "records", settle_seconds=60)
-    assert found.waiting == [Path("2021-09-23/a/records.csv")]
+    discovery = intake.discover(city.deployment, "one", (DAY, DAY), "records", settle_seconds=60)
+    assert discovery.waiting == [Path("2021-09-23/a/records.csv")]
     other = intake.discover(city.deployment, "two", source="cameras", settle_seconds=60)
     assert other.waiting == []
 
@@ -112,29 +112,29 @@ def test_an_upload_that_begins_between_the_look_and_the_receipt_waits(
         return receive(*given)
 
     monkeypatch.setattr(receipts, "receive", and_before_that_an_upload_begins)
-    found = intake.discover(city.deployment, "half", settle_seconds=60)
-    assert found.pending == found.problems == []
-    assert len(found.waiting) == 1
+    discovery = intake.discover(city.deployment, "half", settle_seconds=60)
+    assert discovery.pending == discovery.problems == []
+    assert len(discovery.waiting) == 1
 
 
 def test_a_file_that_another_run_takes_meanwhile_is_no_problem(city: City, monkeypatch) -> None:
-    """A run takes the same landing folder's file after this one's look, as two DAGs' runs may."""
+    """Let another run take the file after this run's look, as two DAGs' runs may."""
     city.land([("k1", 1, "交通")])
-    kept = city.land([("k2", 1, "交通")], department="b")
+    path = city.land([("k2", 1, "交通")], department="b")
     receive = receipts.receive
 
     def and_another_run_is_faster(landed, *given):
         if landed.department == "a":
             monkeypatch.setattr(receipts, "receive", receive)
             city.take()
-            kept.parent.mkdir(parents=True)
-            kept.write_text("事项,数量,领域\nk3,1,交通\n", encoding="utf-8")
+            path.parent.mkdir(parents=True)
+            path.write_text("事项,数量,领域\nk3,1,交通\n", encoding="utf-8")
         return receive(landed, *given)
 
     monkeypatch.setattr(receipts, "receive", and_another_run_is_faster)
-    found = intake.discover(city.deployment, "slow")
-    assert found.problems == found.waiting == []
-    [delivery] = found.pending
+    discovery = intake.discover(city.deployment, "slow")
+    assert discovery.problems == discovery.waiting == []
+    [delivery] = discovery.pending
     assert delivery.department == "b"
     assert city.items() == {"k1", "k2"}
 
@@ -173,10 +173,10 @@ def test_the_command_waits_when_it_is_told_to_and_names_what_it_left(
     if not by_option:
         monkeypatch.setenv("CITYBRAIN_SETTLE_SECONDS", "60")
     words = ["run", "--as-of", "2021-09-23", *(["--settle", "60"] if by_option else [])]
-    told = CliRunner().invoke(app, words)
-    assert told.exit_code == 0
+    result = CliRunner().invoke(app, words)
+    assert result.exit_code == 0
     names = [f"2021-09-23/a/records.p{number}.csv" for number in range(7)]
-    flat = " ".join(told.output.split())
+    flat = " ".join(result.output.split())
     assert f"7 files are still being uploaded: {', '.join(names[:5])} and 2 more" in flat
     record = json.loads(CliRunner().invoke(app, [*words, "--json"]).stdout)
     assert record["waiting"] == names
