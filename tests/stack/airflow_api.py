@@ -18,13 +18,13 @@ ENDED = ("success", "failed")
 class Refused(Exception):  # noqa: N818 - what a person would call it
     """Airflow did not accept a request: its status, and what it said."""
 
-    def __init__(self, status: int, said: str) -> None:
-        super().__init__(f"{status}: {said}")
-        self.status, self.said = status, said
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(f"{status}: {message}")
+        self.status, self.message = status, message
 
 
 def client(url: str) -> httpx.Client:
-    """Requests to one server, past whatever proxy the machine has."""
+    """Return a client of a server that goes past whatever proxy the machine has."""
     return httpx.Client(base_url=url, timeout=30, trust_env=False)
 
 
@@ -42,43 +42,43 @@ class Airflow:
         self._client.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
 
     def ask(self, method: str, path: str, **options: Any) -> Answer:
-        """One request below /api/v2; Refused unless it went well."""
+        """Send a request below /api/v2; raise Refused unless it succeeds."""
         answer = self._client.request(method, f"/api/v2{path}", **options)
         if not answer.is_success:
             raise Refused(answer.status_code, answer.text)
-        found: Answer = answer.json()
-        return found
+        decoded: Answer = answer.json()
+        return decoded
 
     def get(self, path: str, **query: Any) -> Answer:
-        """A GET with a query."""
+        """Send a GET with a query."""
         return self.ask("GET", path, params=query)
 
     def until(self, look: Callable[[], Found | None], what: str, patience: float = 180) -> Found:
-        """What `look` finds, as soon as it does; AssertionError after `patience` seconds."""
+        """Return what `look` finds, as soon as it does; AssertionError after `patience` seconds."""
         deadline = time.monotonic() + patience
-        while (found := look()) is None:
+        while (result := look()) is None:
             self._still_well()
             assert time.monotonic() < deadline, f"{what}: not within {patience} s"
             time.sleep(0.5)
-        return found
+        return result
 
     # --- DAGs -------------------------------------------------------------------------------------
 
     def dags(self) -> dict[str, Answer]:
-        """The DAGs that there are, by id."""
-        return {one["dag_id"]: one for one in self.get("/dags", limit=100)["dags"]}
+        """Return all DAGs by their ids."""
+        return {dag["dag_id"]: dag for dag in self.get("/dags", limit=100)["dags"]}
 
     def import_errors(self) -> dict[str, str]:
-        """What of the DAG files fails, by file name."""
-        found = self.get("/importErrors")["import_errors"]
-        return {one["filename"].rsplit("/", 1)[-1]: one["stack_trace"] for one in found}
+        """Map the DAG files that cannot be imported to their stack traces."""
+        errors = self.get("/importErrors")["import_errors"]
+        return {error["filename"].rsplit("/", 1)[-1]: error["stack_trace"] for error in errors}
 
     def pause(self, dag: str, is_paused: bool) -> None:
         """Pause a DAG or let it run."""
         self.ask("PATCH", f"/dags/{dag}", json={"is_paused": is_paused})
 
     def let_run(self, *dags: str) -> None:
-        """Unpause DAGs, and let the runs go by that are overdue by their clocks."""
+        """Unpause DAGs, and wait for the runs that their schedules already owe."""
         due = {dag: self.get(f"/dags/{dag}")["next_dagrun_run_after"] for dag in dags}
         for dag in dags:
             self.pause(dag, False)
@@ -95,7 +95,7 @@ class Airflow:
     # --- runs -------------------------------------------------------------------------------------
 
     def trigger(self, dag: str, **conf: str) -> str:
-        """Trigger a run with parameters; its id."""
+        """Trigger a run with parameters; return its id."""
         body = {"logical_date": None, "conf": conf}
         run: str = self.ask("POST", f"/dags/{dag}/dagRuns", json=body)["dag_run_id"]
         return run
@@ -106,14 +106,14 @@ class Airflow:
         self.ask("POST", "/assets/events", json={"asset_id": asset["id"]})
 
     def runs(self, dag: str, **query: Any) -> list[Answer]:
-        """A DAG's runs, newest first."""
-        found: list[Answer] = self.get(f"/dags/{dag}/dagRuns", order_by="-id", limit=100, **query)[
+        """Return a DAG's runs, newest first."""
+        listed: list[Answer] = self.get(f"/dags/{dag}/dagRuns", order_by="-id", limit=100, **query)[
             "dag_runs"
         ]
-        return found
+        return listed
 
     def follow(self, dag: str, run: str, patience: float = 300) -> Answer:
-        """A run when it has ended."""
+        """Return a run when it has ended."""
 
         def ended() -> Answer | None:
             answer = self.get(f"/dags/{dag}/dagRuns/{run}")
@@ -123,19 +123,21 @@ class Airflow:
 
     def states(self, dag: str, run: str) -> dict[str, str]:
         """State by task of a run; of mapped ones `task[index]`."""
-        found = self.get(f"/dags/{dag}/dagRuns/{run}/taskInstances", limit=100)["task_instances"]
+        instances = self.get(f"/dags/{dag}/dagRuns/{run}/taskInstances", limit=100)[
+            "task_instances"
+        ]
         return {
-            one["task_id"] + (f"[{one['map_index']}]" if one["map_index"] >= 0 else ""): one[
+            instance["task_id"]
+            + (f"[{instance['map_index']}]" if instance["map_index"] >= 0 else ""): instance[
                 "state"
             ]
-            for one in found
+            for instance in instances
         }
 
     def run_of_asset(self, dag: str, sources: Iterable[str], since: datetime) -> Answer:
-        """The run of a DAG that events have made, one of them by a DAG of `sources`, when ended.
+        """Return a DAG's ended run made by asset events, one of them by a DAG of `sources`.
 
-        `since` tells earlier events apart; an event by nobody's DAG is told from the API, and its
-        source is ''.
+        `since` excludes earlier events; an event from the API has no DAG: its source is ''.
         """
         wanted = set(sources)
 
@@ -147,14 +149,14 @@ class Airflow:
                 for event in self.get(place)["asset_events"]:
                     is_new = datetime.fromisoformat(event["timestamp"]) >= since
                     if is_new and (event["source_dag_id"] or "") in wanted:
-                        found: str = run["dag_run_id"]
-                        return found
+                        run_id: str = run["dag_run_id"]
+                        return run_id
             return None
 
         return self.follow(dag, self.until(made, f"a run of {dag} after {wanted}"))
 
     def is_idle(self, dag: str) -> bool:
-        """Whether nothing of a DAG runs, and nothing has happened that will make it run."""
+        """Return whether nothing of a DAG runs, and nothing has happened that will make it run."""
         if self.runs(dag, state=["queued", "running"]):
             return False
         try:
@@ -169,7 +171,7 @@ class Airflow:
         self.until(lambda: self.is_idle(dag) or None, f"{dag} at rest", patience)
 
     def log(self, dag: str, run: str, task: str, attempt: int = 1) -> str:
-        """What a task of a run said, as the page shows it."""
+        """Return the log of a task of a run, as the page shows it."""
         place = f"/dags/{dag}/dagRuns/{run}/taskInstances/{task}/logs/{attempt}"
         content = self.ask(
             "GET", place, params={"full_content": True}, headers={"Accept": "application/json"}
@@ -177,13 +179,18 @@ class Airflow:
         return "\n".join(str(line) for line in content)
 
     def troubles(self) -> str:
-        """Logs of the tasks that failed, for the report of a failed test."""
-        found = self.get(
+        """Return the logs of the tasks that failed, for the report of a failed test."""
+        instances = self.get(
             "/dags/~/dagRuns/~/taskInstances", state="failed", order_by="-start_date", limit=5
         )["task_instances"]
         return "\n".join(
-            f"--- {one['dag_id']} {one['dag_run_id']} {one['task_id']}\n"
-            + self.log(one["dag_id"], one["dag_run_id"], one["task_id"], one["try_number"])[-3000:]
-            for one in found
-            if one["map_index"] < 0
+            f"--- {instance['dag_id']} {instance['dag_run_id']} {instance['task_id']}\n"
+            + self.log(
+                instance["dag_id"],
+                instance["dag_run_id"],
+                instance["task_id"],
+                instance["try_number"],
+            )[-3000:]
+            for instance in instances
+            if instance["map_index"] < 0
         )

@@ -68,7 +68,7 @@ EVERY_VERDICT = {
 
 @dataclass
 class Report:
-    """What was done and what was found; `differences` is everything that must not be."""
+    """Hold what was done and what was found; `differences` is everything that must not be."""
 
     asked: int
     seed: int
@@ -84,11 +84,13 @@ class Report:
     differences: list[str] = field(default_factory=list)
     leftovers: int = 0
     cleaned: bool = True  # whether `citybrain clean` took them all
-    kept: list[str] = field(default_factory=list)  # data folders in which something differed
+    kept_folders: list[str] = field(
+        default_factory=list
+    )  # data folders in which something differed
 
     @property
     def total(self) -> int:
-        """How many runs were killed."""
+        """Count the runs that were killed."""
         return self.kills.total()
 
     @property
@@ -98,15 +100,15 @@ class Report:
 
     @property
     def passed(self) -> bool:
-        """Whether nothing differs and no reader met an error."""
+        """Return whether nothing differs and no reader met an error."""
         return not self.differences and not self.reader_errors and self.reads > 0
 
-    def told(self) -> dict[str, Any]:
-        """The report for programs."""
+    def as_json(self) -> dict[str, Any]:
+        """Return the report for programs."""
         return asdict(self) | {"missed": self.missed}
 
     def table(self) -> str:
-        """The report for people."""
+        """Return the report for people."""
         stages = (*STAGES, *sorted(self.kills.keys() - set(STAGES)))
         facts = {
             "kills": f"{self.total} of {self.asked}, seed {self.seed}",
@@ -120,7 +122,7 @@ class Report:
         lines = [f"{'killed in ' + stage:22}{self.kills[stage]:5}" for stage in stages]
         lines += [f"{name:22}{value:>5}" for name, value in facts.items()]
         lines += [f"! {text}" for text in (*self.differences, *self.reader_messages)]
-        lines += [f"kept: {folder}" for folder in self.kept]
+        lines += [f"kept: {folder}" for folder in self.kept_folders]
         return "\n".join(lines)
 
 
@@ -135,7 +137,7 @@ class Log:
         return sorted(self.folder.glob("*.jsonl"))
 
     def news(self) -> list[dict[str, Any]]:
-        """Events since the last call; half a line waits for its other half."""
+        """Return events since the last call; half a line waits for its other half."""
         events = []
         for path in self._files():
             with path.open("rb") as file:
@@ -148,7 +150,7 @@ class Log:
 
 
 def _event(line: bytes) -> dict[str, Any]:
-    """A line of a log; nothing when a kill has left half of one before it."""
+    """Return the event of a log line; an empty one when a kill has left half a line before it."""
     try:
         event = json.loads(line)
     except ValueError:
@@ -158,7 +160,7 @@ def _event(line: bytes) -> dict[str, Any]:
 
 @dataclass
 class Course:
-    """How far a run has come, by its log: steps entered, those still open, how long each took."""
+    """Track a run by its log: steps entered, steps still open, how long each took."""
 
     log: Log
     entered: Counter[str] = field(default_factory=Counter)
@@ -217,7 +219,7 @@ class Chaos:
         self.reference = Snapshot()
 
     def run(self) -> Report:
-        """The reference, then rounds until enough runs were killed or something differs."""
+        """Run the reference, then rounds until enough runs were killed or something differs."""
         started = time.monotonic()
         self._prepare()
         while self.report.total < self.report.asked and not self.report.differences:
@@ -232,7 +234,7 @@ class Chaos:
         return self.folder / f"wave{number + 1}"
 
     def _city(self, name: str) -> City:
-        """A data folder in which an empty city was published, links as they were."""
+        """Return a city in a data folder where an empty city was published, links as they were."""
         city = City(self.folder / name, self.config, SETTINGS)
         subprocess.run(["cp", "-a", self.template.data, city.data], check=True)
         return city
@@ -240,7 +242,7 @@ class Chaos:
     # --- the reference ----------------------------------------------------------------------
 
     def _prepare(self) -> None:
-        empty = self.template.call(*RUN, said=self.folder / "template-run")
+        empty = self.template.call(*RUN, prefix=self.folder / "template-run")
         self.report.differences += empty.faults(0)
         city = self._city("reference")
         for number in range(len(small_city.WAVES)):
@@ -256,25 +258,25 @@ class Chaos:
 
     def _undisturbed(self, city: City, number: int) -> Usual:
         course, started = Course(Log(city.data / "logs")), time.monotonic()
-        ended = city.call(*RUN, said=self.folder / f"reference-run{number + 1}")
+        ended = city.call(*RUN, prefix=self.folder / f"reference-run{number + 1}")
         seconds = time.monotonic() - started
         course.look()
         self.report.differences += ended.faults(0) + course.faults
         return Usual(dict(course.lengths), seconds, ended)
 
     def _between(self, city: City, number: int) -> None:
-        """After the corrections a person withdraws a delivery, which is then sent again."""
+        """Withdraw a delivery after the corrections, as a person would; it is then sent again."""
         if small_city.WAVES[number] is not small_city.CORRECTIONS:
             return
         with duckdb.connect(city.warehouse, read_only=True) as connection:
-            found = connection.execute(
+            rows = connection.execute(
                 "SELECT delivery_id FROM delivery_partition WHERE known_until IS NULL "
                 "AND (source, department, CAST(business_date AS VARCHAR)) = (?, ?, ?)",
                 small_city.WITHDRAWN_PLACE,
             ).fetchall()
-        ((delivery,),) = found
+        ((delivery,),) = rows
         arguments = ("withdraw", delivery, "--reason", "报错了单位")
-        self.report.differences += city.call(*arguments, said=city.data / "withdraw").faults(0)
+        self.report.differences += city.call(*arguments, prefix=city.data / "withdraw").faults(0)
 
     # --- rounds -----------------------------------------------------------------------------
 
@@ -287,22 +289,22 @@ class Chaos:
                 small_city.land(self._written(number), city.landing)
                 faults += self._take_wave(city, usual)
                 self._between(city, number)
-        seen = readers.seen
-        self.report.reads += seen.reads
-        self.report.replaced += seen.replaced
-        self.report.reader_errors += seen.errors
-        self.report.reader_messages += seen.messages
-        self.report.slowest_read = max(self.report.slowest_read, seen.slowest)
+        observed = readers.observed
+        self.report.reads += observed.reads
+        self.report.replaced += observed.replaced
+        self.report.reader_errors += observed.errors
+        self.report.reader_messages += observed.messages
+        self.report.slowest_read = max(self.report.slowest_read, observed.slowest)
         faults += self.reference.differences(snapshot.take(city)) + self._clean(city)
         name = city.data.name
         self.report.differences += [f"{name}: {fault}" for fault in faults]
-        if faults or seen.errors:
-            self.report.kept.append(str(city.data))
+        if faults or observed.errors:
+            self.report.kept_folders.append(str(city.data))
         else:
             shutil.rmtree(city.data)
         self.tell(
-            f"{name}: {self.report.total}/{self.report.asked} kills, {seen.reads} reads, "
-            f"{seen.errors} reader errors, {len(faults)} differences"
+            f"{name}: {self.report.total}/{self.report.asked} kills, {observed.reads} reads, "
+            f"{observed.errors} reader errors, {len(faults)} differences"
         )
 
     def _take_wave(self, city: City, usual: Usual) -> list[str]:
@@ -311,18 +313,18 @@ class Chaos:
         for aim in self._aims():
             if self.report.total >= self.report.asked or ended is not None or faults:
                 break
-            ended, found = self._disturb(city, usual, aim)
-            faults += found
+            ended, wave_faults = self._disturb(city, usual, aim)
+            faults += wave_faults
         if ended is None:
             course = Course(Log(city.data / "logs"))
-            ended = city.call(*RUN, said=city.data / "run")
+            ended = city.call(*RUN, prefix=city.data / "run")
             self.report.runs += 1
             course.look()
             faults += course.faults
         return faults + ended.faults(usual.ended.code) + _other_problems(usual.ended, ended)
 
     def _aims(self) -> list[str]:
-        """What to aim at next: the stages hit least so far in a night's order, and anywhere."""
+        """Return the next aims: the stages hit least so far, in a night's order, and anywhere."""
 
         def least(stage: str) -> tuple[float, float]:
             return self.report.kills[stage] + self.aimed[stage], self.random.random()
@@ -335,9 +337,9 @@ class Chaos:
     def _disturb(self, city: City, usual: Usual, aim: str) -> tuple[Ended | None, list[str]]:
         """Start a run and kill it where `aim` says; its end when it came to one before that."""
         self.aimed[aim] += 1
-        course, said = Course(Log(city.data / "logs")), city.data / "run"
+        course, prefix = Course(Log(city.data / "logs")), city.data / "run"
         reached = self._reached(course, usual, aim)
-        process = city.start(*RUN, said=said)
+        process = city.start(*RUN, prefix=prefix)
         self.report.runs += 1
         try:
             while process.poll() is None and not reached():
@@ -348,12 +350,12 @@ class Chaos:
             code = process.wait()
         course.look()
         if code != -signal.SIGKILL:
-            return Ended.of(code, said), course.faults
+            return Ended.of(code, prefix), course.faults
         self.report.kills[course.stage] += 1
         return None, course.faults + snapshot.torn(city)
 
     def _reached(self, course: Course, usual: Usual, aim: str) -> Callable[[], bool]:
-        """Tells whether the instant to kill has come; it draws where in the stage that is."""
+        """Return a test of whether the instant to kill has come; it draws where in the stage."""
         if aim == ANYWHERE:
             at = time.monotonic() + self.random.uniform(0, usual.seconds)
             return lambda: time.monotonic() >= at
@@ -376,19 +378,19 @@ class Chaos:
         self.report.leftovers += len(left)
         for path in left:
             snapshot.age(city.data / path, AGED_SECONDS)
-        ended = city.call("clean", said=city.data / "clean")
+        ended = city.call("clean", prefix=city.data / "clean")
         still = snapshot.leftovers(city)
         self.report.cleaned = self.report.cleaned and not still
         return ended.faults(0) + [f"not cleaned: {path}" for path in still]
 
 
-def _other_problems(wanted: Ended, there: Ended) -> list[str]:
-    """Files that the reference run could make sense of and this one could not, or the reverse."""
-    named, found = (
+def _other_problems(wanted: Ended, actual: Ended) -> list[str]:
+    """Return the files that either the reference run or this run could not make sense of."""
+    named, differing = (
         sorted(problem["path"] for problem in ended.report().get("problems", []))
-        for ended in (wanted, there)
+        for ended in (wanted, actual)
     )
-    return [] if named == found else [f"a run has problems with {found} and not {named}"]
+    return [] if named == differing else [f"a run has problems with {differing} and not {named}"]
 
 
 def chaos(

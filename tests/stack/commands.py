@@ -29,7 +29,7 @@ class City:
 
     @property
     def landing(self) -> Path:
-        """Where deliveries are put."""
+        """Return the folder where deliveries are put."""
         return self.data / "landing"
 
     @property
@@ -48,14 +48,16 @@ class City:
         return self.data / "published" / "citybrain.duckdb"
 
     def environment(self, **more: str) -> dict[str, str]:
-        """This process's environment with this deployment's settings alone."""
-        kept = {key: text for key, text in os.environ.items() if not key.startswith("CITYBRAIN_")}
-        own = {"CITYBRAIN_DATA_DIR": str(self.data), "CITYBRAIN_CONFIG_DIR": str(self.config)}
-        return kept | own | dict(self.settings) | more
+        """Return this process's environment with only this deployment's settings."""
+        inherited = {
+            key: text for key, text in os.environ.items() if not key.startswith("CITYBRAIN_")
+        }
+        folders = {"CITYBRAIN_DATA_DIR": str(self.data), "CITYBRAIN_CONFIG_DIR": str(self.config)}
+        return inherited | folders | dict(self.settings) | more
 
-    def start(self, *arguments: str, said: Path, **more: str) -> subprocess.Popen[bytes]:
+    def start(self, *arguments: str, prefix: Path, **more: str) -> subprocess.Popen[bytes]:
         """Start a command as the leader of a process group; `said` plus .out and .err gets text."""
-        with _beside(said, ".out").open("wb") as out, _beside(said, ".err").open("wb") as err:
+        with _beside(prefix, ".out").open("wb") as out, _beside(prefix, ".err").open("wb") as err:
             return subprocess.Popen(
                 [sys.executable, "-m", "pipelines.cli", *arguments],
                 env=self.environment(**more),
@@ -65,16 +67,16 @@ class City:
                 start_new_session=True,
             )
 
-    def call(self, *arguments: str, said: Path, **more: str) -> Ended:
+    def call(self, *arguments: str, prefix: Path, **more: str) -> Ended:
         """Run a command to its end; one that does not come to it is killed after ten minutes."""
-        process = self.start(*arguments, said=said, **more)
+        process = self.start(*arguments, prefix=prefix, **more)
         try:
             process.wait(timeout=PATIENCE)
         finally:
             if process.returncode is None:
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
-        return Ended.of(process.returncode, said)
+        return Ended.of(process.returncode, prefix)
 
 
 @dataclass(frozen=True)
@@ -86,15 +88,15 @@ class Ended:
     complaints: str
 
     @classmethod
-    def of(cls, code: int, said: Path) -> Ended:
-        """With what a command, started with the same `said`, left in its two files."""
+    def of(cls, code: int, prefix: Path) -> Ended:
+        """Build the end of a command from what it left in the two files of `prefix`."""
         output, complaints = (
-            _beside(said, suffix).read_text("utf-8", "replace") for suffix in (".out", ".err")
+            _beside(prefix, suffix).read_text("utf-8", "replace") for suffix in (".out", ".err")
         )
         return cls(code, output, complaints)
 
     def faults(self, expected: int) -> list[str]:
-        """What is wrong with a `run --json` that should have ended with `expected`."""
+        """Return what is wrong with a `run --json` that should have ended with `expected`."""
         faults = []
         if self.code != expected:
             faults.append(f"a run exited {self.code} and not {expected}: {self.complaints[-2000:]}")
@@ -103,7 +105,7 @@ class Ended:
         return faults + [f"a run says: {error}" for error in self.report().get("errors", [])]
 
     def report(self) -> dict[str, Any]:
-        """What `run --json` printed; empty when it did not come to that."""
+        """Return what `run --json` printed; empty when it did not come to that."""
         try:
             report = json.loads(self.output)
         except ValueError:
@@ -112,12 +114,12 @@ class Ended:
 
 
 class Report(Protocol):
-    """What a program found out: whether all is as it must be, and all of it for people."""
+    """Declare what a program found out: whether all is well, and all of it for people."""
 
     @property
     def passed(self) -> bool: ...
 
-    def told(self) -> dict[str, Any]: ...
+    def as_json(self) -> dict[str, Any]: ...
 
     def table(self) -> str: ...
 
@@ -147,10 +149,10 @@ def program(
     )
     if report.passed and given.folder is None:
         shutil.rmtree(folder)
-    told = report.told() | {"passed": report.passed}
-    print(json.dumps(told, ensure_ascii=False, indent=2) if given.json else report.table())
+    facts = report.as_json() | {"passed": report.passed}
+    print(json.dumps(facts, ensure_ascii=False, indent=2) if given.json else report.table())
     return 0 if report.passed else 1
 
 
-def _beside(said: Path, suffix: str) -> Path:
-    return said.with_name(said.name + suffix)
+def _beside(prefix: Path, suffix: str) -> Path:
+    return prefix.with_name(prefix.name + suffix)

@@ -1,4 +1,4 @@
-"""What docker-compose.yml and the Dockerfile say, read as `docker compose` reads them.
+"""Read docker-compose.yml and the Dockerfile as `docker compose` reads them.
 
 Nothing is started here. A key that this module neither reads nor lists in MEANS_NOTHING is an
 error, so that whoever adds one to the compose file decides what it means for the native run.
@@ -84,7 +84,7 @@ class Service:
 
 @dataclass(frozen=True)
 class Image:
-    """What the Dockerfile puts into every container."""
+    """Describe what the Dockerfile puts into every container."""
 
     environment: Mapping[str, str]
     workdir: str
@@ -92,7 +92,7 @@ class Image:
 
 
 def read_compose(content: Mapping[str, Any], variables: Mapping[str, str]) -> dict[str, Service]:
-    """The services, each after those that it waits for; `variables` are those of .env.
+    """Return the services, each after those it waits for; `variables` are those of .env.
 
     `content` is the file as YAML makes it. Raises ComposeError for what it does not know.
     """
@@ -100,31 +100,31 @@ def read_compose(content: Mapping[str, Any], variables: Mapping[str, str]) -> di
     _refuse(unknown, "docker-compose.yml")
     volumes = content.get("volumes") or {}
     _refuse({name for name, options in volumes.items() if options}, "options of volumes")
-    found = {
+    services = {
         name: _service(name, substituted(declared, variables), set(volumes))
         for name, declared in content["services"].items()
     }
-    order = TopologicalSorter({name: service.after for name, service in found.items()})
-    return {name: found[name] for name in order.static_order()}
+    order = TopologicalSorter({name: service.after for name, service in services.items()})
+    return {name: services[name] for name in order.static_order()}
 
 
 def load_compose(text: str) -> dict[str, Any]:
-    """The compose file with its anchors and merge keys resolved."""
+    """Return the compose file with its anchors and merge keys resolved."""
     loaded: dict[str, Any] = yaml.safe_load(text)
     return loaded
 
 
 def substituted(value: Any, variables: Mapping[str, str]) -> Any:
-    """`value` with `${NAME}` and its forms with defaults replaced in every text.
+    """Return `value` with `${NAME}` and its forms with defaults replaced in every text.
 
     Raises ComposeError with the file's own message for `${NAME:?message}` without a value.
     """
     if isinstance(value, str):
         return VARIABLE.sub(lambda match: _replacement(match, variables), value)
     if isinstance(value, Mapping):
-        return {key: substituted(one, variables) for key, one in value.items()}
+        return {key: substituted(item, variables) for key, item in value.items()}
     if isinstance(value, list):
-        return [substituted(one, variables) for one in value]
+        return [substituted(item, variables) for item in value]
     return value
 
 
@@ -153,8 +153,8 @@ def _service(name: str, declared: Mapping[str, Any], volumes: set[str]) -> Servi
         is_ours="build" in declared,
         command=tuple(shlex.split(command) if isinstance(command, str) else command),
         environment=_environment(name, declared.get("environment", {})),
-        mounts=tuple(_mount(name, one, volumes) for one in declared.get("volumes", [])),
-        published=dict(_port(name, one) for one in declared.get("ports", [])),
+        mounts=tuple(_mount(name, volume, volumes) for volume in declared.get("volumes", [])),
+        published=dict(_port(name, port) for port in declared.get("ports", [])),
         after=_after(name, declared.get("depends_on", {})),
         health=_health(name, declared.get("healthcheck")),
     )
@@ -207,14 +207,14 @@ def _health(service: str, declared: Mapping[str, Any] | None) -> Health | None:
 
 
 def seconds(duration: str) -> float:
-    """`90s` or `1m30s` as seconds."""
+    """Return `90s` or `1m30s` as seconds."""
     if not re.fullmatch(f"(?:{DURATION.pattern})+", duration):
         raise ComposeError(f"no duration: {duration}")
     return sum(int(number) * SECONDS[unit] for number, unit in DURATION.findall(duration))
 
 
 def read_image(dockerfile: str) -> Image:
-    """The environment, the working folder and the copied files of the image.
+    """Return the environment, the working folder and the copied files of the image.
 
     RUN lines are not read: what they install, the virtual environment has from the same lock.
     """
@@ -224,7 +224,7 @@ def read_image(dockerfile: str) -> Image:
     for line in dockerfile.replace("\\\n", " ").splitlines():
         instruction, _, rest = line.partition(" ")
         if instruction == "ENV":
-            environment |= dict(one.split("=", 1) for one in shlex.split(rest))
+            environment |= dict(assignment.split("=", 1) for assignment in shlex.split(rest))
         elif instruction == "WORKDIR":
             workdir = rest.strip()
         elif instruction == "COPY":

@@ -1,4 +1,4 @@
-"""What the stack's services said, in the report of a test that fails."""
+"""Add what the stack's services wrote to the report of a test that fails."""
 
 from __future__ import annotations
 

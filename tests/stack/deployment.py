@@ -100,23 +100,23 @@ class Deployment:
     # --- where things are -----------------------------------------------------------------------
 
     def volume(self, name: str) -> Path:
-        """The folder of a named volume."""
+        """Return the folder of a named volume."""
         return self.root / "volumes" / name
 
     def container(self, service: str) -> Path:
-        """The folder in place of a container's root."""
+        """Return the folder in place of a container's root."""
         return self.root / "containers" / service
 
     def log(self, service: str) -> Path:
-        """Where a service's output goes."""
+        """Return the file of a service's output."""
         return self.root / "logs" / f"{service}.log"
 
     def tails(self, lines: int = 25) -> str:
-        """The last lines that each service wrote, for the report of a failed test."""
+        """Return the last lines that each service wrote, for the report of a failed test."""
         return "\n".join(f"--- {name}\n{self._tail(name, lines)}" for name in self.started)
 
     def port(self, service: str, port: int) -> int:
-        """The port of this machine for a container's; StackError when nothing listens there."""
+        """Return this machine's port for a container's; StackError when nothing listens there."""
         if (service, port) not in LISTENERS:
             raise StackError(f"nothing is known to listen at {service}:{port}")
         if (service, port) not in self._ports:
@@ -126,7 +126,7 @@ class Deployment:
     # --- what a process is given ----------------------------------------------------------------
 
     def environment(self, name: str) -> dict[str, str]:
-        """A service's environment: the image's, the compose file's, and the tests' own."""
+        """Return a service's environment: the image's, the compose file's, the tests' own."""
         service, root = self.services[name], self.container(name)
         declared = {**(self.image.environment if service.is_ours else {}), **service.environment}
         given = {variable: self.native(name, value) for variable, value in declared.items()}
@@ -143,7 +143,7 @@ class Deployment:
         return given | {"HOME": str(root), "PATH": f"{programs}:/usr/bin:/bin", "TZ": "UTC"}
 
     def command(self, name: str) -> list[str]:
-        """A service's command, with the path of its program."""
+        """Return a service's command, with the path of its program."""
         service = self.services[name]
         if not service.is_ours:
             return postgresql.server(self.container(name), self.port(name, 5432))
@@ -151,19 +151,19 @@ class Deployment:
         return [*self._resolved(name, words), *ARGUMENTS.get(name, ())]
 
     def health_command(self, name: str) -> list[str]:
-        """A service's health check, with the path of its program."""
+        """Return a service's health check, with the path of its program."""
         health = self._health(name)
-        words = [self.native(name, word, own="127.0.0.1") for word in health.command]
+        words = [self.native(name, word, own_host="127.0.0.1") for word in health.command]
         return self._resolved(name, words)
 
-    def native(self, name: str, text: str, own: str | None = None) -> str:
-        """A text of a service's configuration with this machine's addresses and paths.
+    def native(self, name: str, text: str, own_host: str | None = None) -> str:
+        """Return a text of a service's configuration with this machine's addresses and paths.
 
         `own` is the host name by which the text means the service itself.
         """
 
         def moved(match: re.Match[str]) -> str:
-            host = name if match["host"] == own else match["host"]
+            host = name if match["host"] == own_host else match["host"]
             if host not in self.services:
                 return match[0]
             port = self.port(host, int(match["port"] or DEFAULT_PORTS[match["scheme"]]))
@@ -229,7 +229,7 @@ class Deployment:
             time.sleep(0 if started.is_healthy else 0.5)
 
     def still_runs(self, *names: str) -> None:
-        """StackError when a service, of these or of all that should run on, has ended."""
+        """Raise StackError if a service, of these or of all that should run on, has ended."""
         for name in names or [name for name in self.started if self.services[name].health]:
             code = self.started[name].process.poll()
             if code is not None:
@@ -336,7 +336,7 @@ class Deployment:
 
 
 def members(session: int) -> Iterator[int]:
-    """The processes of a session: what a service has started, and what that has started."""
+    """Yield the processes of a session: what a service has started, directly or not."""
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             try:
@@ -347,15 +347,15 @@ def members(session: int) -> Iterator[int]:
 
 
 def free_port() -> int:
-    """A port of the loopback on which nobody listens."""
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        port: int = one.getsockname()[1]
+    """Return a port of the loopback on which nobody listens."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
     return port
 
 
 def filled_in() -> dict[str, str]:
-    """.env as a deployer fills it in, for a city without the sample that lives in October 2021."""
+    """Return .env as a deployer fills it in, for a city without the sample in October 2021."""
     port = free_port()
     return {
         "POSTGRES_PASSWORD": secrets.token_hex(24),
@@ -372,12 +372,12 @@ def filled_in() -> dict[str, str]:
 
 
 def compose_file() -> dict[str, Any]:
-    """The compose file as YAML makes it."""
+    """Return the compose file as YAML makes it."""
     return load_compose(COMPOSE.read_text(encoding="utf-8"))
 
 
 def embedded(content: Mapping[str, Any]) -> dict[str, Any]:
-    """The compose file without PostgreSQL, as `make airflow` is: both databases are SQLite.
+    """Return the compose file without PostgreSQL, as for `make airflow`: both databases are SQLite.
 
     Airflow's lies in AIRFLOW_HOME, which therefore becomes a volume that the services share.
     """
@@ -401,5 +401,5 @@ VARIANTS = {"postgresql": lambda content: content, "embedded": embedded}
 
 
 def deployment(variant: str, **extra: str) -> Deployment:
-    """A deployment that is not started yet; `extra` goes into every service's environment."""
+    """Build a deployment without starting it; `extra` goes into every service's environment."""
     return Deployment(VARIANTS[variant](compose_file()), filled_in(), extra)

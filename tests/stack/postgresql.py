@@ -24,24 +24,24 @@ MISSING = (
 
 
 def programs() -> Path | None:
-    """The folder of initdb and postgres: Debian's newest, else PATH's; None without a server."""
-    found = sorted(
+    """Return the folder of initdb and postgres: Debian's newest, else PATH's; None without."""
+    versions = sorted(
         Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[-3])
     )
     on_path = shutil.which("initdb")
-    if found:
-        return found[-1].parent
+    if versions:
+        return versions[-1].parent
     return Path(on_path).resolve().parent if on_path else None
 
 
 def as_user(command: list[str]) -> list[str]:
-    """The command as a user that PostgreSQL accepts."""
+    """Return the command as a user that PostgreSQL accepts."""
     if os.geteuid() != 0:
         return command
     return ["setpriv", f"--reuid={USER}", f"--regid={USER}", "--init-groups", "--", *command]
 
 
-def own(folder: Path) -> None:
+def give_to_user(folder: Path) -> None:
     """Give a folder and what lies in it to the user that PostgreSQL runs as."""
     if os.geteuid() == 0:
         for path in (folder, *folder.rglob("*")):
@@ -49,7 +49,7 @@ def own(folder: Path) -> None:
 
 
 def server(root: Path, port: int) -> list[str]:
-    """The command of the server whose container's root folder is `root`."""
+    """Return the command of the server whose container's root folder is `root`."""
     data = (root / DATA.lstrip("/")).resolve()
     return as_user(
         ["postgres", "-D", str(data), "-k", str(root), "-h", "127.0.0.1", "-p", str(port)]
@@ -67,12 +67,12 @@ def prepare(root: Path, environment: Mapping[str, str], port: int) -> None:
     unknown = {name for name in environment if name.startswith("POSTGRES_")} - KNOWN
     if unknown:
         raise ValueError(f"the native PostgreSQL does not know {', '.join(sorted(unknown))}")
-    own(data)
-    own(root)
+    give_to_user(data)
+    give_to_user(root)
     password = root / "password"
     password.write_text(environment["POSTGRES_PASSWORD"], encoding="utf-8")
     password.chmod(0o600)
-    own(password)
+    give_to_user(password)
     user = environment.get("POSTGRES_USER", USER)
     database = environment.get("POSTGRES_DB", user)
 

@@ -26,7 +26,7 @@ MART = "SELECT count(*), sum(rows) FROM marts.department_day"
 
 @dataclass
 class Seen:
-    """What readers saw: reads, new files, failures (counted, the first told), the slowest read."""
+    """Count what readers saw: reads, new files, failures (the first in words), the slowest read."""
 
     reads: int = 0
     replaced: int = 0
@@ -61,7 +61,7 @@ class Readers:
     def __init__(self, file: Path, count: int, pause: float) -> None:
         self.command = [sys.executable, __file__, str(file), "--pause", str(pause)]
         self.count = count
-        self.seen = Seen()
+        self.observed = Seen()
         self.processes: list[subprocess.Popen[str]] = []
 
     def __enter__(self) -> Readers:
@@ -78,17 +78,17 @@ class Readers:
             process.stdin.close()
             process.stdin = None
         for process in self.processes:
-            self.seen.add(_told_by(process))
+            self.observed.add(_counted_by(process))
 
 
-def _told_by(process: subprocess.Popen[str]) -> Seen:
+def _counted_by(process: subprocess.Popen[str]) -> Seen:
     output, complaints = process.communicate(timeout=60)
     if process.returncode != 0:
         return Seen(errors=1, messages=[f"a reader exited {process.returncode}: {complaints}"])
     return Seen(**json.loads(output))
 
 
-def read_once(file: Path, seen: Seen) -> None:
+def read_once(file: Path, observed: Seen) -> None:
     """Open the published copy as it is now, hold it against itself, and count what was seen.
 
     Torn is a source table whose rows are not those of its partitions in force; a generation
@@ -97,55 +97,55 @@ def read_once(file: Path, seen: Seen) -> None:
     started = time.perf_counter()
     try:
         with duckdb.connect(file, read_only=True, config={"threads": 1}) as connection:
-            _hold_against_itself(connection, seen)
+            _hold_against_itself(connection, observed)
             connection.execute(MART).fetchall()
     except Exception as error:  # whatever it is, an analyst would have met it
-        seen.fail(f"{type(error).__name__}: {error}")
-    seen.reads += 1
-    seen.slowest = max(seen.slowest, round(time.perf_counter() - started, 3))
+        observed.fail(f"{type(error).__name__}: {error}")
+    observed.reads += 1
+    observed.slowest = max(observed.slowest, round(time.perf_counter() - started, 3))
 
 
-def _hold_against_itself(connection: duckdb.DuckDBPyConnection, seen: Seen) -> None:
+def _hold_against_itself(connection: duckdb.DuckDBPyConnection, observed: Seen) -> None:
     def rows(query: str, *values: str) -> list[tuple[object, ...]]:
         return connection.execute(query, values or None).fetchall()
 
     ((number,),) = rows("SELECT number FROM generation")
     assert isinstance(number, int)
-    if number < seen.generation:
-        seen.fail(f"generation {number} after {seen.generation}")
-    seen.generation = max(seen.generation, number)
-    there = {row[0] for row in rows("SELECT table_name FROM duckdb_tables()")}
-    told = rows(
+    if number < observed.generation:
+        observed.fail(f"generation {number} after {observed.generation}")
+    observed.generation = max(observed.generation, number)
+    tables = {row[0] for row in rows("SELECT table_name FROM duckdb_tables()")}
+    promises = rows(
         "SELECT source, CAST(sum(rows) AS BIGINT) FROM delivery_partition "
         "WHERE known_until IS NULL GROUP BY source"
     )
-    for source, promised in told:
-        if source not in there:
-            seen.fail(f"generation {number} has no table {source}")
+    for source, promised in promises:
+        if source not in tables:
+            observed.fail(f"generation {number} has no table {source}")
             continue
         ((counted,),) = rows(f'SELECT count(*) FROM "{source}"')
         if counted != promised:
-            seen.fail(f"generation {number}: {source} has {counted} rows and should {promised}")
+            observed.fail(f"generation {number}: {source} has {counted} rows and should {promised}")
 
 
-def identity(file: Path, seen: Seen) -> tuple[int, int] | None:
-    """Which file lies there, and how long it is; that there is none is a failure."""
+def identity(file: Path, observed: Seen) -> tuple[int, int] | None:
+    """Return which file lies there, and how long it is; that none does is a failure."""
     try:
         status = file.stat()
     except OSError as error:
-        seen.fail(f"{type(error).__name__}: {error}")
+        observed.fail(f"{type(error).__name__}: {error}")
         return None
     return status.st_ino, status.st_size
 
 
-def wait(file: Path, there: tuple[int, int] | None, seconds: float, seen: Seen) -> bool:
-    """Until it is time to read again, or another file than `there` is; whether to stop."""
+def wait(file: Path, known: tuple[int, int] | None, seconds: float, observed: Seen) -> bool:
+    """Wait until it is time to read again, or the file is not `known`; return whether to stop."""
     until = time.monotonic() + seconds
     while time.monotonic() < until:
         if select.select([sys.stdin], [], [], WATCH_SECONDS)[0]:
             return True
-        if identity(file, seen) != there:
-            seen.replaced += 1
+        if identity(file, observed) != known:
+            observed.replaced += 1
             break
     return False
 
@@ -156,13 +156,13 @@ def main() -> None:
     parser.add_argument("file", type=Path)
     parser.add_argument("--pause", type=float, default=0.05, help="seconds between two reads")
     given = parser.parse_args()
-    seen = Seen()
+    observed = Seen()
     while True:
-        there = identity(given.file, seen)
-        read_once(given.file, seen)
-        if wait(given.file, there, given.pause, seen):
+        known = identity(given.file, observed)
+        read_once(given.file, observed)
+        if wait(given.file, known, given.pause, observed):
             break
-    print(json.dumps(asdict(seen)))
+    print(json.dumps(asdict(observed)))
 
 
 if __name__ == "__main__":

@@ -181,20 +181,20 @@ class Shipment:
 def csv_of(
     rows: Sequence[Sequence[object]], header: Sequence[str] = HEADER, encoding: str = "utf-8"
 ) -> bytes:
-    """Rows as a CSV file; cells must need no quotes."""
+    """Return rows as a CSV file; cells must need no quotes."""
     lines = [",".join(map(str, row)) for row in (header, *rows)]
     return ("\n".join(lines) + "\n").encode(encoding)
 
 
 def jsonl_of(rows: Sequence[tuple[str, str, str, object]]) -> bytes:
-    """Visits (day, unit, app, visits) as JSON lines, each with a phone number to be masked."""
+    """Return visits (day, unit, app, visits) as JSON lines, each with a phone number to mask."""
     keys = ("日期", "单位", "应用", "访问量", "电话")
     lines = [dict(zip(keys, (*row, "13800001111"), strict=True)) for row in rows]
     return "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines).encode()
 
 
 def workbook_of(rows: Sequence[Sequence[object]], header: Sequence[str]) -> bytes:
-    """A workbook with a title above its header, the same bytes every time."""
+    """Return a workbook with a title above its header, the same bytes every time."""
     buffer = io.BytesIO()
     book = xlsxwriter.Workbook(buffer, {"in_memory": True})
     book.set_properties({"created": datetime(2021, 9, 24)})
@@ -207,7 +207,7 @@ def workbook_of(rows: Sequence[Sequence[object]], header: Sequence[str]) -> byte
 
 
 def items(prefix: str, amounts: Sequence[object]) -> list[tuple[object, ...]]:
-    """Records with keys of their own, over two domains."""
+    """Return records with keys of their own, over two domains."""
     return [
         (f"{prefix}{number}", amount, ("交通", "教育")[number % 2])
         for number, amount in enumerate(amounts)
@@ -215,7 +215,7 @@ def items(prefix: str, amounts: Sequence[object]) -> list[tuple[object, ...]]:
 
 
 def sites(prefix: str, channels: Sequence[int]) -> list[tuple[object, ...]]:
-    """Survey rows with keys of their own, in both states."""
+    """Return survey rows with keys of their own, in both states."""
     return [
         (f"{prefix}{number}", count, ("在线", "离线")[number % 2])
         for number, count in enumerate(channels)
@@ -223,12 +223,12 @@ def sites(prefix: str, channels: Sequence[int]) -> list[tuple[object, ...]]:
 
 
 def surveyed(rows: Sequence[Sequence[object]]) -> bytes:
-    """A GB18030 export with the footer that the contract declares; 㐂 takes four bytes."""
+    """Return a GB18030 export with the contract's footer; 㐂 takes four bytes."""
     return csv_of([*rows, ("㐂号", 1, "在线"), ("合计", 0, "")], SURVEY_HEADER, "gb18030")
 
 
 def visited(amount: int) -> bytes:
-    """A bulk file over four days and all departments, one row of it refused."""
+    """Return a bulk file over four days and all departments, with a refused row."""
     rows: list[tuple[str, str, str, object]] = [
         (f"2021-09-2{day}", unit, app, amount + day)
         for day in range(3, 7)

@@ -1,4 +1,4 @@
-"""What a data folder holds, in a form that two folders which took the same must share.
+"""Return what a data folder holds, in a form that two folders with the same input must share.
 
 Left out is only what tells when and in which run something happened: instants but the receipt,
 ledger positions, run ids. What is appended by every run (pace, alerts, digests) counts once.
@@ -36,15 +36,17 @@ class Snapshot:
     faults: list[str] = field(default_factory=list)
 
     def differences(self, other: Snapshot) -> list[str]:
-        """In what `other` is not as this one, table by table."""
-        found = list(other.faults)
+        """Return in what `other` differs from this snapshot, table by table."""
+        lines = list(other.faults)
         for name in sorted(self.tables.keys() | other.tables.keys()):
-            wanted, there = self.tables.get(name, Rows()), other.tables.get(name, Rows())
-            found += _told(name, "lost", wanted - there) + _told(name, "too many", there - wanted)
-        return found
+            wanted, actual = self.tables.get(name, Rows()), other.tables.get(name, Rows())
+            lines += _describe_rows(name, "lost", wanted - actual) + _describe_rows(
+                name, "too many", actual - wanted
+            )
+        return lines
 
 
-def _told(name: str, what: str, rows: Rows) -> list[str]:
+def _describe_rows(name: str, what: str, rows: Rows) -> list[str]:
     if not rows:
         return []
     shown = "; ".join(
@@ -54,7 +56,7 @@ def _told(name: str, what: str, rows: Rows) -> list[str]:
 
 
 def take(city: City) -> Snapshot:
-    """Everything comparable in the three databases, the archive and landing."""
+    """Return everything comparable in the three databases, the archive and landing."""
     snapshot = Snapshot()
     for label, file in (("warehouse", city.warehouse), ("published", city.readers_file)):
         with duckdb.connect(file, read_only=True, config={"threads": 1}) as connection:
@@ -78,7 +80,7 @@ def take(city: City) -> Snapshot:
 
 
 def torn(city: City) -> list[str]:
-    """What in the warehouse of a killed run is neither before nor after: nothing may be."""
+    """Return what a killed run's warehouse holds half: nothing may be there in part."""
     if not city.warehouse.exists():
         return []
     with duckdb.connect(city.warehouse, read_only=True, config={"threads": 1}) as connection:
@@ -87,8 +89,8 @@ def torn(city: City) -> list[str]:
             "SELECT DISTINCT source FROM delivery_partition"
         ).fetchall():
             faults += [
-                f"killed: {source} has {counted} rows of {delivery} and should have {told}"
-                for delivery, counted, told in connection.execute(
+                f"killed: {source} has {counted} rows of {delivery} and should have {promised}"
+                for delivery, counted, promised in connection.execute(
                     f'WITH counted AS (SELECT delivery_id, count(*) AS rows FROM "{source}" '
                     "GROUP BY delivery_id), told AS (SELECT delivery_id, sum(rows) AS rows "
                     "FROM delivery_partition WHERE source = ? AND known_until IS NULL "
@@ -103,7 +105,7 @@ def torn(city: City) -> list[str]:
 
 
 def leftovers(city: City) -> list[str]:
-    """What killed runs left behind that no run has use for, as paths in the data folder."""
+    """Return what killed runs left that no run has use for, as paths in the data folder."""
     staged = city.data.glob("staging/*")
     hidden = (
         path
@@ -122,10 +124,10 @@ def age(place: Path, seconds: float) -> None:
 
 
 def _tables(connection: duckdb.DuckDBPyConnection) -> list[tuple[str, str]]:
-    found = connection.execute(
+    tables = connection.execute(
         "SELECT table_schema, table_name FROM information_schema.tables ORDER BY ALL"
     ).fetchall()
-    return [(schema, table) for schema, table in found if table not in OF_RUNS]
+    return [(schema, table) for schema, table in tables if table not in OF_RUNS]
 
 
 def _rows(connection: duckdb.DuckDBPyConnection, schema: str, table: str) -> Rows:
@@ -135,17 +137,17 @@ def _rows(connection: duckdb.DuckDBPyConnection, schema: str, table: str) -> Row
         (schema, table),
     ).fetchall()
     shown = [text for name, kind in columns if (text := _comparable(name, kind))]
-    found = connection.execute(f'SELECT {", ".join(shown)} FROM "{schema}"."{table}"').fetchall()
-    return _counted(table, found)
+    values = connection.execute(f'SELECT {", ".join(shown)} FROM "{schema}"."{table}"').fetchall()
+    return _counted(table, values)
 
 
-def _counted(table: str, found: Iterable[Sequence[object]]) -> Rows:
-    rows = Counter(tuple(map(repr, row)) for row in found)
+def _counted(table: str, values: Iterable[Sequence[object]]) -> Rows:
+    rows = Counter(tuple(map(repr, row)) for row in values)
     return Counter(set(rows)) if table in BY_EVERY_RUN else rows
 
 
 def _operations(city: City) -> dict[str, Rows]:
-    """The operational database, which is SQLite's here, table by table."""
+    """Return the operational database, which is SQLite's here, table by table."""
     tables: dict[str, Rows] = {}
     connection = sqlite3.connect(city.operations)
     try:
@@ -154,15 +156,15 @@ def _operations(city: City) -> dict[str, Rows]:
                 continue
             columns = connection.execute(f"PRAGMA table_info({table})").fetchall()
             shown = [text for _, name, kind, *_ in columns if (text := _comparable(name, kind))]
-            found = connection.execute(f"SELECT {', '.join(shown)} FROM {table}").fetchall()
-            tables[f"operations {table}"] = _counted(table, found)
+            values = connection.execute(f"SELECT {', '.join(shown)} FROM {table}").fetchall()
+            tables[f"operations {table}"] = _counted(table, values)
     finally:
         connection.close()
     return tables
 
 
 def _comparable(name: str, kind: str) -> str | None:
-    """The column as it may be compared: of a position until which, whether there is one."""
+    """Return the column as it may be compared: for end positions, whether there is one."""
     if name == "known_until":
         return "known_until IS NULL AS in_force"
     is_instant = kind.startswith(("TIMESTAMP", "DATETIME")) and name not in WHOLE
@@ -170,7 +172,7 @@ def _comparable(name: str, kind: str) -> str | None:
 
 
 def _twice(connection: duckdb.DuckDBPyConnection, label: str) -> list[str]:
-    """What must be there once at most, whatever else is the same."""
+    """Return what must be there at most once, whatever else is the same."""
     once = {
         "ledger position": "SELECT position FROM delivery",
         "receipt": "SELECT delivery_id, received_at FROM delivery WHERE cause = 'landing'",

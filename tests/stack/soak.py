@@ -45,7 +45,7 @@ Content = Counter[tuple[str, int]]  # key and figure of each row
 
 @dataclass
 class Report:
-    """What was done and what was found."""
+    """Hold what was done and what was found."""
 
     minutes: float = 0.0
     runs: int = 0
@@ -70,20 +70,20 @@ class Report:
 
     @property
     def passed(self) -> bool:
-        """Whether nothing was lost, nothing is too many, and nobody met an error."""
+        """Return whether nothing was lost or is too many, and nobody met an error."""
         wrong = self.rows_lost or self.rows_extra or self.reader_errors or self.run_failures
         return not wrong and not self.wrong_partitions and self.reads > 0
 
-    def told(self) -> dict[str, Any]:
-        """The report for programs."""
+    def as_json(self) -> dict[str, Any]:
+        """Return the report for programs."""
         return asdict(self)
 
     def table(self) -> str:
-        """The report for people."""
-        told = asdict(self) | {"kinds": dict(self.kinds)}
+        """Return the report for people."""
+        facts = asdict(self) | {"kinds": dict(self.kinds)}
         for name in ("run_failures", "wrong_partitions", "problems"):
-            told[name] = len(told[name])
-        lines = [f"{name.replace('_', ' '):18}{value}" for name, value in told.items()]
+            facts[name] = len(facts[name])
+        lines = [f"{name.replace('_', ' '):18}{value}" for name, value in facts.items()]
         wrong = self.run_failures + self.wrong_partitions
         return "\n".join(lines + [f"! {text}" for text in wrong[:SHOWN]])
 
@@ -116,7 +116,7 @@ class Lander:
         self.parts = 0
 
     def send(self) -> None:
-        """One file: most are a place's first, the others what departments do to what they sent."""
+        """Send a file: most are a place's first, the others what departments send again."""
         slot = self._slot()
         sent = self.history.get(slot)
         if not sent:
@@ -146,7 +146,7 @@ class Lander:
         return whole
 
     def _made(self, slot: Slot) -> Sent:
-        """Some good rows, their keys this slot's own; and often a duplicate and a bad one."""
+        """Return some good rows with keys of this slot, often a duplicate and a bad row."""
         source, department, day, part = slot
         rows = [
             (f"{part}k{number}", self.random.randint(1, 9))
@@ -181,7 +181,7 @@ class Lander:
         return self.landing / day / department / name
 
     def _put(self, path: Path, data: bytes) -> None:
-        """As a careful uploader does: aside first, in place when it is whole.
+        """Write aside first and move into place when whole, as a careful uploader does.
 
         The folder may be cleared away, being empty, before the file lies in it.
         """
@@ -195,7 +195,7 @@ class Lander:
 
 
 def name_of(department: str) -> str:
-    """What `departments.csv` calls a department of this city."""
+    """Return what `departments.csv` calls a department of this city."""
     return f"{department}局"
 
 
@@ -205,9 +205,9 @@ def name_of(department: str) -> str:
 class Runner(threading.Thread):
     """Starts a run whenever the last one has ended, until told to stop."""
 
-    def __init__(self, city: City, said: Path, stop: threading.Event) -> None:
+    def __init__(self, city: City, prefix: Path, stop: threading.Event) -> None:
         super().__init__(daemon=True)
-        self.city, self.said, self.stop = city, said, stop
+        self.city, self.prefix, self.stop = city, prefix, stop
         self.seconds: list[float] = []
         self.busy = 0
         self.failures: list[str] = []
@@ -218,16 +218,16 @@ class Runner(threading.Thread):
             self.once()
 
     def once(self) -> None:
-        """One run, its duration and all that is wrong with it."""
+        """Run once; record the duration and all that is wrong with it."""
         started = time.monotonic()
         try:
-            ended = self.city.call(*RUN, said=self.said)
+            ended = self.city.call(*RUN, prefix=self.prefix)
         except (OSError, subprocess.TimeoutExpired) as error:
             self.failures.append(f"{type(error).__name__}: {error}")
             return
         self.seconds.append(round(time.monotonic() - started, 2))
-        told = ended.report().get("problems", [])
-        self.problems += [f"{one['path']}: {one['message']}" for one in told]
+        problems = ended.report().get("problems", [])
+        self.problems += [f"{problem['path']}: {problem['message']}" for problem in problems]
         faults = ended.faults(0)
         if faults and BUSY in "".join(faults):
             self.busy += 1
@@ -238,7 +238,7 @@ class Runner(threading.Thread):
 def soak(
     minutes: float, seed: int, folder: Path, tell: Callable[[str], None] = lambda line: None
 ) -> Report:
-    """Crowd a data folder below `folder` for that long, then hold it against what was sent."""
+    """Send and run at once below `folder` for that long, then compare rows with what was sent."""
     names = "".join(f"{code},{name_of(code)}\n" for code in DEPARTMENTS)
     config = small_city.configure(folder / "config", small_city.DEPARTMENTS + names)
     city = City(folder / "data", config, (("CITYBRAIN_THREADS", "1"),))
@@ -260,10 +260,10 @@ def soak(
     _account_runs(report, runners)
     report.files_landed = lander.kinds.total()
     report.kinds, report.parts = lander.kinds, lander.parts
-    seen = readers.seen
-    report.reads, report.reader_errors = seen.reads, seen.errors
-    report.reader_messages, report.slowest_read = seen.messages, seen.slowest
-    report.generations = seen.generation
+    observed = readers.observed
+    report.reads, report.reader_errors = observed.reads, observed.errors
+    report.reader_messages, report.slowest_read = observed.messages, observed.slowest
+    report.generations = observed.generation
     _account_rows(report, lander, city)
     return report
 
@@ -271,22 +271,22 @@ def soak(
 def _land(
     lander: Lander, until: float, runners: Sequence[Runner], tell: Callable[[str], None]
 ) -> None:
-    told = time.monotonic()
+    spoke = time.monotonic()
     while time.monotonic() < until:
         lander.send()
         time.sleep(lander.random.uniform(0.05, 2 * LANDING_PAUSE))
-        if time.monotonic() - told > 30:
-            told = time.monotonic()
+        if time.monotonic() - spoke > 30:
+            spoke = time.monotonic()
             runs = sum(len(runner.seconds) for runner in runners)
             failures = sum(len(runner.failures) for runner in runners)
             tell(
-                f"{(until - told) / 60:.1f} minutes left: {lander.kinds.total()} files landed, "
+                f"{(until - spoke) / 60:.1f} minutes left: {lander.kinds.total()} files landed, "
                 f"{runs} runs, {failures} failures"
             )
 
 
 def _account_runs(report: Report, runners: Sequence[Runner]) -> None:
-    seconds = [one for runner in runners for one in runner.seconds]
+    seconds = [duration for runner in runners for duration in runner.seconds]
     report.runs = len(seconds)
     report.busy = sum(runner.busy for runner in runners)
     report.run_failures = [text for runner in runners for text in runner.failures]
@@ -297,13 +297,13 @@ def _account_runs(report: Report, runners: Sequence[Runner]) -> None:
 
 
 def _account_rows(report: Report, lander: Lander, city: City) -> None:
-    """Every partition in the warehouse against what was sent for it last."""
-    found = _in_warehouse(city)
+    """Compare every partition in the warehouse with what was sent for it last."""
+    in_warehouse = _in_warehouse(city)
     report.rows_landed = sum(rows.total() for rows in lander.in_force.values())
-    report.rows_found = sum(rows.total() for rows in found.values())
-    for slot in sorted(lander.in_force.keys() | found.keys()):
-        wanted, there = lander.in_force.get(slot, Content()), found.get(slot, Content())
-        lost, extra = (wanted - there).total(), (there - wanted).total()
+    report.rows_found = sum(rows.total() for rows in in_warehouse.values())
+    for slot in sorted(lander.in_force.keys() | in_warehouse.keys()):
+        wanted, actual = lander.in_force.get(slot, Content()), in_warehouse.get(slot, Content())
+        lost, extra = (wanted - actual).total(), (actual - wanted).total()
         report.rows_lost += lost
         report.rows_extra += extra
         if lost or extra:
@@ -318,15 +318,15 @@ def _in_warehouse(city: City) -> dict[Slot, Content]:
         "surveys": ("site", "channels"),
         "visits": ("app", "visits"),
     }
-    found: dict[Slot, Content] = {}
+    partitions: dict[Slot, Content] = {}
     with duckdb.connect(city.warehouse, read_only=True) as connection:
         for source, (key, figure) in figures.items():
             for department, day, part, name, value in connection.execute(
                 f"SELECT department, CAST(business_date AS VARCHAR), part, {key}, {figure} "
                 f"FROM {source}"
             ).fetchall():
-                found.setdefault((source, department, day, part), Content())[name, value] += 1
-    return found
+                partitions.setdefault((source, department, day, part), Content())[name, value] += 1
+    return partitions
 
 
 if __name__ == "__main__":

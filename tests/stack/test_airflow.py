@@ -55,14 +55,14 @@ class Stack:
         return ask(self.data / "published" / "citybrain.duckdb", query)
 
     def generation(self) -> int:
-        """The number of the generation that readers see; 0 before the first."""
+        """Return the number of the generation that readers see; 0 before the first."""
         if not (self.data / "published" / "citybrain.duckdb").exists():
             return 0
         ((number,),) = self.published("SELECT number FROM generation")
         return int(number)
 
     def report(self) -> str:
-        """What is known of a failure: the logs of tasks that failed, and of the services."""
+        """Return what is known of a failure: the logs of failed tasks and of the services."""
         try:
             tasks = self.airflow.troubles()
         except Exception as error:
@@ -74,7 +74,7 @@ class Stack:
 def stack(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Stack]:
-    """A started deployment per variant; tells what its services wrote when a test fails."""
+    """Start a deployment per variant; show what its services wrote when a test fails."""
     if request.param == "postgresql" and postgresql.programs() is None:
         pytest.skip(postgresql.MISSING)
     config = configuration(tmp_path_factory.mktemp("config"))
@@ -90,7 +90,7 @@ def stack(
 
 
 def configuration(folder: Path) -> Path:
-    """The repository's configuration, as a deployment of its own has it."""
+    """Copy the repository's configuration for a deployment."""
     contracts = PROJECT / "pipelines" / "contracts"
     shutil.copytree(contracts / "sources", folder / "sources")
     shutil.copytree(PROJECT / "expectations", folder / "expectations")
@@ -107,7 +107,7 @@ def ask(database: Path, query: str) -> list[tuple[Any, ...]]:
 def land(
     data: Path, day: date, department: str, source: str, content: bytes, suffix: str, hour: int
 ) -> Path:
-    """A file in landing, received in the night after the day that it speaks of."""
+    """Put a file into landing, received in the night after the day that it speaks of."""
     path = data / "landing" / day.isoformat() / department / f"{source}{suffix}"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content)
@@ -132,7 +132,7 @@ def land_records(
     suffix: str = ".csv",
     hour: int = 1,
 ) -> Path:
-    """A department's new records of a day, one row a count."""
+    """Land a department's new records of a day, with a row for each count."""
     rows = [[str(cell) for cell in row] for row in records(department, day, counts)]
     if suffix == ".csv":
         text = "".join(",".join(row) + "\n" for row in ([*RECORDS], *rows))
@@ -168,7 +168,7 @@ def test_every_service_runs_and_its_own_check_says_so(stack: Stack) -> None:
             assert stack.deployment.started[name].is_healthy
             assert stack.deployment.started[name].process.poll() is None
     health = stack.airflow.get("/monitor/health")
-    assert {part: said["status"] for part, said in health.items()} == dict.fromkeys(
+    assert {part: answer["status"] for part, answer in health.items()} == dict.fromkeys(
         ("metadatabase", "scheduler", "triggerer", "dag_processor"), "healthy"
     )
 
@@ -306,7 +306,7 @@ def test_days_taken_backwards_are_what_the_command_takes_at_once(
 
 
 def backfill(stack: Stack, dag: str, days: list[date]) -> None:
-    """Backfill business days, the last one first, and see that it did just that."""
+    """Backfill business days, the last first, and check that it did just that."""
     logical = [day + timedelta(days=1) for day in days]
     body = {
         "dag_id": dag,
@@ -327,12 +327,14 @@ def backfill(stack: Stack, dag: str, days: list[date]) -> None:
 
 def command(data: Path, *arguments: str) -> None:
     """Run `citybrain` on a data folder of its own."""
-    kept = {name: text for name, text in os.environ.items() if not name.startswith("CITYBRAIN_")}
+    inherited = {
+        name: text for name, text in os.environ.items() if not name.startswith("CITYBRAIN_")
+    }
     subprocess.run(
         [Path(sys.executable).with_name("citybrain"), *arguments],
         check=True,
         timeout=120,
-        env=kept | {"CITYBRAIN_DATA_DIR": str(data), "CITYBRAIN_AS_OF": AS_OF.isoformat()},
+        env=inherited | {"CITYBRAIN_DATA_DIR": str(data), "CITYBRAIN_AS_OF": AS_OF.isoformat()},
     )
 
 

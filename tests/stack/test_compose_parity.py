@@ -54,7 +54,7 @@ ADDED = {"HOME", "PATH", "TZ", "PGHOST", "PGPORT", "AIRFLOW__API__HOST", "AIRFLO
 
 @pytest.fixture(scope="module", params=sorted(native.VARIANTS))
 def prepared(request: pytest.FixtureRequest) -> Iterator[Deployment]:
-    """A deployment of each variant that is not started."""
+    """Yield a deployment of each variant that is not started."""
     if request.param == "postgresql" and postgresql.programs() is None:
         pytest.skip(postgresql.MISSING)
     made = native.deployment(request.param)
@@ -63,7 +63,7 @@ def prepared(request: pytest.FixtureRequest) -> Iterator[Deployment]:
 
 
 def changed(change: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
-    """The compose file with a change."""
+    """Return the compose file with a change."""
     content: dict[str, Any] = yaml.safe_load(yaml.safe_dump(COMPOSE))
     change(content)
     return content
@@ -176,7 +176,7 @@ def test_make_airflow_sets_what_the_compose_file_sets() -> None:
 
 
 def declared_variables() -> set[str]:
-    """Every variable of every service and of the image, and what the tests set besides."""
+    """Return every variable of every service, of the image, and of the tests."""
     ours = {name for service in SERVICES.values() for name in service["environment"]}
     return ours | set(read_image(DOCKERFILE).environment) | set(native.OVERRIDES)
 
@@ -210,7 +210,9 @@ def test_every_variable_of_airflows_is_a_key_of_its_configuration() -> None:
 def test_no_variable_is_anybody_elses() -> None:
     for name, service in SERVICES.items():
         strange = {
-            one for one in service["environment"] if not one.startswith(("AIRFLOW_", "CITYBRAIN_"))
+            variable
+            for variable in service["environment"]
+            if not variable.startswith(("AIRFLOW_", "CITYBRAIN_"))
         }
         assert strange == (ENTRY_POINT if name == "postgres" else set())
     assert ENTRY_POINT <= postgresql.KNOWN
@@ -280,7 +282,7 @@ def test_every_variable_reaches_its_process_and_nothing_else_does(
 
 
 def assert_same(prepared: Deployment, service: str, given: str, declared: str) -> None:
-    """That a value is the declared one, or the declared path or address on this machine."""
+    """Check that a value is the declared one, or its path or address on this machine."""
     if declared.startswith("/"):
         assert given == f"{prepared.container(service)}{declared}"
     elif match := re.fullmatch(r"(.*[@/])(postgres|api-server:8080)(/.*)", declared):
@@ -345,14 +347,14 @@ def test_the_embedded_variant_lacks_postgresql_alone() -> None:
     less = native.embedded(COMPOSE)
     assert set(COMPOSE["services"]) - set(less["services"]) == {"postgres"}
     for name, service in less["services"].items():
-        there = SERVICES[name]
-        assert {**there["environment"]}.keys() - service["environment"].keys() == {
+        declared = SERVICES[name]
+        assert {**declared["environment"]}.keys() - service["environment"].keys() == {
             *native.ON_SQLITE
         }
-        assert {*there["volumes"]} ^ {*service["volumes"]} == {"home:/opt/airflow"}
-        assert there["depends_on"].keys() - service["depends_on"].keys() == {"postgres"}
-        same = {*there} - {"environment", "volumes", "depends_on"}
-        assert {key: service[key] for key in same} == {key: there[key] for key in same}
+        assert {*declared["volumes"]} ^ {*service["volumes"]} == {"home:/opt/airflow"}
+        assert declared["depends_on"].keys() - service["depends_on"].keys() == {"postgres"}
+        same = {*declared} - {"environment", "volumes", "depends_on"}
+        assert {key: service[key] for key in same} == {key: declared[key] for key in same}
 
 
 @pytest.mark.parametrize(
