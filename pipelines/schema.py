@@ -95,6 +95,7 @@ def revisions(store: str) -> list[str]:
 
 
 def _migrations(store: str) -> Config:
+    """Return Alembic's configuration for the migrations of a store."""
     from alembic.config import Config
 
     config = Config()

@@ -101,6 +101,7 @@ class WorkbookFormat(Declared, title="Workbooks"):
 
     @model_validator(mode="after")
     def _sheets_are_said_once(self) -> Self:
+        """Refuse `sheet` and `sheets` together."""
         if self.sheets is not None and "sheet" in self.model_fields_set:
             raise ValueError("say `sheet` or `sheets`, not both")
         return self

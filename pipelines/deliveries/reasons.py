@@ -83,7 +83,10 @@ class UnreadableError(CitybrainError):
 
 
 class RejectedError(CitybrainError):
-    """A delivery was read but cannot be judged row by row, as when it lacks required columns."""
+    """A delivery was read but cannot be judged row by row, as when it lacks required columns.
+
+    Carries the reasons and how many rows were read, for the judgement's accounting.
+    """
 
     def __init__(self, reasons: Sequence[Reason], rows_read: int) -> None:
         self.reasons = tuple(reasons)

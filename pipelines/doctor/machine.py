@@ -100,6 +100,7 @@ def disk(visit: Visit) -> Iterator[Finding]:
 
 
 def _vanished(settings: Settings) -> Iterator[Finding]:
+    """Yield a failure for each folder whose disk is no longer mounted."""
     for folder in disks.lost_disks(settings):
         yield failure(
             "disk",
@@ -150,6 +151,7 @@ def _nearest(path: Path) -> Path:
 
 
 def _mend(reason: str) -> str:
+    """Return what to do about a folder that was refused for `reason`, the text of an OSError."""
     if reason in failures.FULL:
         return "free some space (`citybrain clean` removes what is not needed)"
     if reason in failures.READ_ONLY:
@@ -188,6 +190,7 @@ def _short_of_room(settings: Settings) -> Iterator[Finding]:
 
 
 def _readable_archive(settings: Settings) -> Iterator[Finding]:
+    """Yield a warning if other users can enter the archive."""
     if settings.archive.is_dir():
         mode = stat.S_IMODE(settings.archive.stat().st_mode)
         if mode & 0o077:

@@ -127,6 +127,7 @@ def landing_folder(visit: Visit) -> Iterator[Finding]:
 
 
 def _waiting(visit: Visit, landed: list[files.Landed]) -> Iterator[Finding]:
+    """Yield how many files wait in landing; a warning if one waits for more than a day."""
     # The change time says when the file arrived; its modification time may be the sender's.
     ages = [moment for file in landed if (moment := _changed(file.path)) is not None]
     if not ages:

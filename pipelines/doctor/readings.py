@@ -107,7 +107,10 @@ def lock(path: Path) -> Iterator[bool]:
 
 
 def holder(path: Path) -> dict[str, Any]:
-    """Return what a lock file says of its holder (pid, purpose, since); empty if unreadable."""
+    """Return what a lock file says of its holder: pid, purpose, since.
+
+    Empty if its last holder gave it back or is just writing. Raise OSError if it cannot be opened.
+    """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except ValueError:
@@ -157,6 +160,7 @@ def _process(pid: int) -> str:
 
 
 def _read(engine: sa.Engine, is_copy: bool = False) -> Reading:
+    """Read a store through `engine` and dispose of it; an error becomes part of the reading."""
     try:
         with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             store_schema = schema(connection, "warehouse")
@@ -175,6 +179,7 @@ def _read(engine: sa.Engine, is_copy: bool = False) -> Reading:
 
 
 def _ledger(connection: sa.Connection) -> Ledger:
+    """Read what the ledger says last: position, configuration, run and newest entry."""
     query = "SELECT hash FROM configuration ORDER BY effective_at DESC LIMIT 1"
     configuration = rows(connection, query)
     latest = ledger.latest_run(connection)
@@ -215,6 +220,7 @@ def read_operations(settings: Settings, steps: int = 1000) -> Operations:
 
 
 def _operations(connection: sa.Connection, where: str, steps: int) -> Operations:
+    """Read the newest `steps` steps, oldest first; none if the schema is not the newest."""
     store_schema = schema(connection, "operations")
     if store_schema.revision != store_schema.newest:
         return Operations(where, store_schema)

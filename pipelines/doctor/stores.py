@@ -29,6 +29,7 @@ def locks(visit: Visit) -> Iterator[Finding]:
 
 
 def _lock(visit: Visit, name: str) -> Iterator[Finding]:
+    """Yield what is to be said of a lock file; nothing if it is free and unsigned."""
     path = visit.settings.data_dir / name
     if not path.exists():
         return
@@ -158,6 +159,7 @@ def published_copy(visit: Visit) -> Iterator[Finding]:
 
 
 def _nothing_known(visit: Visit) -> Finding:
+    """Return the finding for a published copy whose ledger could not be read, or none at all."""
     if visit.copy.schema is not None:
         refusal, mend = visit.copy.schema.refusal()
         return warning("published", f"the copy {refusal}", mend)

@@ -136,7 +136,10 @@ def write(
 
 
 def _faulty_deliveries(deployment: Deployment) -> Iterator[Faulty]:
-    """Yield the deliveries to be mended, of sources that are still configured."""
+    """Yield each delivery with rows to mend, by the published copy, and those rows by department.
+
+    Sources that are no longer configured are left out: their files cannot be read any more.
+    """
     with published.connect(deployment.settings) as connection:
         result = connection.execute(sql("queries/feedback.sql"))
         names = [column[0] for column in result.description]

@@ -66,8 +66,10 @@ def discover(
 ) -> Discovery:
     """Archive the settled files of landing and return which of them are new deliveries.
 
-    Only files of `source` and of the business `dates` (both count) are taken, if given. Receipts
-    that change nothing are recorded as unchanged, and their files removed.
+    Only files of `source` and of the business `dates` (both count) are taken, if given; a range of
+    dates never takes bulk files. Receipts that change nothing are recorded as unchanged, and their
+    files removed. The Discovery also has the files that still wait, those that are nobody's, and
+    the errors of files and disks that did not stop the rest. Raise StorageError if a disk is gone.
     """
     from pipelines.landing import files, receipts
 
@@ -188,9 +190,10 @@ def _split_repeats(
 ) -> tuple[list[Delivery], list[Delivery]]:
     """Split `received` into deliveries with new content and repeats of their slot's latest one.
 
-    `newest` is the ledger's latest receipt of each slot. A delivery is compared with the latest
-    receipt only, so that A, B, A in a row load three times. A receipt older than the latest is
-    never a repeat: loading decides where it belongs in its slot's history.
+    The content is the bytes, their format and the contract's hash: the same bytes under a changed
+    contract are new. `newest` is the ledger's latest receipt of each slot. A delivery is compared
+    with the latest receipt only, so that A, B, A in a row load three times. A receipt older than
+    the latest is never a repeat: loading decides where it belongs in its slot's history.
     """
     pending: list[Delivery] = []
     repeats: list[Delivery] = []

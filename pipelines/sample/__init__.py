@@ -1,4 +1,4 @@
-"""A made-up city whose totals match the published figures in `seeds/`: one call lands its files."""
+"""A made-up city whose totals are the published figures in `city.py`: one call lands its files."""
 
 from pipelines.sample.deliver import SampleSummary, write_sample
 

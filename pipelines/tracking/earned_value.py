@@ -275,6 +275,7 @@ def _indexes(plan: _Plan, progress: float, is_budget: bool) -> tuple[float, floa
 
 
 def _quotient(part: float, whole: float) -> float:
+    """Return part / whole: 1 if they are equal, also both 0; INDEX_LIMIT if only `whole` is 0."""
     if abs(part - whole) <= TOLERANCE:
         return 1.0
     if whole <= TOLERANCE:

@@ -67,6 +67,7 @@ def newest_inputs(
 
 
 def _keep_candidates(connection: sa.Connection, candidates: Sequence[Delivery]) -> None:
+    """Put what identifies the deliveries and their slots into the temporary table `_candidate`."""
     table = pa.table(
         {
             "delivery_id": [delivery.delivery_id for delivery in candidates],
@@ -212,6 +213,7 @@ def record_configuration(connection: sa.Connection, catalog: Catalog, redefines:
 
 
 def _department_table(catalog: Catalog) -> pa.Table:
+    """Return the departments as rows of the warehouse's table `department`."""
     departments = list(catalog.departments.values())
     return pa.table(
         {

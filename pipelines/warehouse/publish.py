@@ -72,6 +72,7 @@ def _publish(
     operations: Mapping[str, pd.DataFrame],
     comments: sa.MetaData,
 ) -> Generation:
+    """Build, verify and place a generation under the lock of `publish`; retire old ones."""
     folder = settings.published / "generations"
     folder.mkdir(parents=True, exist_ok=True)
     number = max(_numbers(settings), default=0) + 1
@@ -154,6 +155,10 @@ def rollback(settings: Settings, number: int | None = None) -> Generation:
 
 
 def _roll_back(settings: Settings, number: int | None) -> Generation:
+    """Put a generation in place and pin readers to it, while `rollback` holds the lock.
+
+    Raise NotPublishedError if there is no generation, UsageError if there is no such one.
+    """
     numbers = _numbers(settings)
     if not numbers:
         raise NotPublishedError("nothing was published yet; run `citybrain run`")
@@ -250,6 +255,7 @@ def _retire(settings: Settings) -> None:
 def _add_operations(
     connection: sa.Connection, frames: Mapping[str, pd.DataFrame], comments: sa.MetaData
 ) -> None:
+    """Copy the operational tables into the schema `ops`, with their comments."""
     run(connection, "CREATE SCHEMA ops")
     for name, frame in frames.items():
         duckdb_of(connection).register("given", frame)
@@ -275,6 +281,7 @@ def _add_marts(connection: sa.Connection) -> None:
 
 
 def _add_generation(connection: sa.Connection, number: int) -> int:
+    """Write the generation's one row; return the ledger position that it publishes."""
     position = last_position(connection)
     run(
         connection,

@@ -60,7 +60,10 @@ def _check_key(source: Source) -> Iterator[Fault]:
 
 
 def _check_unit_above(source: Source) -> Iterator[Fault]:
-    """Check that a number column counts in `unit_above` and that every format can say it."""
+    """Check that `unit_above` has a scale, that a column counts in its unit, and the formats.
+
+    A line outside the table can say it in every format but `FORMATS_WITHOUT_LINES`.
+    """
     if source.unit_above is None:
         return
     base = source.unit_above.lstrip(SCALES)
@@ -106,6 +109,7 @@ def _check_partition(source: Source) -> Iterator[Fault]:
 
 
 def _check_file_patterns(source: Source) -> Iterator[Fault]:
+    """Check that the patterns are regular expressions whose groups are those of a slot."""
     for pattern in source.file_patterns:
         yield from check_regex(pattern, "file_patterns", is_sql=False)
         unknown = sorted(set(re.findall(r"\(\?P<(\w+)>", pattern)) - set(PATH_GROUPS))

@@ -60,6 +60,7 @@ def read_jsonl(path: Path, source: Source, department: str | None, limit: int) -
 
 
 def _lines(path: Path, source: Source) -> Records:
+    """Yield each line's number and its record; a line that is no object becomes a fault."""
     objects = _Objects(source)
     number = 0
     with path.open("rb") as file:

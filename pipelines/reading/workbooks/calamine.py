@@ -118,6 +118,7 @@ def _opened(data: bytes, names: list[str]) -> Any:
 
 
 def _book(calamine: Any, open_sheet: Callable[[int], Sheet], is_1904: bool) -> Book:
+    """Describe a workbook by calamine's list of its sheets; `open_sheet` reads one by its index."""
     from python_calamine import SheetTypeEnum, SheetVisibleEnum
 
     tabs = list(enumerate(calamine.sheets_metadata))
