@@ -105,8 +105,8 @@ def _receipts_to_stage(
 def _purged(connection: sa.Connection, settings: Settings, name: str) -> dict[str, sa.Row[Any]]:
     """Return a source's deliveries whose bytes were purged, by id, as rows of the ledger's `purge`.
 
-    Not those whose bytes were received again since. A feedback workbook's delivery counts as purged
-    with the file that it corrects: without that file it is only a few rows.
+    Deliveries whose bytes were received again since are left out. A feedback workbook counts as
+    purged with the file that it corrects: without that file it is only a few rows.
     """
     from pipelines.landing import archive
 

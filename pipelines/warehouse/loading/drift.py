@@ -96,7 +96,7 @@ def _profiles(load: Load, wave: Sequence[Judgement], position: int) -> pa.Table:
 
 
 def _keep_day_kinds(load: Load) -> None:
-    """Keep in `_day_kind` whether each day of the wave and of its departments' past is worked."""
+    """Keep in `_day_kind` which days of the wave and of its departments' past are working days."""
     query = (
         "SELECT business_date FROM profile SEMI JOIN _profiled USING (source, department) "
         "UNION SELECT business_date FROM _profiled"
