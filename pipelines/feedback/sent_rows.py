@@ -117,10 +117,10 @@ def _rows_at(
 
 
 def _sent_row(row: Mapping[str, Any], headers: Sequence[str], above: Sequence[str]) -> SentRow:
-    """Return a row, read with the file's own columns, below `headers`.
+    """Return the cells of a row below each of `headers`, and the cells beyond its header.
 
-    `above` is everything that its own header row has. Of a row that did not fit its header it is
-    known what stood where, not what that was meant for.
+    `above` are all cells of the header row above it. A torn row, with more or fewer cells than
+    those, has only its raw cells: each is taken to stand below the header at its place.
     """
     if row["_torn"] is None:
         return SentRow(tuple(row[f"c{number}"] or "" for number in range(len(headers))), ())
