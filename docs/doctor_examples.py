@@ -1,4 +1,4 @@
-"""Writes docs/doctor.md: what the doctor says of a healthy deployment, and of broken ones.
+"""Write docs/doctor.md: what the doctor says of a healthy deployment, and of broken ones.
 
     python docs/doctor_examples.py > docs/doctor.md
 
@@ -62,7 +62,7 @@ failures. A monitor that should be silent about warnings goes by the exit code.
 
 
 def section(title: str, there: Deployment, only_bad: bool) -> str:
-    """A deployment's state in a sentence, and what the doctor says of it."""
+    """Return a section of the page: a deployment's state, and what the doctor says of it."""
     findings = [one for one in there.findings() if not only_bad or one.mend]
     return f"{'###' if only_bad else '##'} {title}\n\n```\n{ailments.shown(there, findings)}\n```\n"
 
