@@ -36,7 +36,7 @@ def read_xlsx(path: Path, source: Source, department: str | None, limit: int) ->
         with _package(path, limit) as package:
             part = _existing(part)
             survey = xlsx_parts.survey(package, part, limit, workbook.is_calculated)
-            mended = xlsx_parts.mended(package, part) if survey.needs_mending else None
+            mended = xlsx_parts.mended(package, part) if survey.is_padded else None
         book = calamine if mended is None else _opened(mended, calamine.sheet_names)
         return _sheet(book, name, survey, options)
 

@@ -59,14 +59,14 @@ class Survey:
     """The result of scanning a sheet for what calamine does not tell beside its values.
 
     Rows and columns count from 0. `name` is set where one scan covers many sheets.
-    `needs_mending`: cells are written in a way that calamine misreads or refuses.
+    `is_padded`: blanks stand around numbers, which calamine refuses and Excel does not.
     """
 
     name: str = ""
     flaws: Flaws = field(default_factory=lambda: defaultdict(dict))
     hidden: set[int] = field(default_factory=set)
     merged: list[tuple[tuple[int, int], tuple[int, int]]] = field(default_factory=list)
-    needs_mending: bool = False
+    is_padded: bool = False
     count: int = 0
 
     def add_flaw(self, row: int, column: int, flaw: Flaw) -> None:

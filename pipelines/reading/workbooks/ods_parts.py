@@ -16,7 +16,6 @@ from pipelines.reading.workbooks.cells import (
     MARKED,
     UNCALCULATED,
     Flaw,
-    Marks,
     Survey,
     check_extent,
     error_cell,
@@ -31,6 +30,10 @@ STYLE = "{urn:oasis:names:tc:opendocument:xmlns:style:1.0}"
 CALC = "{urn:org:documentfoundation:names:experimental:calc:xmlns:calcext:1.0}"
 HIDDEN = ("collapse", "filter")
 CELLS = (f"{TABLE}table-cell", f"{TABLE}covered-table-cell")
+COLUMNS_REPEATED = f"{TABLE}number-columns-repeated"
+SPANNED = (f"{TABLE}number-rows-spanned", f"{TABLE}number-columns-spanned")
+FORMULA, VALUE_TYPE, SHOWN_TYPE = f"{TABLE}formula", f"{OFFICE}value-type", f"{CALC}value-type"
+PARAGRAPH, SPAN, STYLE_NAME = f"{TEXT}p", f"{TEXT}span", f"{TEXT}style-name"
 ROWS = 1_048_576  # of a sheet: LibreOffice repeats the last row up to there
 SHOWN = 100  # characters of a cell that fails, which are enough to know its error
 
@@ -83,42 +86,36 @@ def _scan_row(
     width = column = 0
     flaws = []
     for cell in row.iterchildren(*CELLS):
-        repeats = int(cell.get(f"{TABLE}number-columns-repeated", 1))
-        height, breadth = (
-            int(cell.get(f"{TABLE}number-{axis}-spanned", 1)) for axis in ("rows", "columns")
-        )
-        if max(height, breadth) > 1 and number < SEARCHED_ROWS:
-            last = (number + height - 1, column + breadth - 1)
-            survey.merged.append(((number, column), last))
-        formula, kind = cell.get(f"{TABLE}formula"), cell.get(f"{OFFICE}value-type")
-        # notes on a cell (office:annotation) have paragraphs of their own, which are none of these
-        paragraphs = cell.findall(f"{TEXT}p")
+        attributes = dict(cell.items())
+        repeats = int(attributes.get(COLUMNS_REPEATED, 1))
+        if number < SEARCHED_ROWS:
+            height, breadth = (int(attributes.get(span, 1)) for span in SPANNED)
+            if max(height, breadth) > 1:
+                last = (number + height - 1, column + breadth - 1)
+                survey.merged.append(((number, column), last))
+        formula, kind = attributes.get(FORMULA), attributes.get(VALUE_TYPE)
+        is_failed = attributes.get(SHOWN_TYPE) == "error"
+        paragraphs: list[Element] = []
+        if formula or is_failed or marking or not kind:
+            # Notes on a cell (office:annotation) have paragraphs of their own, which do not count.
+            paragraphs = list(cell.iterchildren(PARAGRAPH))
         if formula or kind or paragraphs:
             width = column + repeats
         shown = ""
-        is_failed = cell.get(f"{CALC}value-type") == "error"
         if formula or is_failed:
             shown = "".join("".join(p.itertext())[:SHOWN] for p in paragraphs[:SHOWN]).strip()
         if is_failed or (formula and is_error(shown)):
             flaws.append((column, repeats, error_cell(shown)))
         elif formula and not kind and (shown or not paragraphs):
             flaws.append((column, repeats, UNCALCULATED))
-        elif marking and _is_partly_marked(paragraphs, marking):
+        elif marking and any(
+            span.get(STYLE_NAME) in marking
+            for paragraph in paragraphs
+            for span in paragraph.iter(SPAN)
+        ):
             flaws.append((column, repeats, MARKED))
         column += repeats
     return width, flaws
-
-
-def _is_partly_marked(paragraphs: list[Element], marking: set[str]) -> bool:
-    """Tell whether only a part of a text is struck out, raised or lowered by its spans."""
-    marks = Marks()
-    for paragraph in paragraphs:
-        for piece in paragraph.xpath(".//text()"):
-            inner = piece.getparent().getparent() if piece.is_tail else piece.getparent()
-            spans = (inner, *inner.iterancestors(f"{TEXT}span"))
-            is_marked = any(span.get(f"{TEXT}style-name") in marking for span in spans)
-            marks.add(piece, is_marked)
-    return marks.are_partial
 
 
 def _is_marking(properties: Element) -> bool:
