@@ -529,5 +529,4 @@ FOUND_CHINESE = (
     (re.compile(r"it reads as (.+)"), r"实际为 \1 编码"),
     (re.compile(r"\(no header row\)"), "（无表头）"),
     (re.compile(r"no line says (.+)"), r"未见“\1”"),
-    (re.compile(r"; closest: (.+)$"), r"，其中最接近的是“\1”"),
 )

@@ -48,28 +48,31 @@ def strict_text(path: Path, encoding: str, source: Source) -> Iterator[str]:
 def other_encoding(path: Path, declared: str, place: str, source: Source) -> UnreadableError:
     """Return what to raise about a file that is not in its encoding; `place` is where that shows.
 
-    The message names the other encoding in which the file's head has headers of the contract that
-    are not ASCII: no other could spell them so.
+    The message names the other encoding that would have read it.
+    """
+    encoding = reads_as(path, declared, source)
+    value = f"{place}; it reads as {encoding}" if encoding else place
+    return UnreadableError(Reason(code="encoding", value=value, expected=declared))
+
+
+def reads_as(path: Path, declared: str, source: Source) -> str | None:
+    """Return the other encoding in which the file's head has headers of the contract, if any.
+
+    Only UTF-16 spells ASCII otherwise than the others do.
     """
     with path.open("rb") as stream:
         head = stream.read(HEAD_BYTES)
     spellings = [header for column in source.columns for header in column.header]
-    value = place
-    for encoding in other_encodings(path, declared):
+    is_marked = head.startswith((BOM_UTF16_LE, BOM_UTF16_BE))
+    unmarked = () if is_marked else ("utf-16-le", "utf-16-be")
+    encodings: tuple[str, ...] = (*ENCODINGS, *unmarked)
+    for encoding in encodings:
         try:
             text = getincrementaldecoder(encoding)("strict").decode(head)
         except UnicodeError:
             continue
-        if any(not header.isascii() and header in text for header in spellings):
-            value = f"{place}; it reads as {encoding}"
-            break
-    return UnreadableError(Reason(code="encoding", value=value, expected=declared))
-
-
-def other_encodings(path: Path, declared: str) -> tuple[str, ...]:
-    """Return the encodings that a file may be in instead of `declared`."""
-    with path.open("rb") as stream:
-        is_marked = stream.read(2) in (BOM_UTF16_LE, BOM_UTF16_BE)
-    unmarked = () if is_marked else ("utf-16-le", "utf-16-be")
-    others = (*ENCODINGS, *unmarked)
-    return tuple(encoding for encoding in others if encoding != declared)
+        is_utf_16 = encoding.startswith("utf-16")
+        headers = [header for header in spellings if is_utf_16 or not header.isascii()]
+        if encoding != declared and any(header in text for header in headers):
+            return encoding
+    return None

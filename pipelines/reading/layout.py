@@ -132,7 +132,7 @@ def from_columns(
         noise = pc.or_(noise, pa.array(hidden))
     places = [pa.array([sheet] * count, pa.string()), pa.array(numbers, pa.int64())]
     batch = pa.record_batch([*cells, first, noise, *places, *[nothing] * 4], schema=layout(source))
-    notes = _notes(source, header, filled, noise)
+    notes = _notes(source, header, filled, first, noise)
     if notes is not None:
         batch = with_faults(source, batch, filled, notes, NOTE)
     # Cells to the right of the header belong to no column.
@@ -185,7 +185,7 @@ def first_of(header: Header, cells: Sequence[str]) -> str:
 
 
 def _notes(
-    source: Source, header: Header, columns: Sequence[pa.Array], noise: pa.Array
+    source: Source, header: Header, columns: Sequence[pa.Array], first: pa.Array, noise: pa.Array
 ) -> pa.Array | None:
     """Flag rows whose one filled cell, where rows begin, is a note, a page, a day or a total."""
     if not header.rows or header.width < TABLE_COLUMNS:
@@ -197,15 +197,15 @@ def _notes(
         if not len(rows):
             return None
     days = {header.positions.get(day.name) for day in source.columns if day.type in DATES}
-    filled, are_notes = np.zeros(len(rows), int), np.zeros(len(rows), bool)
-    for position, column in enumerate(columns[: anchor + 1]):
-        cells = pc.replace_substring_regex(column.take(rows), BLANK, "")
-        filled += np.array(pc.not_equal(cells, ""), dtype=int)
-        pattern = LABEL if position in days else f"{LABEL}|{DAY}"
-        are_notes |= np.array(pc.match_substring_regex(cells, pattern), dtype=bool)
+    pattern = LABEL if anchor in days else f"{LABEL}|{DAY}"
+    # A row of several filled cells is longer than its first one.
+    cells = pc.replace_substring_regex(first.take(rows), BLANK, "")
+    joined = pc.binary_join_element_wise(*[c.take(rows) for c in columns[: anchor + 1]], "", "")
+    is_lone = pc.equal(pc.replace_substring_regex(joined, BLANK, ""), cells)
+    rows = rows.filter(pc.and_(is_lone, pc.match_substring_regex(cells, pattern)))
     flags = np.zeros(len(noise), bool)
-    flags[rows.to_numpy()[are_notes & (filled == 1)]] = True
-    return pa.array(flags) if flags.any() else None
+    flags[rows.to_numpy()] = True
+    return pa.array(flags) if len(rows) else None
 
 
 def _are_blank(columns: Sequence[pa.Array]) -> pa.Array:

@@ -1,7 +1,7 @@
-"""Rows below a header that are no data: the header again, rows and lines of units.
+"""Rows below a header that are no data: the header again, and lines that say a unit.
 
-Systems glue the pages of a report into one file. A page's header is ignored if it says the same as
-the first one, and refuses the file if it does not: the rows below it would be read as what they
+Systems glue the pages of a report into one file. A page's header is ignored if it repeats the rows
+of the first one, and refuses the file if it does not: the rows below it might be read as what they
 are not.
 """
 
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -18,14 +17,13 @@ import pyarrow.compute as pc
 from pipelines.contracts.sources import Source
 from pipelines.contracts.spellings import fold_header
 from pipelines.deliveries.reasons import Reason, UnreadableError
-from pipelines.reading.headers.matching import Header, cell_at, is_surely_header, match, required_of
-from pipelines.reading.headers.search import paths
+from pipelines.reading.headers.matching import Header, cell_at, is_surely_header
 from pipelines.reading.headers.units import (
     counted_without_unit,
-    is_unit_row,
+    is_unit,
     note_units_of_row,
     numbers_of,
-    with_unit_row,
+    units_below,
 )
 
 TAIL = r"(?:[,、/(\[【]|(?:计量)?单位:).*$"  # what may follow a header's name, folded
@@ -44,61 +42,53 @@ def without_pages(
     noise: pa.Array,
     sheet: str,
 ) -> pa.Array:
-    """Return `noise` with the rows that repeat the header or its row of units.
+    """Return `noise` with the rows that repeat all rows of the header.
 
     Notes undeclared units of lines among the rows in `Header.unit_words`. Raises UnreadableError
-    for a header with other units or in other places. A header of several rows that two batches
-    share is not recognised.
+    for any other header. One of several rows that two batches share counts as another header.
     """
     if not _has_pages(source, header) or not len(numbers):
         return noise
-    flags = np.array(noise, dtype=bool)
-    (names, begins), depth = _names(source), source.header_rows
-    positions = sorted(header.positions.values())
-
-    def cells_at(row: int) -> list[str]:
-        return [column[row].as_py() for column in columns]
-
-    # A header again has a name at an end of the table.
-    at_ends = np.zeros(len(flags), bool)
-    for position in {positions[0], positions[-1]}:
-        at_ends |= _are_names(columns[position], begins, names)
-    for row in map(int, np.flatnonzero(at_ends)):
-        cells = cells_at(row)
-        if _count_names(names, [cells[at] for at in positions]) < min(2, len(positions)):
-            continue
+    flags, depth = np.array(noise, dtype=bool), len(header.rows)
+    names, begins = _names(source)
+    are_names = np.zeros(len(flags), bool)
+    for position in _watched(source, header):
+        are_names |= _are_names(columns[position], begins, names)
+    for row in map(int, np.flatnonzero(are_names)):
         for top in range(max(0, row - depth + 1), row + 1):
-            block = [cells_at(at) for at in range(top, min(top + depth, len(flags)))]
-            if len(block) == depth and _is_same_header(
-                source, header, int(numbers[top]), block, sheet
-            ):
+            if _is_repeated(header, columns, top):
                 flags[top : top + depth] = True
         if not flags[row]:
-            _check_part_of_header(source, names, int(numbers[row]), cells, sheet)
-    for row in _rows_without_figures(source, header, columns, flags, begins):
-        cells = cells_at(row)
-        _check_part_of_header(source, names, int(numbers[row]), cells, sheet)
-        flags[row] = _is_unit_row(source, header, int(numbers[row]), cells, sheet)
+            cells = [column[row].as_py() for column in columns]
+            _check_no_header(names, int(numbers[row]), cells, sheet)
+    for row in _rows_without_figures(source, header, columns, flags):
+        cells = [column[row].as_py() for column in columns]
+        _check_units(source, header, int(numbers[row]), cells, sheet)
     return pa.array(flags)
 
 
 def check_row(source: Source, header: Header, number: int, cells: Sequence[str]) -> None:
-    """Look at one row whose cells fit no columns; raise UnreadableError for another header."""
+    """Look at one row whose cells fit no columns; raise UnreadableError for a header."""
     if not _has_pages(source, header):
         return
-    places = {min(header.positions.values()), max(header.positions.values())}
-    if source.header_rows > 1:
-        places |= {header.positions[column.name] for column in numbers_of(source, header)}
     names, _ = _names(source)
-    if _count_names(names, [cell_at(cells, place) for place in places]):
-        _is_same_header(source, header, number, [cells], "")
-        _check_part_of_header(source, names, number, cells, "")
-    _is_unit_row(source, header, number, cells, "")
+    if any(_is_name(names, cell_at(cells, place)) for place in _watched(source, header)):
+        _check_no_header(names, number, cells, "")
+    _check_units(source, header, number, cells, "")
 
 
 def _has_pages(source: Source, header: Header) -> bool:
     """Return whether rows can repeat the header: it is sound and stands in a grid."""
     return bool(header.rows and header.positions) and not header.faults(source)
+
+
+def _watched(source: Source, header: Header) -> set[int]:
+    """Return the places where a header again has a name: at an end of the table.
+
+    A lower row of a header of several has its names anywhere.
+    """
+    places = sorted(header.positions.values())
+    return set(places) if source.header_rows > 1 else {places[0], places[-1]}
 
 
 def _names(source: Source) -> tuple[frozenset[str], str]:
@@ -114,9 +104,8 @@ def _names(source: Source) -> tuple[frozenset[str], str]:
     return names, rf"^{BLANK}*[{''.join(map(re.escape, sorted(letters)))}]"
 
 
-def _count_names(names: frozenset[str], cells: Sequence[str]) -> int:
-    folded = (fold_header(cell[:COMPARED_CHARACTERS]) for cell in cells)
-    return sum(re.sub(TAIL, "", cell) in names for cell in folded)
+def _is_name(names: frozenset[str], cell: str) -> bool:
+    return re.sub(TAIL, "", fold_header(cell[:COMPARED_CHARACTERS])) in names
 
 
 def _are_names(cells: pa.Array, begins: str, names: frozenset[str]) -> np.ndarray:
@@ -131,6 +120,23 @@ def _are_names(cells: pa.Array, begins: str, names: frozenset[str]) -> np.ndarra
     return flags
 
 
+def _is_repeated(header: Header, columns: Sequence[pa.Array], top: int) -> bool:
+    """Return whether the rows from `top` on are those of the header, but for width and blanks."""
+    return top + len(header.rows) <= len(columns[0]) and all(
+        fold_header(columns[place][top + depth].as_py()) == fold_header(cell_at(cells, place))
+        for depth, cells in enumerate(header.rows)
+        for place in header.positions.values()
+    )
+
+
+def _check_no_header(names: frozenset[str], number: int, cells: Sequence[str], sheet: str) -> None:
+    """Raise UnreadableError for a row that is surely a header or one row of it."""
+    filled = [cell for cell in cells if cell.strip()]
+    known = sum(_is_name(names, cell) for cell in filled)
+    if known > 1 and is_surely_header(filled, known):
+        _refuse(number, filled, sheet)
+
+
 def _refuse(number: int, cells: Sequence[str], sheet: str) -> None:
     """Raise UnreadableError for row `number` of `sheet`, which contradicts the header."""
     shown = "、".join(cells)[:200]
@@ -140,17 +146,15 @@ def _refuse(number: int, cells: Sequence[str], sheet: str) -> None:
 
 
 def _rows_without_figures(
-    source: Source, header: Header, columns: Sequence[pa.Array], noise: np.ndarray, begins: str
+    source: Source, header: Header, columns: Sequence[pa.Array], noise: np.ndarray
 ) -> list[int]:
     """Return the rows that have no figure where one belongs and may say a unit.
 
-    So may the lower row of a header of several, whose names stand where the figures belong.
     Figures are looked for first: few rows of data have none.
     """
     numbers = [column for column in numbers_of(source, header) if column.unit]
     counted = [header.positions[column.name] for column in numbers]
-    is_several = source.header_rows > 1
-    if not counted or not (source.unit_row or is_several or counted_without_unit(source, header)):
+    if not counted or not (source.unit_row or counted_without_unit(source, header)):
         return []
     rows = np.flatnonzero(~noise)
     for position in counted:
@@ -161,76 +165,25 @@ def _rows_without_figures(
         return []
     flags = np.zeros(len(rows), bool)
     for position, column in enumerate(columns):
-        patterns = [UNIT_LETTERS]
-        if position in counted:
-            patterns += ["^[^0-9０-９]+$"] * source.unit_row + [begins] * is_several
-        cells = column.take(pa.array(rows))
-        flags |= np.array(pc.match_substring_regex(cells, "|".join(patterns)), dtype=bool)
+        is_unit = source.unit_row and position in counted
+        pattern = f"{UNIT_LETTERS}|^[^0-9０-９]+$" if is_unit else UNIT_LETTERS
+        matches = pc.match_substring_regex(column.take(pa.array(rows)), pattern)
+        flags |= np.array(matches, dtype=bool)
     return [int(row) for row in rows[flags]]
 
 
-def _is_same_header(
-    source: Source, header: Header, number: int, block: Sequence[Sequence[str]], sheet: str
-) -> bool:
-    """Return whether rows are the header again; raise UnreadableError for another header."""
-    cells = paths(block, ())
-    places = header.positions.values()
-    if all(cell_at(cells, at).strip() == header.cells[at].strip() for at in places):
-        return True
-    page = match(source, cells)
-    required = required_of(source)
-    known = page.positions.keys() | {reason.column for reason in page.unsound}
-    filled = sum(1 for cell in cells if cell.strip())
-    is_whole = known >= header.positions.keys() or len(known) == filled or len(required) > 1
-    if not (required <= known and is_whole and 2 * len(known) >= filled):
-        return False
-    # A page that leaves away what a row or line of units said of the first header means the same.
-    in_cells = match(source, header.cells).suffixes
-    beside = {name: unit for name, unit in header.suffixes.items() if name not in in_cells}
-    units = {name: page.suffixes.get(name, beside.get(name, "")) for name in page.positions}
-    wanted = {name: header.suffixes.get(name, "") for name in header.positions}
-    if page.unsound or page.positions != header.positions or units != wanted:
-        shown = [reason.value for reason in page.unsound]
-        _refuse(number, shown + [cells[at] for at in page.positions.values()], sheet)
-    return True
-
-
-def _check_part_of_header(
-    source: Source, names: frozenset[str], number: int, cells: Sequence[str], sheet: str
-) -> None:
-    """Raise UnreadableError for one row of a header of several that stands without the others."""
-    if source.header_rows == 1:
-        return
-    filled = [cell for cell in cells if cell.strip()]
-    known = _count_names(names, filled)
-    if known > 1 and is_surely_header(filled, known):
-        _refuse(number, filled, sheet)
-
-
-def _is_unit_row(
+def _check_units(
     source: Source, header: Header, number: int, cells: Sequence[str], sheet: str
-) -> bool:
-    """Return whether a row without figures is the declared row of units again.
+) -> None:
+    """Note the scaled units of a row without figures; raise UnreadableError for a row of units.
 
-    Raises UnreadableError where it says other units than the first. Of any other row the scaled
-    units are noted.
+    A declared row of units stands below its header, with which it was taken.
     """
     counted = [column for column in numbers_of(source, header) if column.unit]
     below = [cell_at(cells, header.positions[column.name]) for column in counted]
     if not below or any(re.search(NUMBER, cell) for cell in below):
-        return False
-    if not (source.unit_row and is_unit_row(source, header, cells)):
-        note_units_of_row(source, header, cells)
-        return False
-    in_cells = match(source, header.cells).suffixes
-    page = with_unit_row(source, replace(header, suffixes=in_cells, unsound=()), cells)
-    others = {
-        name: unit
-        for name in header.positions
-        if (unit := page.suffixes.get(name, "")) != header.suffixes.get(name, "")
-    }
-    if page.unsound or others:
-        shown = [reason.value for reason in page.unsound]
-        shown += [f"{source.titles[name]}：{unit}" for name, unit in others.items()]
-        _refuse(number, shown, sheet)
-    return True
+        return
+    units = [unit for _, unit in units_below(source, header, cells)]
+    if source.unit_row and any(is_unit(source, unit) for unit in units):
+        _refuse(number, [cell for cell in cells if cell.strip()], sheet)
+    note_units_of_row(source, header, cells)

@@ -28,16 +28,10 @@ from pipelines.reading.csv.rows import (
     rows_of_one_width,
     unwrapped,
 )
-from pipelines.reading.decoding import (
-    BLOCK,
-    BYTE_ORDER_MARK,
-    HEAD_BYTES,
-    other_encodings,
-    strict_text,
-)
+from pipelines.reading.decoding import BLOCK, BYTE_ORDER_MARK, HEAD_BYTES, reads_as, strict_text
 from pipelines.reading.headers.matching import MAX_COLUMNS, SEARCHED_ROWS
 from pipelines.reading.headers.search import locate
-from pipelines.reading.layout import BATCH_ROWS, Reading, as_far_as_filled
+from pipelines.reading.layout import BATCH_ROWS, Reading
 
 CSV_BLOCK = 8 << 20  # bytes: no row may be longer
 MOST_ROWS = 200_000  # of a batch: a block of short lines has millions
@@ -53,24 +47,18 @@ def read_csv(path: Path, source: Source, department: str | None, limit: int) -> 
     scan = _scan(path, dialect, source)
     rows, lines = _first_rows(path, dialect)
     index, header = locate(source, rows)
-    if header.faults(source):
-        # Headers that show in another encoding explain the fault; the file is not read by a guess.
-        for encoding in other_encodings(path, dialect.encoding):
-            try:
-                others, _ = _first_rows(path, dialect.model_copy(update={"encoding": encoding}))
-            except (UnicodeError, UnreadableError):
-                continue
-            if not locate(source, others)[1].faults(source):
-                raise _unreadable("encoding", f"it reads as {encoding}", dialect.encoding)
+    # Headers that show in another encoding explain the fault; the file is not read by a guess.
+    if header.faults(source) and (encoding := reads_as(path, dialect.encoding, source)):
+        raise _unreadable("encoding", f"it reads as {encoding}", dialect.encoding)
     # Without a header (-1) every row is data that cannot be mapped.
     own_width = max(map(len, rows), default=1) if index < 0 else len(rows[index])
     if own_width * scan.crowd > CROWDED_CELLS:  # Arrow makes a row of cells of each blank line
         raise _unreadable("crowded", f"{scan.crowd} x {own_width}", str(CROWDED_CELLS))
     # Arrow reads rows of one width alone quickly: the usual one, which is one cell more than the
-    # header's where lines end in a separator.
+    # header's where lines end in a separator. Rows shorter than the header are few, or slow.
     width = own_width
     if index >= 0:
-        widths = Counter(len(row) for row in rows[index + 1 :] if as_far_as_filled(row))
+        widths = Counter(len(row) for row in rows[index + 1 :] if len(row) >= header.width)
         width = max(widths, key=lambda cells: (widths[cells], cells == own_width), default=width)
     skipped = lines[index] if index >= 0 else 0
     table = Table(path, source, dialect, header, index + 1, skipped, width, scan)

@@ -124,29 +124,16 @@ def rows_of_one_width(
 ) -> pa.RecordBatch:
     """Return rows of one width as a batch; those with cells that nobody meant are faults.
 
-    Whether a row is short, holds NUL or swallows others is looked for in this order: a row has one
-    fault.
+    A row has one fault: NUL goes before swallowed rows.
     """
-    width, sent = table.header.width, len(columns)
-    if sent < width:
-        columns = [*columns, *[pa.array([""] * len(numbers))] * (width - sent)]
     if table.scan.has_formulas:
         columns = [_unwrapped_column(column) for column in columns]
     batch = from_columns(table.source, table.header, columns, numbers)
     swallowed = pa.nulls(len(numbers), pa.int32())
-    if table.scan.quotes and width > 1:
+    if table.scan.quotes and table.header.width > 1:
         swallowed = _swallowed_lines(table, columns)
         first = pc.if_else(pc.is_valid(swallowed), "", batch["_first"])  # it is no footer
         batch = batch.set_column(batch.schema.get_field_index("_first"), "_first", first)
-    if sent < width:
-        short: pa.Array = pa.array([str(sent)] * len(numbers))
-        if table.dialect.short_rows == "pad":
-            counts = [pc.not_equal(pc.utf8_trim_whitespace(cells), "") for cells in columns]
-            filled = sum(np.array(count, dtype=int) for count in counts)
-            short = pc.if_else(pa.array(filled == 1), short, None)
-        batch = _faulted(table, batch, columns, "cells", short, str(width))
-        if table.dialect.short_rows == "quarantine":
-            return batch
     if table.scan.has_nul:
         first_nul = pa.nulls(len(numbers), pa.int32())  # the first cell with NUL, from 1
         for number, column in enumerate(columns, start=1):
@@ -175,11 +162,8 @@ def _swallowed_lines(table: Table, columns: Sequence[pa.Array]) -> pa.Array:
     """
     lines = pa.nulls(len(columns[0]), pa.int32())
     for column in columns:
-        # A look at all bytes of a column is quicker than one at each cell.
-        _, offsets, data = column.buffers()
-        ends = np.frombuffer(offsets, np.int32)[[column.offset, column.offset + len(column)]]
-        letters = np.frombuffer(b"" if data is None else data, np.uint8)[ends[0] : ends[1]]
-        if not ((letters == ord("\n")) | (letters == ord("\r"))).any():
+        has_breaks = [pc.match_substring(column, letter) for letter in "\r\n"]
+        if not pc.or_(*has_breaks).true_count:
             continue
         breaks = pc.count_substring_regex(column, BREAK)
         separators = pc.count_substring(column, table.dialect.delimiter)
@@ -192,12 +176,7 @@ def _swallowed_lines(table: Table, columns: Sequence[pa.Array]) -> pa.Array:
 
 
 def _faulted(
-    table: Table,
-    batch: pa.RecordBatch,
-    columns: Sequence[pa.Array],
-    code: str,
-    values: pa.Array,
-    expected: str = "",
+    table: Table, batch: pa.RecordBatch, columns: Sequence[pa.Array], code: str, values: pa.Array
 ) -> pa.RecordBatch:
     """Return `batch` with the rows that have a value as faults, unless they are noise or faults.
 
@@ -208,4 +187,4 @@ def _faulted(
     if not rows.true_count:
         return batch
     shown = [str(value) for value in values.filter(rows).to_pylist()]
-    return with_faults(table.source, batch, columns, rows, code, expected, shown)
+    return with_faults(table.source, batch, columns, rows, code, values=shown)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from difflib import SequenceMatcher
 
 from pipelines.contracts.columns import NUMBERS, Column
 from pipelines.contracts.sources import Source
@@ -15,8 +14,6 @@ from pipelines.deliveries.reasons import Reason
 LONG_NUMBER = re.compile(r"\d{5,}")
 SEARCHED_ROWS = 50  # title rows above a header are few
 MAX_COLUMNS = 16_384  # of a worksheet (ECMA-376 18.3.1.73); no wider table was ever meant
-ALIKE = 0.6  # difflib's measure of a close match
-COMPARED_CELLS = 200  # that may be the misspelt header of a missing column
 SCALE = re.compile(f"[{SCALES}]+")
 SHARES = frozenset("%‰")
 UNITS = (  # of a folded header: 数据量(万条), 数据量(单位:万条), 数据量,单位:万条, 数据量/万条
@@ -58,41 +55,31 @@ class Header:
 
     def faults(self, source: Source) -> tuple[Reason, ...]:
         """Return why the header is unfit: columns missing, there twice, or in another unit."""
-        named = {reason.column for reason in self.unsound}
-        missing = [
-            self._missing(source, source.column(name))
-            for name in source.column_names
-            if name in required_of(source) - self.positions.keys() - named
-        ]
-        return (*self.unsound, *missing)
-
-    def _missing(self, source: Source, column: Column) -> Reason:
-        """Return the reason for a missing column, with the header that it may be misspelt as.
-
-        A row that is not surely a header may be personal data: of it only columns are shown.
-        """
+        absent = required_of(source) - self.positions.keys()
+        absent -= {reason.column for reason in self.unsound}
+        if not absent:
+            return self.unsound
+        # A row that is not surely a header may be personal data: of it only columns are shown.
         matched = set(self.positions.values())
         shows_all = is_surely_header(self.cells, len(matched))
         uppers = _spellings(source).keys()
-        shown = {
-            position: _shown_path(cell, uppers)
+        shown = [
+            _shown_path(cell, uppers)
             for position, cell in enumerate(self.cells)
             if cell.strip() and (shows_all or position in matched)
-        }
-        value = "、".join(shown.values())[:500] or "(no header row)"
-        free = [cell for position, cell in shown.items() if position not in matched]
-        likeness = {
-            cell: max(
-                SequenceMatcher(None, fold_header(cell), fold_header(spelling)).ratio()
-                for spelling in column.header
+        ]
+        value = "、".join(shown)[:500] or "(no header row)"
+        missing = [
+            Reason(
+                code="missing_column",
+                column=column.name,
+                value=value,
+                expected=" / ".join(column.header),
             )
-            for cell in free[:COMPARED_CELLS]
-        }
-        closest = max(likeness, key=likeness.__getitem__, default="")
-        if closest and likeness[closest] >= ALIKE:
-            value = f"{value}; closest: {closest}"
-        expected = " / ".join(column.header)
-        return Reason(code="missing_column", column=column.name, value=value, expected=expected)
+            for column in source.columns
+            if column.name in absent
+        ]
+        return (*self.unsound, *missing)
 
 
 def match(source: Source, cells: Sequence[str]) -> Header:
@@ -236,6 +223,11 @@ def unit_reason(column: Column, shown: str) -> Reason:
     """Return the reason for a header in a unit in which the contract does not count."""
     expected = " / ".join(column.unit)
     return Reason(code="header_unit", column=column.name, value=shown, expected=expected)
+
+
+def depth_reason(name: str, header: str, rows: int) -> Reason:
+    """Return the reason for a column whose header has not as many rows as agreed."""
+    return Reason(code="header_depth", column=name, value=printed(header), expected=str(rows))
 
 
 def printed(cell: str) -> str:

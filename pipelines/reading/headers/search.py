@@ -6,18 +6,17 @@ from collections.abc import Container, Sequence
 from dataclasses import replace
 
 from pipelines.contracts.sources import Source
-from pipelines.deliveries.reasons import Reason
 from pipelines.reading.headers.matching import (
     SEARCHED_ROWS,
     Header,
     Merged,
     cell_at,
+    depth_reason,
     is_surely_header,
     match,
-    printed,
     required_of,
 )
-from pipelines.reading.headers.units import is_unit_row, with_unit_above, with_unit_row
+from pipelines.reading.headers.units import with_unit_above, with_unit_row
 
 
 def locate(
@@ -43,7 +42,7 @@ def locate(
     index = 0
     while index < last:
         block = rows[index : index + source.header_rows]
-        cells = paths(block, _moved(merged, index)) if source.header_rows > 1 else rows[index]
+        cells = paths(block, merged, index)
         header = replace(match(source, cells), rows=tuple(tuple(row) for row in block))
         known = _known(header)
         rank = (bool(known) and required <= known, len(known))
@@ -56,11 +55,11 @@ def locate(
                 last = min(last, index + source.header_rows)
         index += 1
     if best_index < 0:
-        return best_index, _in_fewer_rows(source, rows, best)
+        return best_index, best
     if len(best.rows) > 1:
-        best = _with_sound_depth(source, best, _moved(merged, best_index))
+        best = _with_sound_depth(source, best, paths(best.rows[:-1], merged, best_index))
     end = best_index + len(best.rows)
-    if source.unit_row and end < len(rows) and is_unit_row(source, best, rows[end]):
+    if source.unit_row and end < len(rows):
         best, end = with_unit_row(source, best, rows[end]), end + 1
     titles = [*([line] for line in above), *rows[:best_index]]
     return end - 1, with_unit_above(source, best, titles)
@@ -79,52 +78,29 @@ def _known(header: Header) -> set[str]:
     return header.positions.keys() | {reason.column for reason in header.unsound}
 
 
-def _depth_reason(source: Source, column: str, header: str) -> Reason:
-    expected = str(source.header_rows)
-    return Reason(code="header_depth", column=column, value=printed(header), expected=expected)
-
-
-def _in_fewer_rows(source: Source, rows: Sequence[Sequence[str]], nothing: Header) -> Header:
-    """Return `nothing` with what a header of fewer rows than agreed would have, for messages."""
-    for depth in range(source.header_rows - 1, 0, -1):
-        _, header = locate(source.model_copy(update={"header_rows": depth}), rows)
-        if header.positions and is_surely_header(header.cells, len(header.positions)):
-            places = header.positions.items()
-            unsound = [_depth_reason(source, name, header.cells[place]) for name, place in places]
-            return replace(nothing, unsound=tuple(unsound))
-    return nothing
-
-
-def _with_sound_depth(source: Source, header: Header, merged: Sequence[Merged]) -> Header:
+def _with_sound_depth(source: Source, header: Header, uppers: Sequence[str]) -> Header:
     """Return the header, unsound where its last row is the first row of data.
 
     Such a row is blank below the columns that match, and stands below headers that would match
-    without it.
+    without it: `uppers` are the paths above it.
     """
-    *above, last = header.rows
+    last = header.rows[-1]
     if any(cell_at(last, position).strip() for position in header.positions.values()):
         return header
-    upper = match(source, paths(above, merged))
     unsound = [
-        _depth_reason(source, name, upper.cells[position])
-        for name, position in upper.positions.items()
+        depth_reason(name, uppers[position], source.header_rows)
+        for name, position in match(source, uppers).positions.items()
         if name not in header.positions and cell_at(last, position).strip()
     ]
     return replace(header, unsound=(*header.unsound, *unsound))
 
 
-def _moved(merged: Sequence[Merged], index: int) -> list[Merged]:
-    """Return cell ranges in the coordinates of the rows from `index` on."""
-    return [
-        ((top - index, left), (bottom - index, right)) for (top, left), (bottom, right) in merged
-    ]
-
-
-def paths(block: Sequence[Sequence[str]], merged: Sequence[Merged]) -> list[str]:
+def paths(block: Sequence[Sequence[str]], merged: Sequence[Merged], first: int) -> list[str]:
     """Return each column's header: its cells from top to bottom, joined by `|`.
 
     An upper cell stands above all that it is merged over; one that is not merged, above the blank
-    ones to its right that have a header beneath them.
+    ones to its right that have a header beneath them. `first` is the row of `block`'s first one in
+    the coordinates of `merged`.
     """
     if len(block) == 1:
         return list(block[0])
@@ -133,6 +109,7 @@ def paths(block: Sequence[Sequence[str]], merged: Sequence[Merged]) -> list[str]
     bottom_row = len(grid) - 1
     covered: set[tuple[int, int]] = set()
     for (top, left), (bottom, right) in merged:
+        top, bottom = top - first, bottom - first
         if bottom < 0 or top > bottom_row or left >= width:
             continue
         rows = range(max(top, 0), min(bottom, bottom_row) + 1)

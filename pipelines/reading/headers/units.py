@@ -21,6 +21,7 @@ from pipelines.reading.headers.matching import (
     SHARES,
     Header,
     cell_at,
+    depth_reason,
     printed,
     suffix_of,
     unit_reason,
@@ -69,49 +70,49 @@ def counted_without_unit(source: Source, header: Header) -> list[Column]:
 # --- declared: a row below the header, a line above it -------------------------------------------
 
 
-def is_unit_row(source: Source, header: Header, row: Sequence[str]) -> bool:
-    """Return whether `row` says the units of columns and is no row of data without figures.
+def with_unit_row(source: Source, header: Header, row: Sequence[str]) -> Header:
+    """Return `header` with the units of the declared row below it.
 
-    It says nothing below texts and keys, and nothing but units below numbers. One with a scale
-    among other words is a row of units too, lest it pass for data.
+    The row says nothing below texts and keys, and nothing but units below numbers; otherwise it is
+    a row of data, and the header unsound.
     """
-    if _unit_of_all(source, row) is not None:
-        return source.unit_row  # otherwise it is a line like any other
-    numbers = {column.name for column in numbers_of(source, header)}
+    suffixes, unsound = dict(header.suffixes), list(header.unsound)
+    numbers = [column.name for column in numbers_of(source, header)]
     for name, position in header.positions.items():
         cell = fold_header(cell_at(row, position))
         if name not in numbers and _is_word(cell) and _bare(cell).rstrip(":") not in UNIT_TITLES:
-            return False
-    cells = [cell for _, cell in _cells_of_numbers(source, header, row)]
-    if not cells or any(map(FIGURE.search, cells)):
-        return False
-    parted = [UNIT_CELL.fullmatch(cell) for cell in cells]
-    are_units = all(unit and (unit[1] or _is_unit(source, unit[3])) for unit in parted)
-    return are_units or any(SCALE.match(_bare(cell)) for cell in cells)
-
-
-def with_unit_row(source: Source, header: Header, row: Sequence[str]) -> Header:
-    """Return `header` with the units of the row below it; `单位：X` alone is for every column."""
-    unit_of_all = _unit_of_all(source, row)
-    if unit_of_all is None:
-        units = [(column, _bare(cell)) for column, cell in _cells_of_numbers(source, header, row)]
-    else:
-        counted = [column for column in numbers_of(source, header) if column.unit]
-        fitting = [column for column in counted if suffix_of(column, unit_of_all) is not None]
-        units = [(column, unit_of_all) for column in fitting or counted]
-    suffixes, unsound = dict(header.suffixes), list(header.unsound)
-    for column, unit in units:
+            unsound.append(depth_reason(name, header.cells[position], source.header_rows + 1))
+    for column, unit in units_below(source, header, row):
         suffix = suffix_of(column, unit)
-        if suffix is None and not column.unit and not SCALE.match(unit):
+        if suffix is None and not column.unit and not (SCALE.match(unit) or FIGURE.search(unit)):
             continue  # the contract does not say what the column counts
         if suffix is None or header.suffixes.get(column.name, suffix) != suffix:
             title = printed(header.cells[header.positions[column.name]])
-            shown = unit if _is_unit(source, unit) else "…"
+            shown = unit if is_unit(source, unit) else "…"
             unsound.append(unit_reason(column, f"{title} ({shown})"))
         else:
             suffixes[column.name] = suffix
     rows = (*header.rows, tuple(row))
     return replace(header, suffixes=suffixes, unsound=tuple(unsound), rows=rows)
+
+
+def units_below(source: Source, header: Header, row: Sequence[str]) -> list[tuple[Column, str]]:
+    """Return the folded words of `row` below number columns, without brackets and 单位:."""
+    cells = [
+        (column, cell_at(row, header.positions[column.name]))
+        for column in numbers_of(source, header)
+    ]
+    return [
+        (column, _bare(fold_header(cell)))
+        for column, cell in cells
+        if cell.strip() not in column.nulls and _is_word(cell)
+    ]
+
+
+def is_unit(source: Source, word: str) -> bool:
+    """Return whether a folded word is a unit: of the contract, or with a scale."""
+    units = {fold_header(unit) for column in source.columns for unit in column.unit}
+    return word in units or word in SHARES or (len(word) <= 4 and SCALE.match(word) is not None)
 
 
 def with_unit_above(source: Source, header: Header, lines: Iterable[Sequence[str]]) -> Header:
@@ -134,45 +135,15 @@ def with_unit_above(source: Source, header: Header, lines: Iterable[Sequence[str
     return replace(header, suffixes={**header.suffixes, **suffixes})
 
 
-def _unit_of_all(source: Source, cells: Sequence[str]) -> str | None:
-    """Return the unit X of a row whose one filled cell is `单位：X` or `（X）`."""
-    filled = [fold_header(cell) for cell in cells if cell.strip()]
-    unit = UNIT_CELL.fullmatch(filled[0]) if len(filled) == 1 else None
-    if unit is not None and (unit[2] or (unit[1] and _is_unit(source, unit[3]))):
-        return unit[3]
-    return None
-
-
 def _bare(cell: str) -> str:
     """Return a folded unit without its brackets and 单位:."""
     unit = UNIT_CELL.fullmatch(cell)
     return unit[3] if unit else cell
 
 
-def _is_unit(source: Source, word: str) -> bool:
-    """Return whether a folded word is a unit: of the contract, or with a scale."""
-    units = {fold_header(unit) for column in source.columns for unit in column.unit}
-    return word in units or word in SHARES or (len(word) <= 4 and SCALE.match(word) is not None)
-
-
 def _is_word(cell: str) -> bool:
     """Return whether there is more in a cell than punctuation."""
     return any(unicodedata.category(letter)[0] in "LNS" or letter in SHARES for letter in cell)
-
-
-def _cells_of_numbers(
-    source: Source, header: Header, row: Sequence[str]
-) -> list[tuple[Column, str]]:
-    """Return the folded cells of `row` below number columns but for punctuation and nulls."""
-    cells = [
-        (column, cell_at(row, header.positions[column.name]))
-        for column in numbers_of(source, header)
-    ]
-    return [
-        (column, fold_header(cell))
-        for column, cell in cells
-        if cell.strip() not in column.nulls and _is_word(cell)
-    ]
 
 
 # --- undeclared: any other words that show a scaled unit -----------------------------------------
@@ -238,7 +209,8 @@ def note_units_of_row(source: Source, header: Header, row: Sequence[str]) -> Non
     """Note the scaled units of a row of the grid without figures, if it is no row of data.
 
     A row of one cell, a note, and one with a cell that begins with 单位 are lines outside the
-    table. In others of few cells a plain statement counts: `甲局单位：万条` or a cell `（万）`.
+    table. In others what stands below number columns counts, and in those of few cells a plain
+    statement: `甲局单位：万条` or a cell `（万）`.
     """
     filled = [cell for cell in row if cell.strip()]
     is_line = len(filled) == 1 or any(
@@ -246,9 +218,8 @@ def note_units_of_row(source: Source, header: Header, row: Sequence[str]) -> Non
     )
     if is_line or (filled and fold_header(filled[0][:10]).rstrip(":") in NOTE_TITLES):
         note_units(source, header, [filled])
-    elif is_unit_row(source, header, row):
-        units = [f"({_bare(cell)})" for _, cell in _cells_of_numbers(source, header, row)]
-        note_units(source, header, [units])
-    elif len(filled) <= LINE_CELLS:
-        stated = [cell for cell in filled if STATEMENT.search(fold_text(cell).strip())]
-        note_units(source, header, [stated])
+        return
+    shown = [f"({unit})" for _, unit in units_below(source, header, row)]
+    if len(filled) <= LINE_CELLS:
+        shown += [cell for cell in filled if STATEMENT.search(fold_text(cell).strip())]
+    note_units(source, header, [shown])

@@ -312,7 +312,8 @@ UNITS = [["编号", "数量"], [None, "万条"]]
         ({}, [["编号", "数量（万条）"]], [["编号", "数量（条）"]], ["5万条", "6"], ""),
         ({}, [["编号", "数量"]], [["单位：万条"], ["编号", "数量"]], ["5", "6"], "万条"),
         ({}, UNITS, [["编号", "数量"]], ["万条", "5", "6"], "万条"),
-        ({"unit_row": True}, UNITS, [["编号", "数量"]], ["5万条", "6万条"], ""),
+        ({"unit_row": True}, UNITS, UNITS, ["5万条", "6万条"], ""),
+        ({"unit_row": True}, UNITS, [], ["5万条", "6万条"], ""),
         ({"unit_above": "万条"}, [["单位：万条"], ["编号", "数量"]], [], ["5万条", "6万条"], ""),
         (
             {"unit_above": "万条"},
@@ -343,6 +344,15 @@ def test_a_continued_header_that_leaves_the_unit_of_the_first_away_is_refused(tm
     with pytest.raises(UnreadableError) as caught:
         list(open_delivery(path, "xlsx", source, None, LIMIT, tmp_path).batches)
     assert (caught.value.reason.code, caught.value.reason.place) == ("page_header", "2")
+
+
+def test_a_continued_header_that_leaves_the_row_of_units_away_is_refused(tmp_path):
+    path = tmp_path / "export.xlsx"
+    path.write_bytes(workbook(("1", [*UNITS, ["1", 5]]), ("2", [["编号", "数量"], ["2", 6]])))
+    source = Source.model_validate(CONTINUED | {"unit_row": True})
+    with pytest.raises(RejectedError) as caught:
+        list(open_delivery(path, "xlsx", source, None, LIMIT, tmp_path).batches)
+    assert {reason.code for reason in caught.value.reasons} == {"header_depth", "header_unit"}
 
 
 def hidden_sheet(sheet, book):
