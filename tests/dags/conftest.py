@@ -25,7 +25,7 @@ Parse = Callable[[Path | None], Answer]
 
 @pytest.fixture(scope="session")
 def airflow_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An Airflow of its own, on a fresh SQLite database with the pool of one slot."""
+    """Make a fresh Airflow home with a SQLite database and the pool of one slot."""
     if not HAS_AIRFLOW:
         pytest.skip("AIRFLOW IS NOT INSTALLED: no DAG was tested; run `make test`")
     home = tmp_path_factory.mktemp("airflow")
@@ -40,7 +40,7 @@ def airflow_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def parse(airflow_home: Path) -> Parse:
-    """Parses dags/ with a configuration folder and tells what came of it."""
+    """Return a function that parses dags/ with a configuration folder and reports the result."""
     answers: dict[Path | None, Answer] = {}
 
     def parsed(config_dir: Path | None) -> Answer:
@@ -57,7 +57,7 @@ def parse(airflow_home: Path) -> Parse:
 
 @pytest.fixture(scope="session")
 def run_program(airflow_home: Path) -> Callable[..., Any]:
-    """Runs a program of this folder on a data folder; what its last line says, and all it said."""
+    """Return a function that runs a program on a data folder: its last line, all output."""
 
     def ran(program: str, data: Path, *arguments: str, **given: str) -> tuple[Any, str]:
         env = environment(airflow_home, CITYBRAIN_DATA_DIR=str(data), **given)
@@ -69,7 +69,7 @@ def run_program(airflow_home: Path) -> Callable[..., Any]:
 
 @pytest.fixture(scope="session")
 def run_dags(run_program: Callable[..., Any]) -> Callable[..., list[Answer]]:
-    """Runs DAGs one after the other on a data folder: states of each run, and the log of all."""
+    """Return a function that runs DAGs in turn on a data folder: their states, and the log."""
 
     def ran(data: Path, *runs: tuple[str, dict[str, str]], **given: str) -> list[Answer]:
         answers, log = run_program("run_dags.py", data, json.dumps(runs), **given)
@@ -80,7 +80,7 @@ def run_dags(run_program: Callable[..., Any]) -> Callable[..., list[Answer]]:
 
 @pytest.fixture(scope="session")
 def broken_config(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The repository's configuration with one contract misspelt."""
+    """Return the repository's configuration with a contract misspelt."""
     folder = tmp_path_factory.mktemp("broken")
     edited(folder, "video_channels", "max_quarantine", "max_quarantin")
     return folder
@@ -88,7 +88,7 @@ def broken_config(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def irregular_config(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The repository's configuration with one source that is due at no fixed time."""
+    """Return the repository's configuration with a source due at no fixed time."""
     folder = tmp_path_factory.mktemp("irregular")
     edited(folder, "data_records", r"due: .*\n", "")
     return folder
@@ -108,7 +108,7 @@ def edited(folder: Path, source: str, pattern: str, text: str) -> None:
 
 
 def environment(home: Path, **given: str) -> dict[str, str]:
-    """A process's environment: this Airflow, the DAGs of this tree, nothing tried again."""
+    """Return a process's environment: this Airflow, this tree's DAGs, no retries."""
     inherited = {
         name: value
         for name, value in os.environ.items()
@@ -128,12 +128,12 @@ def environment(home: Path, **given: str) -> dict[str, str]:
 
 
 def last_line(output: str) -> Any:
-    """What the last line of a program's output says, in JSON; before it come Airflow's logs."""
+    """Return the JSON of a program's last output line; Airflow's logs come before it."""
     return json.loads(output.splitlines()[-1])
 
 
 def run(command: list[str], env: dict[str, str]) -> str:
-    """The standard output of a program that must succeed."""
+    """Return the standard output of a program that must succeed."""
     done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=900)
     assert done.returncode == 0, f"{done.stdout[-3000:]}\n{done.stderr[-6000:]}"
     return done.stdout

@@ -25,7 +25,7 @@ window = {"from_date": datetime.fromisoformat(first), "to_date": datetime.fromis
 
 
 def parsed() -> BundleDagBag:
-    """dags/ as the DAG processor leaves it: parsed and in the database."""
+    """Return dags/ as the DAG processor leaves it: parsed and in the database."""
     manager = DagBundlesManager()
     manager.sync_bundles_to_db()
     [bundle] = manager.get_all_dag_bundles()
@@ -36,7 +36,7 @@ def parsed() -> BundleDagBag:
 
 
 def announced() -> list[str]:
-    """The logical dates that a dry run tells."""
+    """Return the logical dates that a dry run announces."""
     with create_session() as session:
         infos = _do_dry_run(
             dag_id=dag_id,
@@ -49,7 +49,7 @@ def announced() -> list[str]:
 
 
 def created() -> list[str]:
-    """The ids of the backfill's runs, in their order."""
+    """Return the ids of the backfill's runs, in their order."""
     backfill = _create_backfill(
         dag_id=dag_id,
         max_active_runs=1,
@@ -70,13 +70,13 @@ def created() -> list[str]:
 
 
 def run(dag: Any, run_id: str) -> dict[str, Any]:
-    """One of the runs, by `dag.test()`, which would otherwise make a manual run of its own."""
+    """Run one of the runs by `dag.test()`, which would otherwise make a manual run."""
 
     def the_backfills(*, dag: Any, session: Any, **given: Any) -> DagRun:
-        found = session.scalar(select(DagRun).where(DagRun.run_id == run_id))
-        found.dag, found.state = dag, DagRunState.RUNNING
+        dag_run = session.scalar(select(DagRun).where(DagRun.run_id == run_id))
+        dag_run.dag, dag_run.state = dag, DagRunState.RUNNING
         session.commit()
-        return found
+        return dag_run
 
     with patch("airflow.models.dagrun.get_or_create_dagrun", the_backfills):
         done = dag.test()
@@ -85,11 +85,11 @@ def run(dag: Any, run_id: str) -> dict[str, Any]:
         "run_type": str(done.run_type),
         "state": str(done.state),
         "tasks": sorted(
-            [one.task_id, one.map_index, str(one.state)] for one in done.get_task_instances()
+            [task.task_id, task.map_index, str(task.state)] for task in done.get_task_instances()
         ),
     }
 
 
 bag = parsed()
-answer = {"announced": announced(), "runs": [run(bag.dags[dag_id], one) for one in created()]}
+answer = {"announced": announced(), "runs": [run(bag.dags[dag_id], run_id) for run_id in created()]}
 print("\n" + json.dumps(answer))

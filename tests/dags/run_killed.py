@@ -18,7 +18,7 @@ really_load = intake.load_staged
 
 
 def die_after_the_commit(*given: Any) -> None:
-    """Loads, and does not live to say so."""
+    """Load, and die before reporting it."""
     intake.load_staged = really_load
     really_load(*given)
     raise OSError("killed between the commit and the end")

@@ -1,4 +1,4 @@
-"""What still runs when a part of the configuration is broken."""
+"""Check what still runs when a part of the configuration is broken."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What Airflow makes of dags/: which DAGs, what they promise, and what a broken contract does."""
+"""Check what Airflow makes of dags/: the DAGs, their promises, and a broken contract's effect."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ def test_tags_owner_docs_and_parameters_are_the_contracts(parse: Parse, name: st
     assert set(dag["tags"]) == {"ingest", source.content, source.due.frequency.value}
     assert dag["owner"] == source.owner
     assert {task["owner"] for task in dag["tasks"].values()} == {source.owner}
-    for said in (source.title, source.owner, source.grain, *source.column_names):
-        assert said in dag["doc"]
+    for words in (source.title, source.owner, source.grain, *source.column_names):
+        assert words in dag["doc"]
     assert set(dag["params"]) == {"dates"}
     assert dag["catchup"] is False
     assert dag["max_active_runs"] == 1

@@ -26,7 +26,7 @@ UNREADABLE = "市公安局,2021-10-08,GA999999,户籍登记,社会,待核实,100
 def land(
     data: Path, department: str, source: str, lines: Iterable[str], encoding: str, day: date = DAY
 ) -> Path:
-    """A CSV in the landing folder."""
+    """Put a CSV into the landing folder."""
     path = data / "landing" / day.isoformat() / department / f"{source}.csv"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("".join(f"{line}\n" for line in lines), encoding=encoding)
@@ -55,14 +55,14 @@ def states(answer: dict[str, Any]) -> dict[str, str]:
 
 
 def changes(airflow_home: Path, name: str, what: str = "source") -> int:
-    """How often Airflow was told that a source's rows have changed, or its files have come."""
+    """Count how often Airflow heard that a source's rows have changed, or its files have come."""
     query = (
         "SELECT count(*) FROM asset_event INNER JOIN asset ON asset.id = asset_event.asset_id "
         "WHERE asset.uri = ?"
     )
     with sqlite3.connect(airflow_home / "airflow.db") as connection:
-        found: int = connection.execute(query, [f"citybrain://{what}/{name}"]).fetchone()[0]
-    return found
+        count: int = connection.execute(query, [f"citybrain://{what}/{name}"]).fetchone()[0]
+    return count
 
 
 LEDGER = (
@@ -196,13 +196,13 @@ def test_parameters_that_make_no_sense_fail_at_once_and_say_why(run_dags: RunDag
         "every_chunk_is_staged": "upstream_failed",
     }
     log = answers[0]["log"]
-    for said in (
+    for message in (
         f"{future} lies in the future",
         "the range ends before it starts; write 2021-10-01..2021-10-08",
         "no parameter is called 'date'; there are: dates",
         f"as_of '{future}'",
     ):
-        assert said in log
+        assert message in log
     assert not (tmp_path / "warehouse.duckdb").exists()
 
 
@@ -240,8 +240,10 @@ def test_the_watch_announces_the_sources_that_have_settled_files_and_no_others(
     assert announced() == before | {
         name: before[name] + 1 for name in ("data_records", "video_channels")
     }
-    said = "settled files: 2 of data_records, 1 of video_channels; 1 still being uploaded, 1 nobody"
-    assert said in watched["log"]
+    message = (
+        "settled files: 2 of data_records, 1 of video_channels; 1 still being uploaded, 1 nobody"
+    )
+    assert message in watched["log"]
     assert not (tmp_path / "archive").exists(), "a look takes nothing"
     assert states(ingested)["stage"] == "skipped", "nor does an ingest take what may not be whole"
     assert (
@@ -271,8 +273,8 @@ def test_a_backfill_is_a_run_a_day_that_takes_this_day(
     for day in ("2021-10-08", "2021-10-09"):
         assert f"discover data_records {day}..{day}: 1 pending" in log
     for task in ("stage", "load"):
-        said = f"{task} data_records: 1 deliveries (1 accepted), 5 rows accepted"
-        assert log.count(said) == 2
+        message = f"{task} data_records: 1 deliveries (1 accepted), 5 rows accepted"
+        assert log.count(message) == 2
 
 
 def test_a_night_in_a_backfill_looks_from_its_own_day(

@@ -27,7 +27,7 @@ def _zeros(total: int) -> Iterator[bytes]:
 
 
 def gzip_bomb(path: Path, size: int) -> None:
-    """A thousand times what is sent, in empty lines."""
+    """Write a thousand times what is sent, in empty lines."""
     with gzip.open(path, "wb") as stream:
         stream.write(HEADER.encode())
         for _ in range(size // MIB):
@@ -35,7 +35,7 @@ def gzip_bomb(path: Path, size: int) -> None:
 
 
 def zip_bomb(path: Path, size: int) -> None:
-    """A member that says it is small and is not."""
+    """Write a member that declares a small size and is huge."""
     with (
         zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as package,
         package.open("records.csv", "w", force_zip64=True) as member,
@@ -56,7 +56,7 @@ def _lie(path: Path, name: str) -> None:
 
 
 def nested_zips(path: Path, size: int) -> None:
-    """Archives in archives in archives."""
+    """Write archives in archives in archives."""
     data, name = HEADER.encode(), "records.csv"
     for _ in range(max(3, size // (100 * MIB))):
         outer = io.BytesIO()
@@ -78,7 +78,7 @@ def _workbook() -> bytes:
 
 
 def _with_part(path: Path, name: str, blocks: Iterator[bytes]) -> None:
-    """The workbook with one of its parts replaced."""
+    """Write the workbook with one of its parts replaced."""
     with (
         zipfile.ZipFile(io.BytesIO(_workbook())) as origin,
         zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as package,
@@ -98,7 +98,7 @@ SHEET = (
 
 
 def workbook_bomb(path: Path, size: int) -> None:
-    """A sheet of endless empty rows."""
+    """Write a sheet of endless empty rows."""
 
     def blocks() -> Iterator[bytes]:
         yield SHEET
@@ -111,7 +111,7 @@ def workbook_bomb(path: Path, size: int) -> None:
 
 
 def lying_workbook(path: Path, size: int) -> None:
-    """Strings without end in a part that says it is small."""
+    """Write strings without end into a part that declares a small size."""
 
     def blocks() -> Iterator[bytes]:
         yield b'<?xml version="1.0"?><sst xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main">'
@@ -125,7 +125,7 @@ def lying_workbook(path: Path, size: int) -> None:
 
 
 def far_cell(path: Path, size: int) -> None:
-    """Two cells at the ends of the largest sheet there is."""
+    """Write two cells at the ends of the largest sheet there is."""
 
     def blocks() -> Iterator[bytes]:
         yield SHEET + b'<row r="1"><c r="A1"><v>1</v></c></row>'
@@ -135,7 +135,7 @@ def far_cell(path: Path, size: int) -> None:
 
 
 def workbook_of_laughs(path: Path, size: int) -> None:
-    """Entities of entities in a workbook's strings."""
+    """Write entities of entities into a workbook's strings."""
     _with_part(path, "xl/sharedStrings.xml", iter([_laughs("<sst><si><t>&l9;</t></si></sst>")]))
 
 
@@ -147,17 +147,17 @@ def _laughs(body: str) -> bytes:
 
 
 def xml_of_laughs(path: Path, size: int) -> None:
-    """Ten bytes that are to become ten thousand million."""
+    """Write ten bytes that are to become ten thousand million."""
     path.write_bytes(_laughs("<data><record><事项>&l9;</事项></record></data>"))
 
 
 def deep_json(path: Path, size: int) -> None:
-    """Arrays in arrays without end."""
+    """Write arrays in arrays without end."""
     path.write_bytes(b"[" * size)
 
 
 def one_string_json(path: Path, size: int) -> None:
-    """One value as large as the file."""
+    """Write a value as large as the file."""
     with path.open("wb") as file:
         file.write('[{"事项": "'.encode())
         for _ in range(size // MIB):
@@ -166,7 +166,7 @@ def one_string_json(path: Path, size: int) -> None:
 
 
 def one_cell(path: Path, size: int) -> None:
-    """One quoted cell as large as the file."""
+    """Write a quoted cell as large as the file."""
     with path.open("wb") as file:
         file.write(HEADER.encode() + b'"')
         for _ in range(size // MIB):
@@ -175,7 +175,7 @@ def one_cell(path: Path, size: int) -> None:
 
 
 def wide_header(path: Path, size: int) -> None:
-    """A million columns and more."""
+    """Write a million columns and more."""
     columns = size // 8
     with path.open("wb") as file:
         file.write(",".join(f"c{number}" for number in range(columns)).encode() + b"\n")
@@ -183,7 +183,7 @@ def wide_header(path: Path, size: int) -> None:
 
 
 def endless_quotes(path: Path, size: int) -> None:
-    """Every row opens a quote: a reader that looks for its end again and again never comes home."""
+    """Open a quote in every row: a reader that seeks its end each time never finishes."""
     with path.open("wb") as file:
         file.write(HEADER.encode())
         row = b'"x,1,y\n'
@@ -192,7 +192,7 @@ def endless_quotes(path: Path, size: int) -> None:
 
 
 def wide_span(path: Path, size: int) -> None:
-    """A cell that spans a thousand million columns and rows."""
+    """Write a cell that spans a thousand million columns and rows."""
     path.write_text(
         "<table><tr><th>事项</th><th>数量</th></tr>"
         '<tr><td colspan="1000000000" rowspan="1000000000">x</td></tr></table>',
@@ -201,12 +201,12 @@ def wide_span(path: Path, size: int) -> None:
 
 
 def nested_tables(path: Path, size: int) -> None:
-    """Tables in tables without end."""
+    """Write tables in tables without end."""
     path.write_bytes(b"<table><tr><td>" * (size // 15))
 
 
 def repeated_parquet(path: Path, size: int) -> None:
-    """One value a thousand million times, which takes Parquet a few kilobytes to say."""
+    """Write a value a thousand million times, which takes Parquet a few kilobytes."""
     rows = MIB
     value = pa.DictionaryArray.from_arrays(pa.array([0] * rows, pa.int32()), ["x" * 1000])
     table = pa.table({"事项": value, "数量": pa.array([1] * rows, pa.int64())})
@@ -218,12 +218,12 @@ def repeated_parquet(path: Path, size: int) -> None:
 
 
 def looping_compound(path: Path, size: int) -> None:
-    """An old workbook whose sector chain bites its own tail ([MS-CFB] 2.3)."""
+    """Write an old workbook whose sector chain bites its own tail ([MS-CFB] 2.3)."""
     path.write_bytes(_compound([1], END))  # the directory's sector follows itself
 
 
 def looping_mini_sectors(path: Path, size: int) -> None:
-    """One whose small stream does, in the mini sectors (2.4) of a sound directory."""
+    """Write such a loop in the mini sectors (2.4) of a sound directory."""
     path.write_bytes(_compound([END, END, END], 2) + _sectors([0]) + bytes(512))
 
 
@@ -231,7 +231,7 @@ END, FREE = 0xFFFFFFFE, 0xFFFFFFFF
 
 
 def _compound(follows: list[int], mini_table: int) -> bytes:
-    """A header, the table of what follows each sector from 1 on, the directory in sector 1."""
+    """Build a header, the table of each sector's successor from 1 on, the directory in 1."""
     header = bytearray(512)
     header[:8] = bytes.fromhex("d0cf11e0a1b11ae1")
     struct.pack_into("<HHHHH", header, 24, 0x3E, 3, 0xFFFE, 9, 6)
@@ -249,7 +249,7 @@ def _sectors(follows: list[int]) -> bytes:
 
 
 def _entry(name: str, kind: int, child: int, start: int, size: int) -> bytes:
-    """An entry of the directory: 2.6.1."""
+    """Build an entry of the directory: 2.6.1."""
     entry = bytearray(128)
     spelled = name.encode("utf-16-le")
     entry[: len(spelled)] = spelled
@@ -260,7 +260,7 @@ def _entry(name: str, kind: int, child: int, start: int, size: int) -> bytes:
 
 
 def many_keys(path: Path, size: int) -> None:
-    """An object of as many keys as fit."""
+    """Write an object of as many keys as fit."""
     with path.open("wb") as file:
         file.write(b"[{")
         for number in range(size // 16):
@@ -269,7 +269,7 @@ def many_keys(path: Path, size: int) -> None:
 
 
 def noise(path: Path, size: int) -> None:
-    """Bytes that mean nothing, as compressed as they can be."""
+    """Write bytes that mean nothing, as compressed as they can be."""
     state = zlib.crc32(path.name.encode())
     with path.open("wb") as file:
         for block in range(size // MIB):
@@ -291,7 +291,7 @@ class Hostile(NamedTuple):
     suffix: str
     write: Writer
     size: int
-    told: str
+    words: str
 
 
 FILES = {

@@ -96,7 +96,7 @@ WORDS = [
 
 
 def seeds(folder: Path | None) -> dict[str, list[bytes]]:
-    """Sound files by their suffix."""
+    """Return sound files by their suffix."""
     rows = [
         ["事项", "数量", "领域"],
         ["a", "1", "政务"],
@@ -107,27 +107,29 @@ def seeds(folder: Path | None) -> dict[str, list[bytes]]:
     csv.writer(stream).writerows(rows)
     text = stream.getvalue()
     records = [dict(zip(rows[0], row, strict=True)) for row in rows[1:]]
-    found = {
+    files = {
         ".csv": [text.encode(), ("标题\n\n" + text).encode("utf-8-sig")],
-        ".jsonl": ["\n".join(json.dumps(one, ensure_ascii=False) for one in records).encode()],
+        ".jsonl": [
+            "\n".join(json.dumps(record, ensure_ascii=False) for record in records).encode()
+        ],
         ".json": [json.dumps(records, ensure_ascii=False).encode(), json.dumps(records).encode()],
         ".xml": [_xml(records).encode(), _xml(records).encode("utf-16")],
         ".html": [_page(rows).encode()],
         ".xlsx": [_workbook(rows)],
         ".parquet": [_parquet(records)],
     }
-    found[".csv.gz"] = [gzip.compress(found[".csv"][0])]
-    found[".zip"] = [_zip("records.csv", found[".csv"][0]), _zip("a/记录.xlsx", found[".xlsx"][0])]
+    files[".csv.gz"] = [gzip.compress(files[".csv"][0])]
+    files[".zip"] = [_zip("records.csv", files[".csv"][0]), _zip("a/记录.xlsx", files[".xlsx"][0])]
     for path in sorted(folder.rglob("*")) if folder else ():
         if path.is_file() and path.stat().st_size < 200_000 and format_of(path) is not None:
-            found.setdefault(path.suffix.lower(), []).append(path.read_bytes())
-    return found
+            files.setdefault(path.suffix.lower(), []).append(path.read_bytes())
+    return files
 
 
 def _xml(records: list[dict[str, str]]) -> str:
     body = "".join(
-        "<record>" + "".join(f"<{key}>{text}</{key}>" for key, text in one.items()) + "</record>"
-        for one in records
+        "<record>" + "".join(f"<{key}>{text}</{key}>" for key, text in record.items()) + "</record>"
+        for record in records
     )
     return f"<data>{body}</data>"
 
@@ -168,7 +170,7 @@ def _zip(name: str, content: bytes) -> bytes:
 
 @st.composite
 def damaged(draw: st.DrawFn, sound: list[bytes]) -> bytes:
-    """A sound file after one to six accidents; of a package sometimes within one of its parts."""
+    """Damage a sound file by one to six accidents, some within a part of a package."""
     content = draw(st.sampled_from(sound))
     if content.startswith(b"PK") and draw(st.booleans()):
         return _with_damaged_part(draw, content)
@@ -212,7 +214,7 @@ def _accidents(draw: st.DrawFn, content: bytes) -> bytes:
 
 
 def fault(content: bytes, suffix: str, folder: Path, read: Counter[str]) -> str | None:
-    """What is wrong with how the readers take `content`, None when they take or refuse it well."""
+    """Return what is wrong with how the readers take `content`; None if all is well."""
     path = folder / f"export{suffix}"
     path.write_bytes(content)
     (folder / "last").write_bytes(content)  # what is left to look at when a library crashes
@@ -225,15 +227,15 @@ def fault(content: bytes, suffix: str, folder: Path, read: Counter[str]) -> str 
     try:
         kind = format_of(path)
         assert kind is not None
-        told: set[tuple[str, int]] = set()
+        yielded: set[tuple[str, int]] = set()
         reading = open_delivery(path, kind, SOURCE, None, LIMIT, scratch)
         for batch in reading.batches:
             assert batch.schema == layout(SOURCE), "another layout"
             for sheet, number in zip(
                 batch["sheet"].to_pylist(), batch["row_number"].to_pylist(), strict=True
             ):
-                assert (sheet, number) not in told, f"row {number} of {sheet!r} told twice"
-                told.add((sheet, number))
+                assert (sheet, number) not in yielded, f"row {number} of {sheet!r} told twice"
+                yielded.add((sheet, number))
         read["read"] += 1
     except (UnreadableError, RejectedError) as error:
         reasons = [error.reason] if isinstance(error, UnreadableError) else error.reasons
@@ -271,7 +273,7 @@ def main() -> int:
     end = time.monotonic() + arguments.seconds
     tried: Counter[str] = Counter()
     outcomes = {suffix: Counter[str]() for suffix in suffixes}
-    found = 0
+    finds_count = 0
     round_number = arguments.seed
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -279,18 +281,20 @@ def main() -> int:
             for suffix in suffixes:
                 round_number += 1
 
-                kept = finds / f"{found + 1:03}{suffix}"
+                smallest_file = finds / f"{finds_count + 1:03}{suffix}"
                 wrong = ""
 
-                def is_bad(content: bytes, suffix: str = suffix, kept: Path = kept) -> bool:
+                def is_bad(
+                    content: bytes, suffix: str = suffix, smallest_file: Path = smallest_file
+                ) -> bool:
                     nonlocal wrong
                     tried[suffix] += 1
-                    told = fault(content, suffix, folder, outcomes[suffix])
-                    if told is not None:  # the last is the smallest
+                    wrong_now = fault(content, suffix, folder, outcomes[suffix])
+                    if wrong_now is not None:  # the last is the smallest
                         finds.mkdir(exist_ok=True)
-                        kept.write_bytes(content)
-                        wrong = told
-                    return told is not None
+                        smallest_file.write_bytes(content)
+                        wrong = wrong_now
+                    return wrong_now is not None
 
                 options = settings(
                     max_examples=200,
@@ -308,15 +312,15 @@ def main() -> int:
                         random=random.Random(round_number),
                     )
                 if wrong:
-                    found += 1
-                    print(f"FOUND {kept}: {wrong}", flush=True)
+                    finds_count += 1
+                    print(f"FOUND {smallest_file}: {wrong}", flush=True)
                 if time.monotonic() > end:
                     break
     for suffix in suffixes:
-        told = ", ".join(f"{code} {count}" for code, count in outcomes[suffix].most_common())
-        print(f"{suffix:<9} {tried[suffix]:>8} files: {told}")
-    print(f"{sum(tried.values())} files, {found} finds")
-    return int(found > 0)
+        summary = ", ".join(f"{code} {count}" for code, count in outcomes[suffix].most_common())
+        print(f"{suffix:<9} {tried[suffix]:>8} files: {summary}")
+    print(f"{sum(tried.values())} files, {finds_count} finds")
+    return int(finds_count > 0)
 
 
 if __name__ == "__main__":

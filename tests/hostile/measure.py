@@ -1,4 +1,4 @@
-"""What files made to hurt cost: each in a night of its own, beside a good file.
+"""Measure what files made to hurt cost: each in a night of its own, beside a good file.
 
     python tests/hostile/measure.py [--scale 1.0] [--only NAME ...]
 
@@ -61,12 +61,12 @@ class Night:
     seconds: float
     peak_mib: float
     exit_code: int
-    told: dict[str, tuple[str, str]]
+    verdicts: dict[str, tuple[str, str]]
     stderr: str
 
 
 def prepare(root: Path, departments: list[str]) -> dict[str, str]:
-    """A configuration of one source; returns the environment that names it and its data folder."""
+    """Write a configuration of a source; return the environment with it and its data folder."""
     config = root / "config"
     for folder in ("sources", "expectations"):
         (config / folder).mkdir(parents=True)
@@ -77,20 +77,20 @@ def prepare(root: Path, departments: list[str]) -> dict[str, str]:
     (config / "departments.csv").write_text(f"code,name\n{rows}", encoding="utf-8")
     for name in ("metrics.yaml", "targets.yaml"):
         (config / name).write_text("[]\n", encoding="utf-8")
-    kept = {key: text for key, text in os.environ.items() if not key.startswith("CITYBRAIN_")}
-    own = {"CITYBRAIN_CONFIG_DIR": str(config), "CITYBRAIN_DATA_DIR": str(root / "data")}
-    return kept | own
+    inherited = {key: text for key, text in os.environ.items() if not key.startswith("CITYBRAIN_")}
+    folders = {"CITYBRAIN_CONFIG_DIR": str(config), "CITYBRAIN_DATA_DIR": str(root / "data")}
+    return inherited | folders
 
 
 def place(root: Path, department: str, suffix: str) -> Path:
-    """Where a department's delivery lies in landing."""
+    """Return where a department's delivery lies in landing."""
     folder = root / "data" / "landing" / DAY / department
     folder.mkdir(parents=True, exist_ok=True)
     return folder / f"records{suffix}"
 
 
 def run(environment: dict[str, str], seconds: float = 600) -> Night:
-    """`citybrain run`, with its time and peak memory, and what it made of the deliveries."""
+    """Call `citybrain run`; return its time, peak memory, and what it made of the deliveries."""
     command = [sys.executable, "-m", "pipelines.cli", "run", "--as-of", DAY, "--json"]
     started = time.perf_counter()
     with tempfile.TemporaryFile() as errors:
@@ -107,7 +107,7 @@ def run(environment: dict[str, str], seconds: float = 600) -> Night:
             time.sleep(0.02)
         process.returncode = os.waitstatus_to_exitcode(status)
         errors.seek(0)
-        said = errors.read().decode(errors="replace")
+        complaint = errors.read().decode(errors="replace")
     elapsed = time.perf_counter() - started
     listed = subprocess.run(
         [sys.executable, "-m", "pipelines.cli", "deliveries", "--json", "--limit", "0"],
@@ -116,11 +116,11 @@ def run(environment: dict[str, str], seconds: float = 600) -> Night:
         capture_output=True,
         text=True,
     )
-    told = {
-        one["department"]: (one["verdict"], (one["reasons"] or [""])[0])
-        for one in json.loads(listed.stdout)
+    verdicts = {
+        delivery["department"]: (delivery["verdict"], (delivery["reasons"] or [""])[0])
+        for delivery in json.loads(listed.stdout)
     }
-    return Night(elapsed, used.ru_maxrss / 1024, process.returncode, told, said)
+    return Night(elapsed, used.ru_maxrss / 1024, process.returncode, verdicts, complaint)
 
 
 def main() -> int:
@@ -142,9 +142,9 @@ def main() -> int:
                 file.write(path, int(file.size * arguments.scale))
                 sent = path.stat().st_size
             night = run(environment)
-        good = night.told.get("good", ("", ""))[0]
-        verdict, reason = night.told.get("bad", ("", ""))
-        is_told = name == "(none)" or (FILES[name].told in reason and verdict != "accepted")
+        good = night.verdicts.get("good", ("", ""))[0]
+        verdict, reason = night.verdicts.get("bad", ("", ""))
+        is_told = name == "(none)" or (FILES[name].words in reason and verdict != "accepted")
         is_fine = good == "accepted" and is_told
         failed = failed or not is_fine
         print(

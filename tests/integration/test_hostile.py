@@ -30,25 +30,25 @@ def night(tmp_path_factory: pytest.TempPathFactory) -> Night:
     for name, file in FILES.items():
         file.write(place(root, codes[name], file.suffix), scaled(file.size))
     done = run(environment | {"CITYBRAIN_MAX_UNCOMPRESSED_BYTES": str(LIMIT)})
-    verdicts = {name: done.told.get(code, ("", "")) for name, code in codes.items()}
+    verdicts = {name: done.verdicts.get(code, ("", "")) for name, code in codes.items()}
     return Night(
         done.seconds,
         done.peak_mib,
         done.exit_code,
-        {"good": done.told["good"], **verdicts},
+        {"good": done.verdicts["good"], **verdicts},
         done.stderr,
     )
 
 
 @pytest.mark.parametrize("name", FILES)
 def test_it_is_refused_in_words(night: Night, name: str) -> None:
-    verdict, reason = night.told[name]
+    verdict, reason = night.verdicts[name]
     assert verdict in ("unreadable", "rejected", "accepted_with_quarantine")
-    assert FILES[name].told in reason
+    assert FILES[name].words in reason
 
 
 def test_the_rest_of_the_night_goes_on(night: Night) -> None:
-    assert night.told["good"][0] == "accepted"
+    assert night.verdicts["good"][0] == "accepted"
     assert night.exit_code == 1
     assert TRACE not in night.stderr
     assert night.peak_mib < PEAK_MIB

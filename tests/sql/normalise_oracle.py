@@ -1,4 +1,4 @@
-"""What a cell means, in plain Python: the second definition of warehouse/macros/*.sql.
+"""Define the meaning of a cell in plain Python: the second definition of warehouse/macros/*.sql.
 
 Written from the rules, not from the SQL: cells are read from left to right, token by token.
 Every function takes text or None and returns a value, or None for what cannot be read.
@@ -84,7 +84,7 @@ EXCEL_DAY_ZERO = dt.datetime(1899, 12, 30)
 
 
 def fold(text: str) -> str:
-    """Full-width ASCII, wide spaces and the minus sign as ASCII; nothing invisible."""
+    """Fold full-width ASCII, wide spaces and the minus sign to ASCII; drop invisible characters."""
     folded = []
     for char in text:
         if "\uff01" <= char <= "\uff5e":
@@ -111,14 +111,14 @@ def normalise_text(cell: str | None) -> str | None:
 
 
 def _tail_powers(tail: str, units: list[str]) -> set[int]:
-    """Every power of ten the words after a number can mean."""
+    """Return every power of ten the words after a number can mean."""
     endings = {unit for unit in map(squeeze, ["", *units]) if tail.endswith(unit)}
     words = (tail.removesuffix(unit) for unit in endings)
     return {POWER_OF_WORDS[word] for word in words if word in POWER_OF_WORDS}
 
 
 def _numeral(text: str) -> tuple[str, str, str]:
-    """Whole digits, decimals and what follows; a whole part not grouped in threes is ''."""
+    """Split into whole digits, decimals and the rest; '' for a whole part not grouped in threes."""
     run = re.match("[0-9]*(?:[, ][0-9]+)*", text)[0]
     head, *groups = re.split("[, ]", run)
     if groups:
@@ -146,7 +146,7 @@ def _counts_by_scale(units: list[str]) -> bool:
 
 
 def _is_bare_scaled(cell: str) -> bool:
-    """Whether it has a scale of its own, and no unit that would say what it is counted in."""
+    """Return whether it has a scale, and no unit that would say what is counted."""
     _, rest = _without_qualifier(cell)
     word = squeeze(rest)
     word = word.removesuffix(next((q for q in QUALIFIERS_AFTER if word.endswith(q)), ""))
@@ -188,7 +188,7 @@ def normalise_qualifier(cell: str | None, units: list[str]) -> str | None:
         if not word.endswith(unit):
             continue
         stem = word.removesuffix(unit)
-        after = next((one for one in QUALIFIERS_AFTER if stem.endswith(one)), "")
+        after = next((qualifier for qualifier in QUALIFIERS_AFTER if stem.endswith(qualifier)), "")
         stem = stem.removesuffix(after)
         number = stem.rstrip("十百千万亿拾佰仟萬億")
         inner = number[-1:] if number != stem and number.endswith(("余", "多")) else ""
@@ -200,24 +200,24 @@ def normalise_qualifier(cell: str | None, units: list[str]) -> str | None:
 
 
 def number_with_unit(cell: str, unit: str | None, units: list[str]) -> Decimal | None:
-    """The number of a cell whose unit another cell of the row says."""
+    """Return the number of a cell whose unit another cell of the row gives."""
     if unit is None:
         return normalise_number(cell, units)
     if len(_tail_powers(squeeze(unit), units)) != 1:
         return None
-    own = squeeze(cell).endswith(squeeze(unit))
+    has_unit = squeeze(cell).endswith(squeeze(unit))
     if _counts_by_scale(units):
         scale = squeeze(unit).lstrip("余多")[:1] in {*SMALL, *LARGE}
-        if _is_bare_scaled(unit) or (scale and not own and _is_bare_scaled(cell)):
+        if _is_bare_scaled(unit) or (scale and not has_unit and _is_bare_scaled(cell)):
             return None
-    return normalise_number(cell if own else cell + unit, units)
+    return normalise_number(cell if has_unit else cell + unit, units)
 
 
 NUMERAL_CHARACTERS = "0123456789零〇一二两三四五六七八九十百千万亿余多壹贰叁肆伍陆柒捌玖拾佰仟萬億"
 
 
 def states_other_unit(cell: str, units: list[str]) -> bool:
-    """Whether a number is followed by words, none of which is a unit of the contract's."""
+    """Return whether a number is followed by words without a unit of the contract's."""
     word = squeeze(cell)
     for unit in map(squeeze, units):
         stem = word.removesuffix(unit)
@@ -252,7 +252,7 @@ class NoNumeralError(Exception):
 
 
 def _spelled_readings(rest: str, units: list[str]) -> set[Decimal]:
-    """What it says in Chinese numerals or in several parts, for every unit it can end with."""
+    """Read Chinese numerals or several parts, for every unit the text can end with."""
     blank = next((at for at, char in enumerate(rest) if char in SPACES), len(rest))
     if DIGIT_CHARACTERS & set(rest[blank:]):
         return set()
@@ -275,7 +275,7 @@ def _spelled_readings(rest: str, units: list[str]) -> set[Decimal]:
 
 
 def _spelled(text: str) -> Decimal:
-    """The value of a numeral as offices write it; NoNumeralError."""
+    """Return the value of a numeral as offices write it; raise NoNumeralError."""
     if "点" in text:
         return _spelled_with_decimals(text)
     tokens = _tokens(text)
@@ -312,7 +312,7 @@ def _spelled_with_decimals(text: str) -> Decimal:
 
 
 def _tokens(text: str) -> list[int | str]:
-    """Figures as text, a Chinese digit as 0 to 9, a scale as its value."""
+    """Split into figures as text, Chinese digits as 0 to 9, and scales as their values."""
     tokens: list[int | str] = []
     for at, char in enumerate(text):
         if char in "0123456789":
@@ -352,7 +352,7 @@ def _below_yi(tokens: list, *, first: bool, filled: bool) -> int:
 
 
 def _coefficient(tokens: list, *, first: bool) -> int:
-    """What stands before 万 or 亿; the first of a number may be of any length."""
+    """Read what stands before 万 or 亿; the first of a number may be of any length."""
     if not first and tokens[:1] == [0]:
         tokens = tokens[1:]
     if len(tokens) == 1 and isinstance(tokens[0], str):
@@ -365,7 +365,7 @@ def _coefficient(tokens: list, *, first: bool) -> int:
 
 
 def _rest(tokens: list, *, filled: bool) -> int:
-    """What stands after 万 or 亿: nothing, what has its own scale, or what 零 leads to."""
+    """Read what stands after 万 or 亿: nothing, a part with a scale, or what 零 leads to."""
     if not tokens:
         return 0
     if len(tokens) == 1 and isinstance(tokens[0], str) and len(tokens[0]) == 4 and filled:
@@ -380,7 +380,7 @@ def _rest(tokens: list, *, filled: bool) -> int:
 
 
 def _section(tokens: list) -> int:
-    """千, 百, 十 falling, with one digit each; a last digit alone follows 零 or 十."""
+    """Read 千, 百, 十 falling, with a digit each; a last digit alone follows 零 or 十."""
     if not tokens or tokens[0] in (0, "0"):
         raise NoNumeralError(tokens)
     total, last, nought, at = 0, 10**4, False, 0
@@ -437,7 +437,7 @@ YEAR_DIGITS = {"零": 0, "〇": 0, "○": 0} | {char: DIGITS[char] for char in "
 
 
 def _written_day(text: str) -> tuple[dt.datetime, str] | None:
-    """The day a text begins with, and what follows it; ValueError for a day that never was."""
+    """Return the day a text begins with, and the rest; ValueError for an impossible day."""
     for form in (
         r"(\d{4}) ?- ?(\d{1,2}) ?- ?(\d{1,2})(.*)",
         r"(\d{4}) ?/ ?(\d{1,2}) ?/ ?(\d{1,2})(.*)",
@@ -481,7 +481,7 @@ def _month(word: str) -> int:
 
 
 def _small(numeral: str) -> int:
-    """1 to 99; ValueError for what is not the usual way to write one."""
+    """Read 1 to 99; raise ValueError for an unusual numeral."""
     match = re.fullmatch("(?:([二三四五六七八九])?(十))?([一二三四五六七八九])?", numeral)
     if match is None:
         raise ValueError(numeral)
@@ -490,7 +490,7 @@ def _small(numeral: str) -> int:
 
 
 def _shanghai_time(text: str) -> dt.datetime | None:
-    """The Shanghai wall-clock time of a written date, with or without a time of day."""
+    """Return the Shanghai wall-clock time of a written date, with or without a time."""
     try:
         written = _written_day(text.strip(SPACES))
         if written is None:
@@ -523,7 +523,7 @@ def _shanghai_time(text: str) -> dt.datetime | None:
 
 
 def _hour(written: str, half: str) -> int:
-    """上午12 is midnight to some and noon to others."""
+    """Return the hour of the day; 上午12 is midnight to some writers and noon to others."""
     hour = int(written)
     if (half == "上午" and hour >= 12) or (half == "下午" and hour == 0):
         raise ValueError(written)
@@ -531,7 +531,7 @@ def _hour(written: str, half: str) -> int:
 
 
 def _clock(text: str, half: str) -> dt.timedelta:
-    """A time of day as time since the Shanghai midnight of its date; ValueError if it is none."""
+    """Return a time of day as time since the date's Shanghai midnight; ValueError if none."""
     spoken = re.fullmatch(r"(\d{1,2})时(\d{1,2})分(?:(\d{1,2})秒)?(.*)", text, re.ASCII)
     plain = re.fullmatch(
         r"(\d{1,2}):(\d{2})(?::(\d{2})(?:\.(\d{1,6})0*)?)?([^\d:.].*)?", text, re.ASCII
@@ -551,7 +551,7 @@ def _clock(text: str, half: str) -> dt.timedelta:
 
 
 def _offset(zone: str, *, may_be_negative: bool) -> dt.timedelta:
-    """'10:30-11:30' is a span of time: an hour and minute alone take no negative offset."""
+    """Return the offset; the hour and minute of a span such as '10:30-11:30' are none."""
     if zone in ("", "Z"):
         return dt.timedelta() if zone else SHANGHAI
     match = re.fullmatch(r"([+-])(\d{2}):?(\d{2})", zone, re.ASCII)
@@ -618,7 +618,7 @@ def _code(cell: str | None) -> str:
 
 
 def uscc_check_character(body: str) -> str | None:
-    """GB 32100-2015, 5.4: C18 = 31 - MOD(sum of Ci * 3^(i-1), 31), where 31 is 0."""
+    """Compute GB 32100-2015, 5.4: C18 = 31 - MOD(sum of Ci * 3^(i-1), 31), where 31 is 0."""
     if not set(body) <= set(USCC_CHARACTERS):
         return None
     total = sum(USCC_CHARACTERS.index(char) * pow(3, at, 31) for at, char in enumerate(body))
@@ -633,7 +633,7 @@ def normalise_uscc(cell: str | None) -> str | None:
 
 
 def id_check_character(body: str) -> str:
-    """ISO 7064, pure system: the remainder is carried from digit to digit."""
+    """Compute ISO 7064, pure system: the remainder is carried from digit to digit."""
     carried = 0
     for digit in body:
         carried = (carried + int(digit)) * 2 % 11
@@ -693,7 +693,7 @@ def _phone_parts(number: str) -> str | None:
 
 
 def _is_area_code(digits: str) -> bool:
-    """Beijing is 010, the other large cities 02x, everyone else has four digits."""
+    """Return whether these are area digits: Beijing 010, large cities 02x, others four digits."""
     return digits == "010" or (
         len(digits) == (3 if digits[1] == "2" else 4) and digits[1] not in "01"
     )
@@ -738,7 +738,7 @@ GAP = "[ \t\r\n\u2000-\u200a\u202f‐‑‒–—―─﹘﹣-]{0,3}"
 
 
 def _spread(*digits: str) -> str:
-    """A pattern of digits, each of these a pattern, with gaps between."""
+    """Build a pattern of digits, each of these a pattern, with gaps between."""
     return GAP.join(digits)
 
 
@@ -780,20 +780,20 @@ def _mask_numbers(cell: str | None, every: bool) -> str | None:
     if cell is None:
         return None
     text = fold(cell)
-    told, at = "", 0
+    masked, at = "", 0
     while at < len(text):
-        found = next(
+        hit = next(
             (
-                (one, suspect)
+                (match, suspect)
                 for shape, suspect in NUMBERS_IN_TEXT
-                if (one := shape.match(text, at))
+                if (match := shape.match(text, at))
             ),
             None,
         )
-        piece = found[0][0] if found else text[at]
-        told += _masked_number(piece, every) if found and found[1] else piece
+        piece = hit[0][0] if hit else text[at]
+        masked += _masked_number(piece, every) if hit and hit[1] else piece
         at += len(piece)
-    return cell if told == text else told
+    return cell if masked == text else masked
 
 
 def _masked_number(piece: str, every: bool) -> str:
@@ -814,7 +814,7 @@ def _masked_number(piece: str, every: bool) -> str:
 
 
 def _is_personal(digits: str) -> bool:
-    """A mobile, an identity number of either length, a landline with its area, a bank card."""
+    """Recognise mobiles, identity numbers of either length, landlines with area, bank cards."""
     mobile = digits.removeprefix("00").removeprefix("86") if "86" in digits[:4] else digits
     if len(mobile) == 11 and mobile.isdigit() and mobile[0] == "1" and mobile[1] in "3456789":
         return True

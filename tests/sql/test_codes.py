@@ -75,8 +75,8 @@ def test_no_slip_of_one_character_or_of_two_neighbours_passes(connection, macro,
 
 
 def test_a_second_opinion_on_credit_codes(connection):
-    """stdnum takes hyphens for blanks, and no letters in the first two places, where the standard
-    has them: N1 are village co-operatives, A1 and Y1 bodies of other registers."""
+    """Compare with stdnum, which allows hyphens and no letters in the first two places, where the
+    standard has them: N1 are village co-operatives, A1 and Y1 bodies of other registers."""
     chance = random.Random(2015)
     bodies = [
         chance.choice(["91", "12", "52", "93"])
@@ -95,8 +95,8 @@ def test_a_second_opinion_on_credit_codes(connection):
 
 
 def test_a_second_opinion_on_identity_numbers(connection):
-    """stdnum knows every county by the years it was there, where we ask for its province alone:
-    whose register gave its new code to those born before is not refused."""
+    """Compare with stdnum, which knows every county by its years, while we ask for the province:
+    people whose register later changed its code are not refused."""
     chance = random.Random(1999)
     bodies = [
         chance.choice(["110105", "360426", "341802", "500103"])
@@ -110,10 +110,12 @@ def test_a_second_opinion_on_identity_numbers(connection):
     theirs = [ric.is_valid(code) for code in codes]
     unlike = {
         code[:6]
-        for code, own, their in zip(codes, ours, theirs, strict=True)
-        if (own is not None) != their
+        for code, our_value, their in zip(codes, ours, theirs, strict=True)
+        if (our_value is not None) != their
     }
     assert unlike == {"341802", "500103"}  # districts since 2000 and 1997
-    assert all(own is not None for own, their in zip(ours, theirs, strict=True) if their)
+    assert all(
+        our_value is not None for our_value, their in zip(ours, theirs, strict=True) if their
+    )
     assert sum(theirs) > 1000
     assert all(ric.calc_check_digit(code) == oracle.id_check_character(code[:17]) for code in codes)

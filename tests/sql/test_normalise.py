@@ -30,7 +30,7 @@ def connection():
 
 
 def read(connection, expression: str, cell, units=()):
-    """The value of one macro call on one cell `$t`."""
+    """Return the value of a macro call on a cell `$t`."""
     return connection.execute(
         f"SELECT {expression} FROM (SELECT $cell::VARCHAR AS t, $units::VARCHAR[] AS units)",
         {"cell": cell, "units": list(units)},
@@ -749,7 +749,7 @@ def widened(text: str) -> str:
 
 
 def spelled(number: int) -> str:
-    """A whole number below 10^16 in Chinese numerals, as schools teach it."""
+    """Spell a whole number below 10^16 in Chinese numerals, as schools teach it."""
     for scale, word in ((10**8, "亿"), (10**4, "万")):
         if number >= scale:
             above, below = divmod(number, scale)
@@ -767,7 +767,7 @@ def spelled(number: int) -> str:
 
 
 def mixed(parts: tuple[int, int, int, int], nought: str, keep: int) -> str:
-    """Figures with a scale each; `keep` says which, `nought` is what may stand between them."""
+    """Write figures with a scale each; `keep` names them, `nought` is what may stand between."""
     scales = ("亿", "万", "千", "")
     chosen = [
         f"{part}{scale}"
@@ -936,7 +936,7 @@ code = st.one_of(
 
 
 def grouped(digits):
-    """Digits in up to four groups, as people write long numbers."""
+    """Write digits in up to four groups, as people write long numbers."""
     marks = st.sampled_from(["", " ", "-", "—", " - ", ".", ",", "\u2003"])
     return st.tuples(digits, st.lists(st.integers(1, 17), max_size=3), marks).map(
         lambda p: "".join(
@@ -1046,7 +1046,7 @@ arranged = st.tuples(cell, st.sampled_from(UNITS), FROM_UNIT)
 
 
 def variants(text: str, units: list[str], unit: str | None, number: int):
-    """A drawn cell and what clerks make of it; `number` says which, so that all are tried."""
+    """Yield a drawn cell and what clerks make of it; `number` picks, so that all are tried."""
     yield text, units, unit
     yield widened(text), units, unit
     yield oracle.QUALIFIERS[number % len(oracle.QUALIFIERS)] + text, units, None
@@ -1060,7 +1060,7 @@ def variants(text: str, units: list[str], unit: str | None, number: int):
 
 
 def drawn(wanted: int) -> list[tuple[str, list[str], str | None]]:
-    """Distinct cells of the grammar."""
+    """Draw distinct cells of the grammar."""
     cells: dict[tuple[str, str, str | None], tuple[str, list[str], str | None]] = {}
 
     @settings(
@@ -1072,8 +1072,8 @@ def drawn(wanted: int) -> list[tuple[str, list[str], str | None]]:
     )
     @given(st.lists(arranged, min_size=40, max_size=40))
     def draw(batch):
-        for number, one in enumerate(batch):
-            for text, units, unit in variants(*one, number + len(cells)):
+        for number, cell in enumerate(batch):
+            for text, units, unit in variants(*cell, number + len(cells)):
                 cells.setdefault((text, "|".join(units), unit), (text, units, unit))
 
     draw()
@@ -1098,10 +1098,10 @@ def test_sql_agrees_with_the_oracle(connection):
         connection.register("cells", table)
         rows = connection.execute(f"SELECT {expressions} FROM cells").fetchall()
         differing = [
-            (name, *one, value, meaning(name, *one))
-            for one, row in zip(some, rows, strict=True)
+            (name, *arguments, value, meaning(name, *arguments))
+            for arguments, row in zip(some, rows, strict=True)
             for name, value in zip(EXPRESSIONS, row, strict=True)
-            if value != meaning(name, *one)
+            if value != meaning(name, *arguments)
         ]
         assert not differing, (len(differing), differing[:20])
 
@@ -1184,9 +1184,13 @@ def test_codes_are_no_personal_numbers(connection, cell):
     st.lists(st.text(st.characters(categories=["Lo", "L"]), min_size=1, max_size=12), max_size=20),
 )
 def test_masked_text_never_holds_the_cell(mobiles, landlines, id_numbers, words):
-    """Whatever column a personal cell strays into, and however it is wrapped."""
+    """Try every column a personal cell may stray into, and every wrapping of it."""
     originals = mobiles + landlines + id_numbers + words
-    cells = [form for one in originals for form in (one, f" {one}\u3000", widened(one))]
+    cells = [
+        form
+        for original in originals
+        for form in (original, f" {original}\u3000", widened(original))
+    ]
     masked = CONNECTION.execute(
         "SELECT mask_phone(t), mask_id_number(t), mask_name(t), mask_email(t), mask_address(t) "
         "FROM (SELECT unnest($cells::VARCHAR[]) AS t)",

@@ -93,7 +93,7 @@ def test_starting_imports_nothing_heavy(words: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "complaint"),
     [
         (["frobnicate"], "frobnicate"),
         (["run", "--fail-on", "sometimes"], "sometimes"),
@@ -132,13 +132,13 @@ def test_wrong_usage_exits_with_2_and_says_what(
     citybrain: Citybrain,
     tmp_path: Path,
     words: list[str],
-    told: str,
+    complaint: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(tmp_path)
     result = citybrain(*words)
     assert result.exit_code == 2
-    assert told in result.output
+    assert complaint in result.output
     assert "Traceback" not in result.output
     assert not (tmp_path / "data").exists()
 
@@ -241,12 +241,12 @@ def test_every_problem_is_listed_for_people_and_programs(
     result = citybrain("check", "--json")
     assert result.exit_code == 2
     problems = json.loads(result.stdout)
-    assert all(set(one) == {"file", "key", "message", "mend"} for one in problems)
+    assert all(set(problem) == {"file", "key", "message", "mend"} for problem in problems)
     assert {
         ("sources/records.yaml", "ownr"),
         ("sources/records.yaml", "owner"),
         ("expectations/cameras.json", "-"),
-    } <= {(one["file"], one["key"]) for one in problems}
+    } <= {(problem["file"], problem["key"]) for problem in problems}
     plain = citybrain("check")
     assert plain.exit_code == 2
     assert len(plain.stderr.strip().splitlines()) == len(problems)

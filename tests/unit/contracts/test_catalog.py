@@ -22,17 +22,21 @@ SUITE = "expectations/records.json"
 DEPARTMENTS = "departments.csv"
 
 
-def told(config, file, key, *words):
-    """The one problem of `file` at `key` whose text has all words; no problem lacks a mend."""
+def problem_of(config, file, key, *words):
+    """Return the only problem of `file` at `key` whose text has all words; each has a mend."""
     problems = config.problems()
-    assert all(one.file and one.key and one.message and one.mend for one in problems)
-    found = [
-        one
-        for one in problems
-        if one.file == file and one.key == key and all(word in str(one) for word in words)
+    assert all(
+        problem.file and problem.key and problem.message and problem.mend for problem in problems
+    )
+    matching = [
+        problem
+        for problem in problems
+        if problem.file == file
+        and problem.key == key
+        and all(word in str(problem) for word in words)
     ]
-    assert len(found) == 1, [str(one) for one in problems]
-    return found[0]
+    assert len(matching) == 1, [str(problem) for problem in problems]
+    return matching[0]
 
 
 def test_the_small_configuration_is_sound(config):
@@ -486,7 +490,7 @@ def test_all_problems_are_reported_at_once(config):
 )
 def test_a_mistake_is_named_with_file_key_and_mend(config, file, old, new, where, key, words):
     config.edit(file, old, new)
-    told(config, where, key, *words)
+    problem_of(config, where, key, *words)
 
 
 def test_a_column_of_the_sheet_may_be_required_where_every_file_has_sheets(config):
@@ -496,13 +500,13 @@ def test_a_column_of_the_sheet_may_be_required_where_every_file_has_sheets(confi
         config.edit(CAMERAS, "formats: {csv: {}}", f"formats: {formats}")
         assert config.problems() == []
         config.edit(CAMERAS, f"formats: {formats}", "formats: {csv: {}}")
-    told(config, CAMERAS, "columns.town.required", "csv have no sheets")
+    problem_of(config, CAMERAS, "columns.town.required", "csv have no sheets")
 
 
 def test_an_entry_without_a_name_is_named_by_its_position(config):
     config.edit(CAMERAS, "{name: status, header: [状态]", "{nme: status, header: [状态]")
-    told(config, CAMERAS, "columns[1].nme", "did you mean `name`?")
-    told(config, CAMERAS, "columns[1].name", "missing")
+    problem_of(config, CAMERAS, "columns[1].nme", "did you mean `name`?")
+    problem_of(config, CAMERAS, "columns[1].name", "missing")
 
 
 def test_successors_that_go_round_are_told_of_each(config):
@@ -510,7 +514,7 @@ def test_successors_that_go_round_are_told_of_each(config):
         DEPARTMENTS, "市卫健委,政府部门,市本级,,,", "市卫健委,政府部门,市本级,,2021-12-01,wsj"
     )
     for code in ("wjw", "wsj"):
-        told(config, DEPARTMENTS, f"{code}.successor", "successors go round")
+        problem_of(config, DEPARTMENTS, f"{code}.successor", "successors go round")
 
 
 NOT_NULL = "expect_column_values_to_not_be_null"
@@ -570,7 +574,7 @@ PAIR = "expect_column_pair_values_to_be_equal"
 def test_a_suites_mistake_is_named(config, expectation, key, words):
     suite = {"name": "records", "expectations": [expectation], "meta": {}}
     config.write(SUITE, json.dumps(suite))
-    told(config, SUITE, f"expectations{key}", *words)
+    problem_of(config, SUITE, f"expectations{key}", *words)
 
 
 @pytest.mark.parametrize(
@@ -592,12 +596,12 @@ def test_a_misshapen_expectation_is_a_problem_and_no_crash(config, expectation):
 @pytest.mark.parametrize("text", ["", "[]", "nul", '"x"', '{"name": "records"'])
 def test_a_suite_that_is_no_suite_is_a_problem(config, text):
     config.write(SUITE, text)
-    told(config, SUITE, "-")
+    problem_of(config, SUITE, "-")
 
 
 def test_a_missing_suite_says_what_to_write(config):
     (config.folder / SUITE).unlink()
-    problem = told(config, SUITE, "-", "no suite")
+    problem = problem_of(config, SUITE, "-", "no suite")
     suite = problem.mend[problem.mend.index("{") :]
     config.write(SUITE, suite)
     assert config.problems() == []
@@ -605,36 +609,36 @@ def test_a_missing_suite_says_what_to_write(config):
 
 def test_a_suite_named_otherwise_is_a_problem(config):
     config.write(SUITE, '{"name": "cameras", "expectations": []}')
-    told(config, SUITE, "name", "cameras")
+    problem_of(config, SUITE, "name", "cameras")
 
 
 @pytest.mark.parametrize("file", [RECORDS, METRICS, TARGETS, DEPARTMENTS, SUITE])
 def test_a_file_that_is_not_utf8_is_named(config, file):
     config.write(file, "名称: 公安局,\n".encode("gb18030"))
-    told(config, file, "-", "utf-8")
+    problem_of(config, file, "-", "utf-8")
 
 
 @pytest.mark.parametrize("file", [METRICS, TARGETS])
 @pytest.mark.parametrize("text", ["name: x\n", "just text\n", "3\n"])
 def test_a_list_that_is_none_is_named(config, file, text):
     config.write(file, text)
-    told(config, file, "-", "must be a list")
+    problem_of(config, file, "-", "must be a list")
 
 
 def test_an_entry_that_is_no_mapping_is_named_by_its_position(config):
     config.write(METRICS, "- amount\n")
-    told(config, METRICS, "[0]", "dictionary")
+    problem_of(config, METRICS, "[0]", "dictionary")
 
 
 @pytest.mark.parametrize("text", ["- a\n", "text\n"])
 def test_a_contract_that_is_no_mapping_is_named(config, text):
     config.write(RECORDS, text)
-    told(config, RECORDS, "-", "dictionary")
+    problem_of(config, RECORDS, "-", "dictionary")
 
 
 def test_an_empty_contract_is_a_problem_of_its_own(config):
     config.write(RECORDS, "# to do\n")
-    told(config, RECORDS, "name", "missing")
+    problem_of(config, RECORDS, "name", "missing")
 
 
 def test_a_list_may_be_empty(config):
@@ -645,13 +649,13 @@ def test_a_list_may_be_empty(config):
 @pytest.mark.parametrize("file", [METRICS, TARGETS, DEPARTMENTS])
 def test_a_missing_file_is_named(config, file):
     (config.folder / file).unlink()
-    told(config, file, "-", "the file is missing")
+    problem_of(config, file, "-", "the file is missing")
 
 
 @pytest.mark.parametrize("text", ["", "code,name\n"])
 def test_no_departments_are_a_problem(config, text):
     config.write(DEPARTMENTS, text)
-    told(config, DEPARTMENTS, "-", "no departments")
+    problem_of(config, DEPARTMENTS, "-", "no departments")
 
 
 def test_departments_need_only_code_and_name_and_may_have_a_byte_order_mark(config):
@@ -668,7 +672,7 @@ def test_an_empty_folder_lists_what_to_create(tmp_path):
 
 def test_yaml_cannot_run_code(config):
     config.write(METRICS, "!!python/object/apply:os.system ['true']\n")
-    told(config, METRICS, "-", "not valid YAML")
+    problem_of(config, METRICS, "-", "not valid YAML")
 
 
 def test_yaml_may_merge_what_it_anchors(config):
@@ -693,8 +697,8 @@ def test_holidays_are_optional_and_checked(config):
     config.write("holidays.csv", "date,working\n2021-10-01,false\n2021-10-09,true\n")
     assert config.catalog().holidays == {date(2021, 10, 1): False, date(2021, 10, 9): True}
     config.write("holidays.csv", "date,working\n2021-13-01,maybe\n")
-    told(config, "holidays.csv", "row 2.date")
-    told(config, "holidays.csv", "row 2.working")
+    problem_of(config, "holidays.csv", "row 2.date")
+    problem_of(config, "holidays.csv", "row 2.working")
 
 
 # --- hashes -------------------------------------------------------------------------------------
@@ -773,7 +777,7 @@ def test_a_column_may_have_any_name_but_those_of_lineage(config):
     problems = {str(problem) for problem in config.problems()}
     assert len(problems) == len(LINEAGE_COLUMNS)
     for name in LINEAGE_COLUMNS:
-        told(config, CAMERAS, "columns", f"{name} is a column of every source's table")
+        problem_of(config, CAMERAS, "columns", f"{name} is a column of every source's table")
 
 
 # --- departments that owe, targets that are revised --------------------------------------------
@@ -877,7 +881,7 @@ def test_ours_has_59_departments_on_every_day_of_the_campaign(ours):
     campaign = ours.targets["hundred_day_collection"]
     for offset in range(100):
         day = date.fromordinal(campaign.start.toordinal() + offset)
-        valid = [one for one in ours.departments.values() if one.valid_on(day)]
+        valid = [department for department in ours.departments.values() if department.valid_on(day)]
         assert len(valid) >= 59, day
 
 
@@ -903,11 +907,11 @@ def test_ours_every_source_feeds_a_metric_and_every_header_is_found_once(ours):
 
 def test_a_department_that_ended_before_its_target_is_named(config):
     config.edit(DEPARTMENTS, "gaj,市公安局,公安局,政法,市本级,,,", "gaj,市公安局,,,,,2020-01-01,")
-    told(config, TARGETS, "campaign.department_goals", "gaj ended on 2020-01-01")
+    problem_of(config, TARGETS, "campaign.department_goals", "gaj ended on 2020-01-01")
 
 
 def test_a_department_that_ends_before_it_begins_is_named(config):
     config.edit(
         DEPARTMENTS, "gaj,市公安局,公安局,政法,市本级,,,", "gaj,市公安局,,,,2031-01-01,2030-01-01,"
     )
-    told(config, DEPARTMENTS, "gaj.valid_to", "2030-01-01 is before 2031-01-01")
+    problem_of(config, DEPARTMENTS, "gaj.valid_to", "2030-01-01 is before 2031-01-01")

@@ -22,17 +22,17 @@ def test_every_reason_has_two_languages(code: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("found", "told"),
+    ("detected", "beginning"),
     [
         ("byte 4, line 2", "文件编码不是 gb18030：第 2 行（第 4 字节处）无法识别；"),
         ("line 9, byte 3 of it", "文件编码不是 gb18030：第 9 行（行内第 3 字节处）无法识别；"),
         ("it reads as utf-8", "文件编码不是 gb18030：实际为 utf-8 编码；"),
     ],
 )
-def test_what_was_found_of_an_encoding_is_told_in_chinese(found: str, told: str) -> None:
-    reason = Reason(code="encoding", value=found, expected="gb18030")
-    assert found in reason.english()
-    assert reason.chinese().startswith(told)
+def test_what_was_found_of_an_encoding_is_told_in_chinese(detected: str, beginning: str) -> None:
+    reason = Reason(code="encoding", value=detected, expected="gb18030")
+    assert detected in reason.english()
+    assert reason.chinese().startswith(beginning)
 
 
 def test_what_a_department_wrote_is_not_translated() -> None:
@@ -60,7 +60,7 @@ def test_documents_name_reasons_by_links_to_codes_that_exist() -> None:
 
 
 def test_an_outcome_of_exports_names_its_reason_by_a_link() -> None:
-    """`unreadable: wide` once named a reason that did not exist."""
+    """Check every link: `unreadable: wide` once named a reason that did not exist."""
     text = (PROJECT / "docs" / "exports.md").read_text(encoding="utf-8")
     assert re.findall(r"(?:unreadable|rejected|held|warning): `\w+`", text) == []
 

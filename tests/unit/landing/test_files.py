@@ -129,20 +129,20 @@ def test_deliveries_come_in_the_order_of_their_names(folder, catalog):
     names = [f"{day}/{code}/records.csv" for day in ("2021-10-02", DAY) for code in ("wjw", "gaj")]
     for name in names:
         put(folder, name)
-    found = [one.path.relative_to(folder).as_posix() for one in look(folder, catalog)[0]]
-    assert found == sorted(names)
+    paths = [landed.path.relative_to(folder).as_posix() for landed in look(folder, catalog)[0]]
+    assert paths == sorted(names)
 
 
 def test_links_and_pipes_are_told_of_and_neither_followed_nor_opened(folder, catalog, tmp_path):
     outside = tmp_path / "outside"
     put(outside, "records.csv")
-    here = folder / DAY / "gaj"
-    here.mkdir(parents=True)
-    (here / "records.csv").symlink_to(outside / "records.csv")
-    (here / "cameras.csv").symlink_to("/nowhere")
+    office = folder / DAY / "gaj"
+    office.mkdir(parents=True)
+    (office / "records.csv").symlink_to(outside / "records.csv")
+    (office / "cameras.csv").symlink_to("/nowhere")
     (folder / DAY / "wjw").symlink_to(outside)
-    (folder / "2021-10-02").symlink_to(here, target_is_directory=True)
-    os.mkfifo(here / "records.jsonl")
+    (folder / "2021-10-02").symlink_to(office, target_is_directory=True)
+    os.mkfifo(office / "records.jsonl")
     landed, problems, _ = look(folder, catalog)
     assert landed == []
     assert {problem.path for problem in problems} == {
@@ -203,7 +203,7 @@ def test_what_a_pattern_finds_is_checked_like_a_folders_name(folder, config):
 def received(folder, catalog, archive):
     landed, problems, _ = look(folder, catalog)
     assert problems == []
-    return [receive(one, catalog, archive) for one in landed]
+    return [receive(file, catalog, archive) for file in landed]
 
 
 def test_bytes_go_into_the_archive_by_their_hash_for_our_eyes_only(folder, catalog, settings):
@@ -222,7 +222,7 @@ def test_bytes_go_into_the_archive_by_their_hash_for_our_eyes_only(folder, catal
     assert delivery.contract_hash == catalog.contract_hashes["records"]
     assert delivery.defect is None
     assert path.read_bytes() == data
-    assert [one for one in settings.archive.rglob("*") if one.is_file()] == [place]
+    assert [path for path in settings.archive.rglob("*") if path.is_file()] == [place]
 
 
 def test_receiving_again_changes_nothing(folder, catalog, settings):
@@ -241,7 +241,7 @@ def test_one_archived_file_serves_deliveries_of_the_same_bytes(folder, catalog, 
     first, second = received(folder, catalog, settings.archive)
     assert first.sha256 == second.sha256
     assert first.delivery_id != second.delivery_id
-    assert len([one for one in settings.archive.rglob("*") if one.is_file()]) == 1
+    assert len([path for path in settings.archive.rglob("*") if path.is_file()]) == 1
 
 
 def test_a_delivery_is_its_slot_and_bytes_and_a_receipt_its_time_besides(folder, catalog, settings):
@@ -365,7 +365,7 @@ def test_a_submitted_file_lands_where_look_finds_it(settings, catalog, export):
     assert problems == []
     assert (landed.path, landed.part) == (place, "a1")
     assert export.read_bytes() == place.read_bytes() == b"data"
-    assert [one.name for one in place.parent.iterdir()] == [place.name]
+    assert [path.name for path in place.parent.iterdir()] == [place.name]
 
 
 @pytest.mark.parametrize("end", [".csv.gz", ".ZIP", ".json.zip", ".et", ".xml"])
@@ -436,5 +436,5 @@ def test_a_copy_that_fails_lands_nothing(settings, catalog, export, monkeypatch)
     with pytest.raises(OSError, match="disk full"):
         submit(export, settings, catalog, "records", "gaj", date(2021, 10, 1))
     assert look(settings.landing, catalog) == ([], [], [])
-    left = [one for one in settings.landing.rglob("*") if one.is_file()]
+    left = [path for path in settings.landing.rglob("*") if path.is_file()]
     assert left == []

@@ -1,4 +1,4 @@
-"""Which files are whole: by their age, by the marker beside them; and what becomes of markers."""
+"""Check which files are whole, by age and by marker, and what becomes of markers."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def mark(path: Path, age: float = 0.0) -> Path:
 
 
 def is_taken(folder, catalog, settle_seconds: float = MINUTE) -> bool:
-    """Whether the one file in landing would be taken; that it waits otherwise is checked."""
+    """Return whether the only file in landing would be taken; check that it waits otherwise."""
     landed, problems, waiting = look(folder, catalog, settle_seconds)
     assert problems == []
     assert len(landed) + len(waiting) == 1
@@ -79,8 +79,8 @@ def test_files_wait_one_by_one_and_what_is_nobodys_is_told_at_once(folder, catal
     still = put(folder, "2021-10-01/wjw/records.csv", age=99)
     put(folder, "2021-10-01/gaj/recs.csv")
     landed, problems, waiting = look(folder, catalog, MINUTE)
-    assert [one.path for one in landed] == [still]
-    assert [one.path for one in waiting] == [waits]
+    assert [file.path for file in landed] == [still]
+    assert [file.path for file in waiting] == [waits]
     assert [problem.path for problem in problems] == ["2021-10-01/gaj/recs.csv"]
 
 
@@ -133,7 +133,7 @@ def test_a_file_that_another_run_has_taken_is_not_there(folder, catalog, setting
 
 @pytest.fixture
 def delivery(folder, catalog, settings):
-    """A received file with its marker."""
+    """Return a received file with its marker."""
     path = put(folder, age=99)
     mark(path)
     (landed,), *_ = look(folder, catalog, MINUTE)

@@ -1,4 +1,4 @@
-"""Which folders have disks of their own, noted and missed; and the room that is left."""
+"""Check which folders have disks of their own, noted and missed; and the room that is left."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a machine refuses, told from what deliveries are to blame for: by real refusals."""
+"""Check, by real refusals, that the machine's failures are told from a delivery's faults."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ def settings(tmp_path: Path) -> Settings:
 
 
 def raised(fail: Fail, path: Path) -> Exception:
-    with pytest.raises(Exception) as told:
+    with pytest.raises(Exception) as caught:
         fail(path)
-    return told.value
+    return caught.value
 
 
 def write(path: Path) -> None:
@@ -65,7 +65,7 @@ def fill_table_by_sqlalchemy(path: Path) -> None:
 
 
 def commit_table(path: Path) -> None:
-    """What is small enough to stay in memory meets the disk when it is committed."""
+    """Commit rows that fit into memory, so that only the commit meets the disk."""
     with duckdb.connect(path, config={"threads": 1}) as connection:
         connection.execute("CREATE TABLE t (a VARCHAR)")
         connection.execute("BEGIN")
@@ -91,11 +91,11 @@ def test_a_full_disk(
     disk(tmp_path / "full", "1m")
     error = raised(fail, tmp_path / "full" / "file")
     assert failures.describe_machine_failure(error) == "No space left on device"
-    told = failures.machine_error(settings, "load records", error)
-    assert isinstance(told, StorageError)
-    assert str(told).startswith(f"load records: {tmp_path}/full/file")
-    assert re.search(rf"No space left on device \([01] {FREE} 1\);", str(told))
-    assert "free some space (`citybrain clean`" in str(told)
+    described = failures.machine_error(settings, "load records", error)
+    assert isinstance(described, StorageError)
+    assert str(described).startswith(f"load records: {tmp_path}/full/file")
+    assert re.search(rf"No space left on device \([01] {FREE} 1\);", str(described))
+    assert "free some space (`citybrain clean`" in str(described)
 
 
 def test_a_full_disk_of_the_operational_database(
@@ -119,14 +119,14 @@ def test_a_write_protected_disk(
 ) -> None:
     disk(tmp_path / "fixed", "4m").protect()
     error = raised(fail, tmp_path / "fixed" / "file")
-    told = str(failures.machine_error(settings, "publish", error))
+    described = str(failures.machine_error(settings, "publish", error))
     if fail is fill_sqlite:
         assert failures.describe_machine_failure(error) == "unable to open database file"
-        assert f"{settings.data_dir}/operations.sqlite: unable to open" in told
+        assert f"{settings.data_dir}/operations.sqlite: unable to open" in described
     else:
         assert failures.describe_machine_failure(error) == "Read-only file system"
-        assert f"{tmp_path}/fixed/file: Read-only" in told
-        assert "let this user write there" in told
+        assert f"{tmp_path}/fixed/file: Read-only" in described
+        assert "let this user write there" in described
 
 
 def test_a_database_that_may_only_be_read(settings: Settings, tmp_path: Path) -> None:
@@ -150,15 +150,15 @@ def test_a_database_that_is_none(settings: Settings, tmp_path: Path, content: by
 
 
 def test_memory(settings: Settings, tmp_path: Path) -> None:
-    """The limit that we set is raised; for memory that the machine has not, less is asked."""
+    """Advise to raise our limit, or to ask for less memory than the machine has."""
 
     def sort(_: Path) -> None:
         with duckdb.connect(config={"memory_limit": "6MB", "threads": 1}) as connection:
             connection.execute("SET temp_directory = ''")
             connection.execute("SELECT * FROM range(9_000_000) ORDER BY hash(range)").fetchall()
 
-    told = str(failures.machine_error(settings, "stage records", raised(sort, tmp_path)))
-    assert told.startswith(
+    described = str(failures.machine_error(settings, "stage records", raised(sort, tmp_path)))
+    assert described.startswith(
         "stage records: out of memory (CITYBRAIN_MEMORY_LIMIT is 20MB); raise it, or lower "
         "CITYBRAIN_CHUNK_BYTES, then run again"
     )
@@ -175,11 +175,11 @@ def test_who_has_a_file_open_is_named(settings: Settings, tmp_path: Path) -> Non
     )
     assert holder.stdout is not None
     assert holder.stdout.readline() == b"1\n"
-    told = failures.machine_error(settings, "load", raised(fill_table, file))
+    described = failures.machine_error(settings, "load", raised(fill_table, file))
     holder.communicate()
-    assert isinstance(told, WarehouseBusyError)
-    assert f"(PID {holder.pid})" in str(told)
-    assert "close it there" in str(told)
+    assert isinstance(described, WarehouseBusyError)
+    assert f"(PID {holder.pid})" in str(described)
+    assert "close it there" in str(described)
 
 
 def test_a_locked_operational_database(settings: Settings) -> None:
@@ -187,11 +187,11 @@ def test_a_locked_operational_database(settings: Settings) -> None:
     first, second = sqlite3.connect(place), sqlite3.connect(place, timeout=0)
     first.execute("BEGIN IMMEDIATE")
     error = raised(lambda _: second.execute("BEGIN IMMEDIATE"), place)
-    told = failures.machine_error(settings, "alerts", error)
+    described = failures.machine_error(settings, "alerts", error)
     first.close()
     second.close()
-    assert isinstance(told, WarehouseBusyError)
-    assert f"another program has {place} open" in str(told)
+    assert isinstance(described, WarehouseBusyError)
+    assert f"another program has {place} open" in str(described)
 
 
 def test_an_operational_server_that_does_not_answer(settings: Settings) -> None:
@@ -200,11 +200,11 @@ def test_an_operational_server_that_does_not_answer(settings: Settings) -> None:
         update={"ops_url": SecretStr("postgresql://clerk:s3cret@127.0.0.1:1/ops")}
     )
     error = raised(lambda _: psycopg2.connect(given.operations_url), settings.data_dir)
-    told = str(failures.machine_error(given, "alerts", error))
-    assert "alerts: the operational database: " in told
-    assert "Connection refused" in told
-    assert "see whether it answers" in told
-    assert "s3cret" not in told
+    described = str(failures.machine_error(given, "alerts", error))
+    assert "alerts: the operational database: " in described
+    assert "Connection refused" in described
+    assert "see whether it answers" in described
+    assert "s3cret" not in described
 
 
 @pytest.mark.parametrize(
@@ -219,7 +219,7 @@ def test_an_operational_server_that_does_not_answer(settings: Settings) -> None:
     ],
 )
 def test_what_a_delivery_or_we_are_to_blame_for_is_no_refusal(fail: Fail, tmp_path: Path) -> None:
-    """Whatever the words: a cell may say anything."""
+    """Ignore the words of an error: a cell may say anything."""
     error = raised(fail, tmp_path)
     assert failures.describe_machine_failure(error) is None
 
@@ -227,9 +227,9 @@ def test_what_a_delivery_or_we_are_to_blame_for_is_no_refusal(fail: Fail, tmp_pa
 def test_errors_of_ours_are_told_as_they_are(settings: Settings) -> None:
     ours = UsageError("No space left on device")
     assert failures.describe_machine_failure(ours) is None
-    with pytest.raises(UsageError) as told, failures.translating(settings, "load"):
+    with pytest.raises(UsageError) as caught, failures.translating(settings, "load"):
         raise ours
-    assert told.value is ours
+    assert caught.value is ours
     with pytest.raises(ValueError), failures.translating(settings, "load"):
         raise ValueError
 

@@ -30,16 +30,16 @@ def lines(folder: Path) -> list[dict[str, Any]]:
 
 def test_a_step_is_told_with_its_run_when_it_begins_and_ends(tmp_path: Path) -> None:
     logs.to_folder(tmp_path / "logs")
-    with logs.step("run-1", "load", "records") as told:
+    with logs.step("run-1", "load", "records") as step:
         with logs.part("metrics"):
             logs.get("here").info("counted", delivery_id="d1")
-        told.rows = 7
+        step.rows = 7
     begun, part, counted, part_ended, ended = lines(tmp_path / "logs")
     assert (begun["event"], begun["step"]) == ("step started", "load")
     assert (part["step"], part_ended["step"]) == ("metrics", "metrics")
     assert counted["delivery_id"] == "d1"
     assert (ended["event"], ended["rows"]) == ("step finished", 7)
-    assert ended["seconds"] == told.seconds >= 0
+    assert ended["seconds"] == step.seconds >= 0
     for line in (begun, part, counted, part_ended, ended):
         assert (line["run_id"], line["source"]) == ("run-1", "records")
         assert line["timestamp"].endswith("Z")
@@ -47,9 +47,9 @@ def test_a_step_is_told_with_its_run_when_it_begins_and_ends(tmp_path: Path) -> 
 
 def test_a_step_that_fails_says_why_and_lets_the_error_through(tmp_path: Path) -> None:
     logs.to_folder(tmp_path)
-    with pytest.raises(ValueError), logs.step("run-1", "stage") as told:
+    with pytest.raises(ValueError), logs.step("run-1", "stage") as step:
         raise ValueError("李雷 13800001111")
-    assert told.error == "ValueError"
+    assert step.error == "ValueError"
     assert lines(tmp_path)[-1]["error"] == "ValueError"
     assert "13800001111" not in next(tmp_path.glob("*.jsonl")).read_text("utf-8")
 
@@ -105,9 +105,9 @@ def test_a_disk_that_is_full_ends_the_log_and_nothing_else(
 ) -> None:
     (tmp_path / f"{datetime.now(UTC):%Y-%m-%d}.jsonl").symlink_to("/dev/full")
     logs.to_folder(tmp_path)
-    with logs.step("run-1", "load") as told:
+    with logs.step("run-1", "load") as step:
         logs.get("here").warning("careful")
-    assert told.error is None
+    assert step.error is None
     assert capsys.readouterr().err == "warning: careful\n"
 
 

@@ -90,7 +90,7 @@ def target(**changes: object) -> Target:
     return Target.model_validate(given | changes)
 
 
-def told(pace: Pace, plan: Target | None = None, metric: Metric = METRIC) -> Alert:
+def alert_of(pace: Pace, plan: Target | None = None, metric: Metric = METRIC) -> Alert:
     (alert,) = target_alerts(
         [pace], {"campaign": plan or target()}, {"records_new": metric}, DEPARTMENTS
     )
@@ -133,7 +133,7 @@ def test_every_status_has_its_word() -> None:
 
 
 def test_a_target_behind() -> None:
-    assert told(PACE) == Alert(
+    assert alert_of(PACE) == Alert(
         kind="target",
         key="target:campaign:city",
         level="critical",
@@ -146,7 +146,9 @@ def test_a_target_behind() -> None:
 
 
 def test_a_department_at_risk() -> None:
-    alert = told(replace(PACE, department="gaj", status=Status.AT_RISK), target(curve="workdays"))
+    alert = alert_of(
+        replace(PACE, department="gaj", status=Status.AT_RISK), target(curve="workdays")
+    )
     assert (alert.level, alert.key) == ("warning", target_key("campaign", "gaj"))
     assert alert.title == "【有风险】全市数据归集百日攻坚 · 公安局"
     assert alert.detail.endswith("剩余 61 个工作日，每个工作日需完成 267.20万条")
@@ -171,17 +173,20 @@ def test_a_level_a_budget_and_a_reduction_are_told_in_their_words() -> None:
         required_per_day=None,
     )
     plan = target(curve="level")
-    assert told(level, plan, percent).detail == "截至10月31日实际 80%，标准不低于 97%，达标度 0.82"
+    assert (
+        alert_of(level, plan, percent).detail == "截至10月31日实际 80%，标准不低于 97%，达标度 0.82"
+    )
     budget = target(direction="at_most")
     assert (
-        "已用 1.02亿条，计划 1.20亿条，进度指数 0.81，超前消耗 7.4 天" in told(PACE, budget).detail
+        "已用 1.02亿条，计划 1.20亿条，进度指数 0.81，超前消耗 7.4 天"
+        in alert_of(PACE, budget).detail
     )
-    assert told(PACE, budget).detail.endswith("每天最多可用 267.20万条")
+    assert alert_of(PACE, budget).detail.endswith("每天最多可用 267.20万条")
     overdrawn = replace(PACE, actual=270e6, required_per_day=-1.0)
-    assert told(overdrawn, budget).detail.endswith("已超出总额 2.65亿条")
+    assert alert_of(overdrawn, budget).detail.endswith("已超出总额 2.65亿条")
     falling = replace(PACE, baseline=500e6, actual=450e6, required_per_day=-3e6)
-    assert "降至 4.50亿条" in told(falling, budget).detail
-    assert told(falling, budget).detail.endswith("每天需减少 300.00万条")
+    assert "降至 4.50亿条" in alert_of(falling, budget).detail
+    assert alert_of(falling, budget).detail.endswith("每天需减少 300.00万条")
 
 
 def judged(verdict: Verdict, reasons: int = 1, **changes: object) -> Judgement:
@@ -262,7 +267,7 @@ def test_files_that_nobody_can_place() -> None:
 def test_the_digest_leads_with_the_city_and_groups_alerts() -> None:
     landing = landing_alerts((f"{number}.csv", "部门未登记") for number in range(23))
     paces = [PACE, replace(PACE, department="gaj")]
-    alerts = [*landing, told(replace(PACE, status=Status.AT_RISK)), told(PACE)]
+    alerts = [*landing, alert_of(replace(PACE, status=Status.AT_RISK)), alert_of(PACE)]
     title, body = digest(alerts, AS_OF, paces, {"campaign": target()})
     assert title == "城市大脑数据归集日报 2021年10月31日：严重 1 条，提醒 24 条"
     lines = body.splitlines()

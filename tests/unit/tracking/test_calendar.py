@@ -160,18 +160,19 @@ shares = st.floats(-1, 2)
 
 
 @given(curves, offsets, offsets)
-def test_planned_share_rises_within_0_and_1(curve: object, one: int, other: int) -> None:
+def test_planned_share_rises_within_0_and_1(curve: object, first: int, other: int) -> None:
     plan = target(curve=curve)
     low, high = (
-        planned_share(plan, START + timedelta(offset), CALENDAR) for offset in sorted((one, other))
+        planned_share(plan, START + timedelta(offset), CALENDAR)
+        for offset in sorted((first, other))
     )
     assert 0 <= low <= high <= 1
 
 
 @given(curves, shares, shares)
-def test_earned_days_rise_within_the_window(curve: object, one: float, other: float) -> None:
+def test_earned_days_rise_within_the_window(curve: object, first: float, other: float) -> None:
     plan = target(curve=curve)
-    low, high = (earned_days(plan, share, CALENDAR) for share in sorted((one, other)))
+    low, high = (earned_days(plan, share, CALENDAR) for share in sorted((first, other)))
     assert 0 <= low <= high <= CALENDAR.count(START, END, day_count(plan))
 
 

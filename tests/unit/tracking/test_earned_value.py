@@ -75,11 +75,11 @@ def target(**changes: object) -> Target:
 
 
 def nth(number: int) -> date:
-    """The window's day `number`, from 1."""
+    """Return the window's day `number`, from 1."""
     return START + (number - 1) * DAY
 
 
-def seen(value: float, on: date) -> Observation:
+def observed_on(value: float, on: date) -> Observation:
     return Observation(value, 0, 0, on)
 
 
@@ -104,9 +104,9 @@ def run(
 
 
 def city(plan: Target, value: float | None, as_of: date, metric: Metric = FLOW) -> Pace:
-    """The city's pace when one department has `value`, heard of on the day itself."""
+    """Return the city's pace when a department has `value`, heard of on the day itself."""
     on = min(as_of, plan.end)
-    return run(plan, {} if value is None else {"gaj": seen(value, on)}, as_of, metric)[0]
+    return run(plan, {} if value is None else {"gaj": observed_on(value, on)}, as_of, metric)[0]
 
 
 @pytest.mark.parametrize(
@@ -358,7 +358,11 @@ def rows(paces: list[Pace]) -> dict[str | None, Pace]:
 
 
 def test_departments_in_their_order_after_the_city() -> None:
-    heard = {"mzj": seen(100, nth(50)), "gaj": seen(350, nth(50)), "fgw": seen(7, nth(50))}
+    heard = {
+        "mzj": observed_on(100, nth(50)),
+        "gaj": observed_on(350, nth(50)),
+        "fgw": observed_on(7, nth(50)),
+    }
     paces = run(SHARED, heard, nth(50), owing=("mzj", "gaj", "fgw"))
     assert [pace.department for pace in paces] == [None, "gaj", "mzj"]  # fgw has no goal
     assert [pace.actual for pace in paces] == [457, 350, 100]
@@ -368,13 +372,13 @@ def test_departments_in_their_order_after_the_city() -> None:
 
 
 def test_the_city_counts_who_does_not_owe_and_rows_are_of_who_owes() -> None:
-    paces = run(SHARED, {"mzj": seen(100, nth(50))}, nth(50), owing=("gaj",))
+    paces = run(SHARED, {"mzj": observed_on(100, nth(50))}, nth(50), owing=("gaj",))
     assert [(pace.department, pace.actual) for pace in paces] == [(None, 100), ("gaj", None)]
     assert paces[0].coverage == 0
 
 
 def test_a_city_target_has_one_row_and_may_have_nobody_owing() -> None:
-    paces = run(target(), {"gaj": seen(500, nth(50))}, nth(50), owing=(), due=None)
+    paces = run(target(), {"gaj": observed_on(500, nth(50))}, nth(50), owing=(), due=None)
     assert [(pace.department, pace.coverage, pace.status) for pace in paces] == [
         (None, None, "on_track")
     ]
@@ -393,7 +397,9 @@ def test_silence_is_not_being_behind(
     gaj: int | None, mzj: int | None, statuses: tuple[str, ...], coverage: float
 ) -> None:
     heard = {
-        code: seen(10, nth(day)) for code, day in (("gaj", gaj), ("mzj", mzj)) if day is not None
+        code: observed_on(10, nth(day))
+        for code, day in (("gaj", gaj), ("mzj", mzj))
+        if day is not None
     }
     paces = run(SHARED, heard, nth(50))
     assert tuple(pace.status for pace in paces) == statuses
@@ -404,13 +410,13 @@ def test_silence_is_not_being_behind(
 
 
 def test_met_wins_over_stale_and_the_end_over_both() -> None:
-    assert run(SHARED, {"gaj": seen(600, nth(5))}, nth(50))[1].status == "met"
-    assert run(SHARED, {"gaj": seen(10, nth(5))}, END)[1].status == "missed"
-    assert run(SHARED, {"gaj": seen(600, nth(5))}, END + DAY)[2].status == "no_data"
+    assert run(SHARED, {"gaj": observed_on(600, nth(5))}, nth(50))[1].status == "met"
+    assert run(SHARED, {"gaj": observed_on(10, nth(5))}, END)[1].status == "missed"
+    assert run(SHARED, {"gaj": observed_on(600, nth(5))}, END + DAY)[2].status == "no_data"
 
 
 def test_after_the_end_nobody_goes_stale() -> None:
-    heard = {"gaj": seen(600, END), "mzj": seen(300, END)}
+    heard = {"gaj": observed_on(600, END), "mzj": observed_on(300, END)}
     paces = run(SHARED, heard, END + 200 * DAY)
     assert [pace.coverage for pace in paces] == [1, 1, 1]
 
@@ -441,16 +447,16 @@ def test_a_ratio_can_climb_from_its_baseline() -> None:
 def test_departments_start_a_sum_at_zero_and_a_reduction_at_their_part() -> None:
     goals = {"gaj": 600, "mzj": 400}
     growing = target(scope="each_department", baseline=100, department_goals=goals)
-    paces = run(growing, {"gaj": seen(300, nth(50))}, nth(50))
+    paces = run(growing, {"gaj": observed_on(300, nth(50))}, nth(50))
     assert [(pace.baseline, pace.actual) for pace in paces] == [(100, 400), (0, 300), (0, None)]
     falling = target(
         scope="each_department", baseline=2000, direction="at_most", department_goals=goals
     )
-    paces = run(falling, {"gaj": seen(900, nth(50))}, nth(50), STOCK)
+    paces = run(falling, {"gaj": observed_on(900, nth(50))}, nth(50), STOCK)
     assert [(pace.baseline, pace.expected) for pace in paces[1:]] == [(1200, 900), (800, 600)]
     assert paces[1].spi_t == pytest.approx(1.0)
     cleared = falling.model_copy(update={"goal": 0, "department_goals": {"gaj": 0}})
-    assert len(run(cleared, {"gaj": seen(900, nth(50))}, nth(50), STOCK)) == 1
+    assert len(run(cleared, {"gaj": observed_on(900, nth(50))}, nth(50), STOCK)) == 1
 
 
 def test_a_revision_counts_from_its_day() -> None:
@@ -491,7 +497,7 @@ def merged(
 
 def test_before_the_handover_the_predecessor_owes() -> None:
     day = HANDOVER - DAY
-    paces = rows(merged({"old": seen(196, day), "gone": seen(98, day)}, day))
+    paces = rows(merged({"old": observed_on(196, day), "gone": observed_on(98, day)}, day))
     assert list(paces) == [None, "old", "gone", "mzj"]
     assert (paces["old"].goal, paces["old"].status) == (400, "on_track")
     assert paces[None].coverage == pytest.approx(2 / 3)
@@ -499,27 +505,27 @@ def test_before_the_handover_the_predecessor_owes() -> None:
 
 def test_after_the_handover_goal_owing_and_flow_are_the_successors() -> None:
     day = HANDOVER
-    heard = {"old": seen(200, day - DAY), "gone": seen(98, day - DAY)}
+    heard = {"old": observed_on(200, day - DAY), "gone": observed_on(98, day - DAY)}
     paces = rows(merged(heard, day))
     assert list(paces) == [None, "new", "mzj"]
     assert (paces["new"].goal, paces["new"].actual) == (500, 200)
     assert paces[None].actual == 298  # who is gone without an heir still counts
-    later = rows(merged(heard | {"new": seen(60, day)}, day))
+    later = rows(merged(heard | {"new": observed_on(60, day)}, day))
     assert (later["new"].actual, later["new"].status) == (260, "on_track")
     assert later[None].coverage == 0.5
 
 
 def test_a_stock_is_carried_until_the_successor_is_observed() -> None:
-    heard = {"old": seen(200, HANDOVER - DAY)}
+    heard = {"old": observed_on(200, HANDOVER - DAY)}
     assert rows(merged(heard, HANDOVER, STOCK))["new"].actual == 200
-    heard["new"] = seen(230, HANDOVER)
+    heard["new"] = observed_on(230, HANDOVER)
     paces = rows(merged(heard, HANDOVER, STOCK))
     assert (paces["new"].actual, paces[None].actual) == (230, 230)
 
 
 def test_who_is_not_there_yet_owes_nothing_and_counts() -> None:
     day = HANDOVER - DAY
-    paces = rows(merged({"new": seen(5, day), "mzj": seen(150, day)}, day))
+    paces = rows(merged({"new": observed_on(5, day), "mzj": observed_on(150, day)}, day))
     assert "new" not in paces
     assert paces[None].actual == 155
 
@@ -543,9 +549,9 @@ def test_on_plan_the_index_is_one(curve: object, as_of: date, baseline: float, g
 
 
 @given(curves, within, amounts, amounts)
-def test_more_is_never_worse(curve: object, as_of: date, one: float, other: float) -> None:
+def test_more_is_never_worse(curve: object, as_of: date, first: float, other: float) -> None:
     plan = target(curve=curve, goal=1e9)
-    low, high = (city(plan, value, as_of).spi_t for value in sorted((one, other)))
+    low, high = (city(plan, value, as_of).spi_t for value in sorted((first, other)))
     assert low is not None
     assert high is not None
     assert low <= high + 1e-9
@@ -569,7 +575,7 @@ any_day = st.integers(1, 120).map(nth)
 
 @given(flows, any_day)
 def test_the_citys_flow_is_the_sum_of_departments(values: dict[str, int], as_of: date) -> None:
-    heard = {code: seen(value, min(as_of, HANDOVER - DAY)) for code, value in values.items()}
+    heard = {code: observed_on(value, min(as_of, HANDOVER - DAY)) for code, value in values.items()}
     paces = merged(heard, as_of)
     assert paces[0].actual == sum(values.values())
     listed = {pace.department for pace in paces}
@@ -581,6 +587,6 @@ def test_the_citys_flow_is_the_sum_of_departments(values: dict[str, int], as_of:
 
 @given(flows, st.sampled_from([FLOW, STOCK]))
 def test_a_handover_conserves_the_citys_actual(values: dict[str, int], metric: Metric) -> None:
-    heard = {code: seen(value, HANDOVER - DAY) for code, value in values.items()}
+    heard = {code: observed_on(value, HANDOVER - DAY) for code, value in values.items()}
     before, after = (merged(heard, day, metric)[0] for day in (HANDOVER - DAY, HANDOVER))
     assert before.actual == after.actual

@@ -78,7 +78,7 @@ def test_due_dates(promise: dict[str, object], until: str, owed: list[str]) -> N
 
 
 @pytest.mark.parametrize(
-    ("promise", "of", "found"),
+    ("promise", "of", "expected"),
     [
         (None, "09-06", "09-05"),
         ({}, "09-06", "09-05"),
@@ -94,11 +94,11 @@ def test_due_dates(promise: dict[str, object], until: str, owed: list[str]) -> N
     ],
 )
 def test_the_due_day_before_goes_by_the_rhythm_alone(
-    promise: dict[str, object] | None, of: str, found: str
+    promise: dict[str, object] | None, of: str, expected: str
 ) -> None:
     given = None if promise is None else due(**promise)
     asked = [day(of), day("12-30"), day("01-04")]
-    assert due_before(given, asked, CALENDAR)[day(of)] == day(found)
+    assert due_before(given, asked, CALENDAR)[day(of)] == day(expected)
 
 
 def test_nothing_is_due_before_no_day() -> None:
@@ -131,7 +131,7 @@ def test_due_dates_only_grow(
     until = promise.start + timedelta(length)
     owed = due_dates(promise, until, CALENDAR)
     assert owed == tuple(sorted(set(owed)))
-    assert all(promise.start <= one <= until for one in owed)
+    assert all(promise.start <= due_date <= until for due_date in owed)
     later = due_dates(promise, until + timedelta(more), CALENDAR)
     assert later[: len(owed)] == owed
 
@@ -200,29 +200,54 @@ def test_a_circle_of_successors_ends() -> None:
     assert answers_for("a", circle, day("10-31")) is None
 
 
-def seen(value: float, on: str) -> Observation:
+def observed_on(value: float, on: str) -> Observation:
     return Observation(value, 0, 0, day(on))
 
 
 @pytest.mark.parametrize(
     ("carried", "observations", "as_of", "values"),
     [
-        (True, {"old": seen(5, "10-09")}, "10-10", {"old": 5}),
-        (True, {"old": seen(5, "10-09")}, "10-11", {"mid": 5}),
-        (True, {"old": seen(5, "10-09"), "mid": seen(7, "10-11")}, "10-12", {"mid": 7}),
-        (True, {"old": seen(5, "10-09"), "new": seen(7, "10-21")}, "10-22", {"new": 7}),
+        (True, {"old": observed_on(5, "10-09")}, "10-10", {"old": 5}),
+        (True, {"old": observed_on(5, "10-09")}, "10-11", {"mid": 5}),
+        (
+            True,
+            {"old": observed_on(5, "10-09"), "mid": observed_on(7, "10-11")},
+            "10-12",
+            {"mid": 7},
+        ),
+        (
+            True,
+            {"old": observed_on(5, "10-09"), "new": observed_on(7, "10-21")},
+            "10-22",
+            {"new": 7},
+        ),
         # an heir that was there before: both count until it is observed after the handover
-        (True, {"old": seen(5, "10-09"), "mid": seen(7, "10-10")}, "10-12", {"mid": 12}),
-        (False, {"old": seen(5, "10-09"), "mid": seen(7, "10-11")}, "10-12", {"mid": 12}),
-        (True, {"gone": seen(3, "10-09"), "gaj": seen(1, "10-12")}, "10-12", {"gone": 3, "gaj": 1}),
-        (False, {"unheard_of": seen(3, "10-09")}, "10-12", {"unheard_of": 3}),
+        (
+            True,
+            {"old": observed_on(5, "10-09"), "mid": observed_on(7, "10-10")},
+            "10-12",
+            {"mid": 12},
+        ),
+        (
+            False,
+            {"old": observed_on(5, "10-09"), "mid": observed_on(7, "10-11")},
+            "10-12",
+            {"mid": 12},
+        ),
+        (
+            True,
+            {"gone": observed_on(3, "10-09"), "gaj": observed_on(1, "10-12")},
+            "10-12",
+            {"gone": 3, "gaj": 1},
+        ),
+        (False, {"unheard_of": observed_on(3, "10-09")}, "10-12", {"unheard_of": 3}),
     ],
 )
 def test_handing_over(
     carried: bool, observations: dict[str, Observation], as_of: str, values: dict[str, float]
 ) -> None:
     held = handed_over(observations, DEPARTMENTS, day(as_of), carried)
-    assert {code: one.value for code, one in held.items()} == values
+    assert {code: observation.value for code, observation in held.items()} == values
 
 
 def source(**promise: object) -> Source:
@@ -253,7 +278,7 @@ def test_overdue_names_every_department_that_owes() -> None:
 
 def test_overdue_of_all_keeps_to_validity() -> None:
     late = overdue(source(**{"from": day("10-20")}), DEPARTMENTS, {}, day("10-21"), CALENDAR)
-    assert {one.department: one.missing for one in late} == {
+    assert {alert.department: alert.missing for alert in late} == {
         "gaj": tuple(days("10-20", "10-21")),
         "mid": (day("10-20"),),
         "new": (day("10-21"),),
