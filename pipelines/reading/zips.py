@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import re
 import struct
 import zipfile
 import zlib
@@ -25,10 +23,6 @@ BROKEN = (  # raised by zipfile for a package that is not sound
     struct.error,
     ValueError,
 )
-END = b"PK\x05\x06"  # APPNOTE 4.3.16: the directory's size at 12
-END64 = b"PK\x06\x06"  # APPNOTE 4.3.14: the directory's size at 40
-ELSEWHERE = 0xFFFFFFFF  # the size is in the other
-TAIL_BYTES = 22 + (1 << 16) + 20 + 56  # both, the locator between them, and a comment
 
 
 @contextmanager
@@ -38,7 +32,11 @@ def opened(path: Path) -> Iterator[zipfile.ZipFile]:
     Raise UnreadableError if it is no package, or its directory is absurdly large.
     """
     try:
-        size = _directory_bytes(path)
+        with path.open("rb") as file:
+            # zipfile would read the whole directory and make an object of every entry. Its own
+            # search for the directory's size is the only one that cannot find another than it.
+            end = zipfile._EndRecData(file)  # type: ignore[attr-defined]  # it has no public name
+            size = end[zipfile._ECD_SIZE] if end else 0  # type: ignore[attr-defined]  # nor has this
         if size > DIRECTORY_BYTES:
             actual, limit = f"directory of {size} bytes", f"{DIRECTORY_BYTES} bytes"
             raise UnreadableError(Reason(code="bomb", value=actual, expected=limit))
@@ -46,24 +44,3 @@ def opened(path: Path) -> Iterator[zipfile.ZipFile]:
             yield package
     except BROKEN as error:
         raise damaged(error) from None
-
-
-def _directory_bytes(path: Path) -> int:
-    """Return the size of the directory, as the package states it.
-
-    zipfile reads that much, and makes an object of every entry.
-    """
-    with path.open("rb") as file:
-        length = file.seek(0, os.SEEK_END)
-        file.seek(max(0, length - TAIL_BYTES))
-        tail = file.read()
-    large = _fields(tail, END64, "<Q", 40)
-    small = [size for size in _fields(tail, END, "<L", 12) if size != ELSEWHERE or not large]
-    return max([*small, *large], default=0)
-
-
-def _fields(tail: bytes, signature: bytes, form: str, offset: int) -> list[int]:
-    """Return the numbers at `offset` behind each signature: zipfile may take any of them."""
-    places = [match.start() + offset for match in re.finditer(re.escape(signature), tail)]
-    size = struct.calcsize(form)
-    return [struct.unpack_from(form, tail, at)[0] for at in places if at + size <= len(tail)]

@@ -19,16 +19,6 @@ ROW_HEADER, STRING_REFERENCE, LAST_CELL, STRING_ITEM = 0, 7, 11, 19  # [MS-XLSB]
 ERROR_CELLS = (3, 11)  # BrtCellError, BrtFmlaError
 WORKBOOK_PROPERTIES, SHEET, MERGED = 153, 156, 176
 ROW_IS_HIDDEN = 0x1000  # BrtRowHdr.fDyZero
-ERROR_TEXTS = {
-    0x00: "#NULL!",
-    0x07: "#DIV/0!",
-    0x0F: "#VALUE!",
-    0x17: "#REF!",
-    0x1D: "#NAME?",
-    0x24: "#NUM!",
-    0x2A: "#N/A",
-    0x2B: "#GETTING_DATA",
-}
 RECORD_BYTES = 64 << 20
 
 
@@ -49,6 +39,8 @@ def sheets(package: zipfile.ZipFile) -> tuple[list[tuple[str, str | None]], bool
 
 def survey(package: zipfile.ZipFile, part: str, limit: int) -> Survey:
     """Scan one sheet; raise as the scan of an XLSX sheet does."""
+    import xlrd  # which has the codes of errors: those of .xls and .xlsb (BErr) are the same
+
     result = Survey()
     rows = columns = row = text_bytes = 0
     lengths = _string_lengths(package)
@@ -63,7 +55,9 @@ def survey(package: zipfile.ZipFile, part: str, limit: int) -> Survey:
                 rows, columns = max(rows, row + 1), max(columns, column + 1)
                 check_extent(rows, columns)
                 if kind in ERROR_CELLS:
-                    result.add_flaw(row, column, error_cell(ERROR_TEXTS.get(data[8], "")))
+                    result.add_flaw(
+                        row, column, error_cell(xlrd.error_text_from_code.get(data[8], ""))
+                    )
                 elif kind == STRING_REFERENCE:
                     text_bytes += lengths[int.from_bytes(data[8:12], "little")]
                     check_text(text_bytes, limit)
