@@ -454,8 +454,8 @@ ROW: Texts = {
         "请只保留数值本身",
     ),
     "nested_cells": (
-        "{expected}: the cell holds a table of several filled cells; write the value alone",
-        "{expected}：单元格中嵌有表格，且不止一格有内容，无法确定其值；请只保留数值本身",
+        "{expected}: the cell holds a table of its own; write the value alone",
+        "{expected}：单元格中嵌有表格，无法确定其值；请只保留数值本身",
     ),
     "no_text": (
         "{expected}: the cell holds bytes that are no UTF-8; export the column as text",

@@ -42,6 +42,7 @@ class Broken:
     value: str | None = None
 
 
+ColumnOf = Callable[[str], Column | None]  # from a cell's name to the column that it is for
 Record = dict[str, str | None] | Broken
 Records = Iterator[tuple[int, Record]]
 
@@ -62,7 +63,7 @@ def too_many_fields() -> UnreadableError:
     return UnreadableError(Reason(code="too_many_fields", expected=str(MAX_FIELDS)))
 
 
-def column_finder(source: Source) -> Callable[[str], Column | None]:
+def column_finder(source: Source) -> ColumnOf:
     """Return a function from a cell's name to the column whose header it is, if any."""
     columns = {fold_header(header): column for column in source.columns for header in column.header}
     return lru_cache(maxsize=4 * MAX_FIELDS)(lambda name: columns.get(fold_header(name)))

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from functools import lru_cache, partial
 from pathlib import Path
 
-from lxml.etree import ErrorTypes, XMLParser, XMLSyntaxError
+from lxml.etree import XMLParser, XMLSyntaxError
 
 from pipelines.contracts.columns import NUMBERS
 from pipelines.contracts.formats import ENCODING_NAMES, ENCODINGS
@@ -40,17 +40,6 @@ KNOWN_ENCODINGS = {**ENCODING_NAMES, "us-ascii": "utf-8"}
 ABOUT_THE_FILE = "{http://www.w3.org/2001/XMLSchema-instance}"  # xsi:nil, xsi:schemaLocation
 UNIT_LENGTH = 20  # no unit is longer
 CHILD = "\x00"  # stands for a child among an element's texts; no XML can hold it
-UNFINISHED = frozenset(  # what the parser says at the end of a text that ends too early
-    {
-        ErrorTypes.ERR_INTERNAL_ERROR,  # there is no element
-        ErrorTypes.ERR_TAG_NOT_FINISHED,
-        ErrorTypes.ERR_GT_REQUIRED,
-        ErrorTypes.ERR_ATTRIBUTE_NOT_FINISHED,
-        ErrorTypes.ERR_COMMENT_NOT_FINISHED,
-        ErrorTypes.ERR_CDATA_NOT_FINISHED,
-        ErrorTypes.ERR_PI_NOT_FINISHED,
-    }
-)
 
 
 def read_xml(path: Path, source: Source, department: str | None, limit: int) -> Reading:
@@ -107,7 +96,7 @@ def _rows(path: Path, source: Source, steps: list[str], encoding: str, beside: B
         is_whole = True
         parser.close()
     except XMLSyntaxError as error:
-        if is_whole and error.code in UNFINISHED:
+        if is_whole:  # it is cut off
             raise UnreadableError(Reason(code="damaged", value=str(error)[:200])) from None
         raise _malformed(target) from None
     _check_namespaces(parser, target)
@@ -222,16 +211,18 @@ class _Target:
         return "/".join([*self._open[len(self._steps) :], *below])
 
     def _add_text(self, text: str) -> None:
-        """Add the text of the element that ends as its cell, the record's own as `text()`."""
-        name = self._path()
-        if CHILD not in text and name:
-            self._add_cell(name, text.strip() or None)
-            return
+        """Add the text of the element that ends as its cell, the record's own as `text()`.
+
+        Text beside other elements, or in pieces around them, has no certain value.
+        """
+        name, has_children = self._path(), CHILD in text
         runs = [run for part in text.split(CHILD) if (run := part.strip())]
-        if runs:
-            name = name or "text()"
-            self._check_mixed(name, len(runs))
-            self._add_cell(name, " ".join(runs))
+        if not runs and (has_children or not name):
+            return
+        column = self._column(name or "text()")
+        if column and self._broken is None and (len(runs) > 1 or (name and has_children)):
+            self._broken = Broken("mixed_text", self._titles[column.name], "")
+        self._add_cell(name or "text()", " ".join(runs) or None)
 
     def _add_cell(self, name: str, value: str | None) -> None:
         name = name[:MAX_NAME]
@@ -239,19 +230,6 @@ class _Target:
             self._cells[name] = value
         elif self._broken is None and self._column(name):
             self._broken = repeated(name)
-
-    def _check_mixed(self, name: str, runs: int) -> None:
-        """Refuse text among children, unless it is in one piece and the children are columns."""
-        column = self._column(name)
-        if column is None or self._broken is not None or name in self._cells:
-            return
-        inside = [
-            cell
-            for cell in self._cells
-            if cell.startswith(f"{name}/") and not cell.startswith(f"{name}/@")
-        ]
-        if runs > 1 or not all(map(self._column, inside)):
-            self._broken = Broken("mixed_text", self._titles[column.name], "")
 
     def _find_unit_fault(self, path: str, attribute: str, value: str) -> Broken | None:
         """Return the fault of a figure whose attribute says another unit than the contract's."""

@@ -98,10 +98,7 @@ def _parsed(path: Path, source: Source, encoding: str) -> list[Element]:
 
 
 def _sheet(source: Source, roots: list[Element], wanted: int) -> Sheet:
-    """Return the declared table; raise UnreadableError if another goes on with its rows.
-
-    What lies in a hidden part of the page is no other table, unless the declared one does, too.
-    """
+    """Return the declared table; raise UnreadableError if another goes on with its rows."""
     tables = tables_of(roots)
     if wanted >= len(tables):
         expected = str(wanted + 1)
@@ -109,9 +106,8 @@ def _sheet(source: Source, roots: list[Element], wanted: int) -> Sheet:
             Reason(code="missing_table", value=str(len(tables)), expected=expected)
         )
     table = tables[wanted]
-    counted = [other for other in tables if table.is_veiled or not other.is_veiled]
-    check_second_tables(source, table, [other for other in counted if other.follows(table)])
-    data_tables = {other.element for other in counted if has_data(other)}
+    check_second_tables(source, table, [other for other in tables if other.follows(table)])
+    data_tables = {other.element for other in tables if has_data(other)}
     lines = Lines(table.element, frozenset(data_tables))
     lines.read(roots)
     return Sheet(table.rows(), table.merged, table.hidden, lines.above, lines.below)

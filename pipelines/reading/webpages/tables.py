@@ -12,7 +12,7 @@ from lxml.etree import _Element as Element
 
 from pipelines.deliveries.reasons import Reason, UnreadableError
 from pipelines.reading.headers.matching import SEARCHED_ROWS, Merged
-from pipelines.reading.webpages.text import BODIES, CELLS, VEILS, cell_value, is_hidden
+from pipelines.reading.webpages.text import BODIES, CELLS, cell_value, is_hidden
 from pipelines.reading.workbooks.cells import check_extent, plain_text
 
 SPAN = 20_000  # columns or rows that one cell may cover; no sheet is wider
@@ -33,22 +33,6 @@ class Table:
     position: int
     merged: list[Merged] = field(default_factory=list)
     hidden: set[int] = field(default_factory=set)
-
-    @cached_property
-    def is_veiled(self) -> bool:
-        """Return True if the page hides the table, or an element around it that may hide one.
-
-        What stands between a cell and its table was left open in an earlier cell: it ended there.
-        """
-        is_outside_cell = True
-        for element in (self.element, *self.element.iterancestors()):
-            if element.tag in CELLS:
-                is_outside_cell = False
-            elif element.tag == "table":
-                is_outside_cell = True
-            if is_outside_cell and element.tag in VEILS and is_hidden(element):
-                return True
-        return False
 
     @cached_property
     def first_rows(self) -> list[list[object]]:

@@ -6,6 +6,7 @@ import re
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from math import isfinite
 
 from lxml.etree import _Element as Element
@@ -24,9 +25,6 @@ MARKS = frozenset({"sup", "sub", "s", "del", "strike", "rt", "rp"})
 FIELDS = frozenset({"input", "select", "textarea"})
 VALUELESS = frozenset({"hidden", "button", "submit", "reset", "image"})  # types of <input>
 VOID = frozenset({"br", "hr", "img", "input", "wbr", "col", "embed"})  # have no content
-# Elements that hide a table inside them. Others, such as <font hidden>, are often never closed:
-# they would hide the rest of a page that its browser shows.
-VEILS = frozenset({"article", "aside", "div", "fieldset", "form", "section", "span", "table"})
 BLOCKS = """
 address article blockquote body br caption center dd div dl dt fieldset footer form h1 h2 h3 h4 h5
 h6 header hr legend li main nav ol p pre section table tbody tfoot thead tr ul
@@ -70,17 +68,17 @@ def cell_value(cell: Element, row: int, is_compared: bool = False) -> object:
         # Most cells hold text alone: this takes a third of the time of what follows.
         text = BLANKS.sub(" ", cell.text or "").strip(" ")
         return error_cell(text) if is_error(text) else text
-    content = _CellContent(row, is_compared, number)
-    content.add(cell, is_marked=False, is_veiled=False)
+    content = _CellContent(row, is_compared)
+    content.add(cell, is_marked=False)
     text = BLANKS.sub(" ", "".join(content.parts)).replace(" \x00", "\n").replace("\x00", "\n")
     text = text.replace("\n ", "\n").strip(" \n")
-    if content.pieces > 1:
+    if content.is_nested:
         return replace(NESTED, text=text)
     if content.marks.are_partial:
         return replace(MARKED, text=text)
     if is_error(text):
         return error_cell(text)
-    return Figure(content.number, text) if content.number and len(text) < SHOWN else text
+    return Figure(number, text) if number and len(text) < SHOWN else text
 
 
 def _number_beside(cell: Element) -> str:
@@ -91,76 +89,46 @@ def _number_beside(cell: Element) -> str:
 
 @dataclass
 class _CellContent:
-    """Collect the text of one cell and of the tables inside it.
+    """Collect the text of one cell until it ends.
 
-    `pieces` counts the filled cells: this one, and those of tables in it. With more than one of
-    them nobody knows which is the value.
+    It `is_nested` if it holds a table: nobody knows which of their cells is the value. The table's
+    text is only added for people to see.
     """
 
     row: int
     is_compared: bool
-    number: str
     parts: list[str] = field(default_factory=list)
-    pieces: int = 0
+    is_nested: bool = False
     marks: Marks = field(default_factory=Marks)
     _characters: int = 0
-    _is_new_piece: bool = True
-    _inner_tables: int = 0  # that are open
     _is_over: bool = False
 
-    def add(self, element: Element, is_marked: bool, is_veiled: bool) -> None:
+    def add(self, element: Element, is_marked: bool) -> None:
         """Add the content of `element`, which is the cell or lies in it."""
         self._add_text(element.text, is_marked)
         for child in element:
-            if self.is_compared:
-                # Tables in tables share their content: a limit on elements, too, keeps the
-                # comparison of each of them from walking through all that lies below it.
-                self._characters += 1
-                if self._characters > SHOWN:
-                    return
-            self._add_child(child, is_marked, is_veiled)
+            tag = child.tag
+            # What begins another cell or row lies in an element that was left open: it is over.
+            self._is_over = self._is_over or tag in PARTS
+            if self._is_over or (self.is_compared and self._characters > SHOWN):
+                return
+            if tag == "table":
+                self.is_nested = True
+                pieces = (piece[:SHOWN] for piece in islice(child.itertext(), SHOWN))
+                self._add_text(f" {' '.join(pieces)} ", is_marked)
+            else:
+                if tag in ("br", "p", "div") and self.parts:
+                    self.parts.append(BREAK)
+                if _is_field(child) and not is_hidden(child):
+                    self.marks.has_marked = self.marks.has_other = True
+                self.add(child, is_marked or _is_marked(child))
             self._add_text(child.tail, is_marked)
-
-    def _add_child(self, child: Element, is_marked: bool, is_veiled: bool) -> None:
-        tag = child.tag
-        if not self._inner_tables and tag in PARTS:
-            self._is_over = True  # the next cell or row, inside an element that was left open
-        if self._is_over:
-            return
-        is_veiled = is_veiled or (tag in VEILS and is_hidden(child))
-        if tag == "table" and is_veiled:
-            return
-        is_edge = tag in CELLS or tag == "table"
-        self._is_new_piece = self._is_new_piece or is_edge
-        if tag in CELLS and not is_hidden(child):
-            self._add_number(_number_beside(child))
-        elif tag in ("br", "p", "div") and self.parts:
-            self.parts.append(BREAK)
-        if _is_field(child) and not is_hidden(child):
-            self.marks.has_marked = self.marks.has_other = True
-        self._inner_tables += tag == "table"
-        self.add(child, is_marked or _is_marked(child), is_veiled)
-        self._inner_tables -= tag == "table"
-        self._is_new_piece = self._is_new_piece or is_edge
-
-    def _add_number(self, number: str) -> None:
-        """Count an inner cell that holds a number as filled, even if it shows nothing."""
-        if number:
-            self.pieces += 1 + (self.number not in ("", number))
-            self.number, self._is_new_piece = number, False
-            self.parts.append(" ")
 
     def _add_text(self, text: str | None, is_marked: bool) -> None:
         if not text or self._is_over:
             return
-        if self._is_new_piece and text.strip():
-            self.pieces += 1
-            self._is_new_piece = False
-            self.parts.append(" ")
-        if self._characters > SHOWN and (self.pieces > 1 or self.is_compared):
-            return
         self._characters += len(text)
-        if self._characters > CELL_CHARACTERS and not self.is_compared:
+        if self._characters > CELL_CHARACTERS and not (self.is_compared or self.is_nested):
             limit = str(CELL_CHARACTERS)
             raise UnreadableError(Reason(code="cell_size", value=str(self.row), expected=limit))
         self.parts.append(text)

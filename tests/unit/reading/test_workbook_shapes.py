@@ -1158,6 +1158,8 @@ TWO_ROWS = "<tr><th rowspan=2>编号<th colspan=2>办件量</tr><tr><th>网上<t
         table_row("数量", "编号") + ROWS,
         f"<tr><td><table>{TABLE_HEADER}{ROWS}</table>",
         f"{TABLE_HEADER}<tr><td>2<td><table><tr><td>6</table>",
+        TABLE_HEADER + table_row("按目录", "填整数", "", ""),
+        TABLE_HEADER + table_row("合计", "5"),
     ],
 )
 def test_a_second_table_of_the_agreed_header_and_rows_is_refused(refused, after):
@@ -1181,11 +1183,8 @@ def test_a_second_table_with_a_header_of_two_rows_is_known(refused):
         OTHER_HEADER + ROWS,
         table_row("编号", "人数") + ROWS,
         TABLE_HEADER + table_row("填报说明：编号按目录，数量按件"),
-        TABLE_HEADER + table_row("按目录", "填整数", "", ""),
-        TABLE_HEADER + table_row("合计", "5"),
         table_row("部门", "人数", "", "") + ROWS,
         table_row("", "5", "", ""),
-        table_row("合计", "5", "", ""),
         table_row("东区", "5"),
         table_row("a", "见附件 1", "", "") + ROWS,
         table_row("第 1 页", "共 3 页", "", ""),
@@ -1210,6 +1209,7 @@ def test_what_follows_a_table_and_is_no_second_one_is_left_alone(read, after):
         table_row("2", "—", "6", "") + ROWS,
         ROWS + table_row("制表人", "数量"),
         table_row("", "4", "", "") + ROWS,
+        table_row("合计", "5", "", ""),
     ],
 )
 def test_a_table_that_goes_on_without_a_header_is_refused(refused, own, after):
@@ -1222,31 +1222,20 @@ def test_a_table_that_goes_on_without_a_header_is_refused(refused, own, after):
     ("before", "after"),
     [
         ("<table hidden>", "</table>"),
-        ('<table style="display:none">', "</table>"),
         ('<div style="display: none"><p><div>x</div><table>', "</table></div>"),
-        ("<section hidden><table><tr><td>x</table><table>", "</table></section>"),
         ("<table><tr><td>x<div hidden><table>", "</table></div></table>"),
-        ("<table><tr><td>x<table hidden>", "</table></table>"),
     ],
 )
 @pytest.mark.parametrize("header", [TABLE_HEADER, ""])
-def test_tables_that_a_page_hides_are_no_second_ones(read, refused, before, after, header):
+def test_tables_that_a_page_hides_are_second_ones_like_others(refused, before, after, header):
     hidden = f"</table>{before}{header}{ROWS}{after}"
-    rows = read(page(TABLE_HEADER, ROWS, hidden).encode(), "html")
-    assert told(rows, "code", "amount") == [("1", "5")]
-    shown = f"<table>{header}{ROWS}"
-    assert refused(page(TABLE_HEADER, ROWS, hidden, shown).encode(), "html").code == "second_table"
+    assert refused(page(TABLE_HEADER, ROWS, hidden).encode(), "html").code == "second_table"
 
 
 @pytest.mark.parametrize("left_open", ["<div hidden>x", "<p hidden>x", "<span hidden>x"])
 def test_a_hidden_element_left_open_hides_no_second_table(refused, left_open):
     other = f"</table><table>{TABLE_HEADER}{ROWS}"
     sent = page(TABLE_HEADER, ROWS, f"<tr><td>{left_open}</td></tr>", other)
-    assert refused(sent.encode(), "html").code == "second_table"
-
-
-def test_a_table_that_is_hidden_like_ours_may_be_a_second_one(refused):
-    sent = f"<div hidden>{page(TABLE_HEADER, ROWS)}{page(TABLE_HEADER, ROWS)}</div>"
     assert refused(sent.encode(), "html").code == "second_table"
 
 
@@ -1257,40 +1246,31 @@ def test_a_second_table_is_found_beyond_a_long_script(refused):
 
 
 @pytest.mark.parametrize(
-    ("cell", "amount"),
+    "cell",
     [
-        ("<table><tr><td>123</td></tr></table>", "123"),
-        (" <table><tr><td> </td><td><p>123<br></p><tr><td></table> ", "123"),
-        ("<table><tr><td><table><tr><td>123</table></table>", "123"),
-        ("<table><tr><td></td></tr></table>", ""),
-        ("5<table><tr><td></td></tr></table>", "5"),
-        ("<table><tr><td>1</td><td>2</td></tr></table>", "nested_cells"),
-        ("<table><tr><td>1<tr><td>2</table>", "nested_cells"),
-        ("1<table><tr><td>2</table>", "nested_cells"),
-        ("<table><tr><td>2</table>1", "nested_cells"),
-        ("<table><tr><td><s>4</s>5</table>", "marked_cell"),
-        ('5<table style="display:none"><tr><td>tip</td></tr></table>', "5"),
-        ("<table hidden><tr><td x:num=7>tip<table><tr><td>8</table></table>5", "5"),
-        ("5<div hidden><table><tr><td>tip</table></div>", "5"),
-        ('<table><tr><td x:num="12345678.91">12345.7</td></tr></table>', "12345678.91"),
-        ('<table><tr><td> <td sdval="5">5.0</table>', "5"),
-        ('<table><tr><td x:num="5"></table>', "5"),
-        ('<table><tr><td x:num="1">1<td x:num="2">2</table>', "nested_cells"),
-        ('1<table><tr><td x:num="2">2</table>', "nested_cells"),
-        ('<table><tr><td x:num="2">2</table>1', "nested_cells"),
+        "<table><tr><td>123</td></tr></table>",
+        "<table><tr><td></td></tr></table>",
+        "5<table><tr><td></td></tr></table>",
+        "<table><tr><td>1</td><td>2</td></tr></table>",
+        "1<table><tr><td>2</table>",
+        "<b><table><tr><td>2</table></b>1",
+        "<table><tr><td><s>4</s>5</table>",
+        "5<table hidden><tr><td x:num=7>tip<table><tr><td>8</table></table>",
+        "5<div hidden><table><tr><td>tip</table></div>",
+        '<table><tr><td x:num="12345678.91">12345.7</td></tr></table>',
     ],
 )
-def test_a_table_in_a_cell_is_the_cells_if_one_cell_of_it_is_filled(read, cell, amount):
+def test_a_cell_that_holds_a_table_keeps_its_row_out(read, cell):
     sent = page(TABLE_HEADER, table_row("a", cell, "", ""), table_row("b", "6", "", ""))
     rows = read(sent.encode(), "html")
-    assert [one["_fault"] or one["amount"] for one in rows] == [amount, "6"]
-    assert not any(one["_fault_value"] for one in rows)
-    if amount == "nested_cells":
+    assert [row["_fault"] or row["amount"] for row in rows] == ["nested_cells", "6"]
+    assert not any(row["_fault_value"] for row in rows)
+    if "1" in cell and "2" in cell and "x:num" not in cell and "123" not in cell:
         assert " ".join(json.loads(rows[0]["_torn"])[1].split()) in ("1 2", "2 1")
 
 
 def test_a_hidden_element_left_open_in_a_cell_ends_with_it(read):
-    sent = page(TABLE_HEADER, "<tr><td>a<td><div hidden>tip<td><table><tr><td>6%</table>")
+    sent = page(TABLE_HEADER, "<tr><td>a<td><div hidden>tip<td>6%")
     assert told(read(sent.encode(), "html"), "share") == [("6%",)]
 
 
