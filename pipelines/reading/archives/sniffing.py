@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import mmap
 import re
 import zipfile
@@ -36,6 +35,7 @@ PAGE = re.compile(r"<(?:!doctype\s+html|html|head|body|meta|style|table)\b", re.
 SPREADSHEETML = "urn:schemas-microsoft-com:office:spreadsheet"
 MHTML = re.compile(r"mime-version:", re.IGNORECASE)
 CONTROLS = re.compile(r"[\x00-\x08\x0e-\x1f]")
+BARE_OBJECTS = re.compile(r"\}\s*\n\s*\{")
 BLANK = " \t\r\n\ufeff"
 
 
@@ -111,14 +111,9 @@ def _markup_format(start: str) -> str:
 
 
 def _json_format(start: str, claimed: str) -> str:
-    """Tell an array or one object from objects in lines: a first line that is whole is a record."""
-    first, _, rest = start.partition("\n")
-    line = first.strip(BLANK)
-    is_begun = line in ("[", "{") or line.startswith("[{")  # later lines go on with it
-    if not start.startswith("["):
-        try:
-            json.loads(first.encode("latin-1", "replace").decode("utf-8", "replace"))
-            return "jsonl" if rest.lstrip(BLANK).startswith("{") else claimed
-        except (ValueError, RecursionError):
-            return "json" if claimed == "json" or is_begun else "jsonl"
-    return "json" if is_begun else claimed
+    """Tell objects in lines from an array or one object: no comma stands between them."""
+    first = start.partition("\n")[0].strip(BLANK)
+    if claimed == "json":
+        return "jsonl" if start.startswith("{") and BARE_OBJECTS.search(start) else "json"
+    # An array or object that begins here goes on in later lines, and is no record of one line.
+    return "json" if first in ("[", "{") or first.startswith("[{") else "jsonl"

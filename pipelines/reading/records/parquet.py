@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import repeat
 from pathlib import Path
 
@@ -26,7 +26,7 @@ from pipelines.reading.layout import (
     suffix_in,
     with_faults,
 )
-from pipelines.reading.records.fields import MAX_FIELDS, column_finder, too_many_fields
+from pipelines.reading.records.fields import MAX_FIELDS, ColumnOf, column_finder, too_many_fields
 
 FOOTER_BYTES = 8 << 20  # unpacked it takes many times as much
 ENCRYPTED_FOOTER = b"PARE"  # Parquet Modular Encryption: instead of PAR1
@@ -58,8 +58,9 @@ def read_parquet(path: Path, source: Source, department: str | None, limit: int)
     unpacked = sum(file.metadata.row_group(group).total_byte_size for group in groups)
     if unpacked > limit:
         raise _too_large(limit, str(unpacked))
-    is_column = column_finder(source)
-    names = [name for field in file.schema_arrow for name in _names(field, "", is_column)]
+    no_rows = pa.RecordBatch.from_pylist([], schema=file.schema_arrow)
+    column_of = column_finder(source)
+    names = [name for name, _ in _columns(no_rows.schema, no_rows.columns, "", column_of)]
     header = match(source, names)
     return Reading(header, _batches(file, source, header, limit))
 
@@ -86,28 +87,19 @@ def _too_large(limit: int, size: str) -> UnreadableError:
     return UnreadableError(Reason(code="too_large", value=size, expected=str(limit)))
 
 
-def _names(field: pa.Field, above: str, is_column: Callable[[str], object]) -> Iterator[str]:
-    """Yield the name of a field, or those of the fields inside it."""
-    name = above + field.name
-    if not _is_opened(field.type, name, is_column):
-        yield name
-        return
-    for inner in field.type:
-        yield from _names(inner, f"{name}/", is_column)
+def _columns(
+    fields: Iterable[pa.Field], columns: Sequence[pa.Array], above: str, column_of: ColumnOf
+) -> Iterator[tuple[str, pa.Array]]:
+    """Yield columns with their names; instead of one that holds others, these by their paths.
 
-
-def _is_opened(kind: pa.DataType, name: str, is_column: Callable[[str], object]) -> bool:
-    """Return True if the fields inside are read instead: the contract asks for no such column."""
-    return pa.types.is_struct(kind) and kind.num_fields > 0 and not is_column(name)
-
-
-def _columns(column: pa.Array, name: str, is_column: Callable[[str], object]) -> Iterator[pa.Array]:
-    """Yield the columns that a column holds, in the order of `_names`."""
-    if not _is_opened(column.type, name, is_column):
-        yield column
-        return
-    for field, inner in zip(column.type, column.flatten(), strict=True):
-        yield from _columns(inner, f"{name}/{field.name}", is_column)
+    One that the contract itself asks for is not opened: its cells are JSON texts.
+    """
+    for field, column in zip(fields, columns, strict=True):
+        name, kind = above + field.name, column.type
+        if pa.types.is_struct(kind) and kind.num_fields and not column_of(name):
+            yield from _columns(kind, column.flatten(), f"{name}/", column_of)
+        else:
+            yield name, column
 
 
 def _batches(
@@ -115,14 +107,11 @@ def _batches(
 ) -> Iterator[pa.RecordBatch]:
     """Yield the rows as text, in slices that memory holds once repeated values are written out."""
     number, decoded = 1, 0
-    is_column = column_finder(source)
+    column_of = column_finder(source)
     try:
         for batch in file.iter_batches(BATCH_ROWS):
-            physical = [
-                inner
-                for field, column in zip(batch.schema, batch.columns, strict=True)
-                for inner in _columns(column, field.name, is_column)
-            ]
+            named = _columns(batch.schema, batch.columns, "", column_of)
+            physical = [column for _, column in named]
             size = sum(map(_bytes, physical))
             decoded += size
             if decoded > limit:  # what the file says of its own size may be a lie
