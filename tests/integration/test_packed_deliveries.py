@@ -48,7 +48,7 @@ HOSTILE = [
     (LAUGHS.encode(), ".xml", "unsafe_xml"),
     (("<data>" * 200_000).encode(), ".xml", "deep"),
     (('{"data": ' + "[" * 200_000).encode(), ".json", "deep"),
-    (b'{"data": [{"' + b"x" * (10 << 20), ".json", "long_record"),
+    (b'{"data": [{"x": "' + b"x" * (10 << 20) + b'"}]}', ".json", "long_record"),
     (gzip.compress(csv("x") * 9)[:-9], ".csv.gz", "damaged"),
     (b"<html><table></table></html>", ".xlsx", "other_format"),
 ]

@@ -139,8 +139,8 @@ class _CellContent:
 class Lines:
     """Collect the last lines above `table` and the first ones below it.
 
-    Titles in tables above count, tables of data above and below do not, nor does what stands
-    above one of them: it is that table's. `data_tables` are those of data.
+    Titles in other tables count, `data_tables` do not, nor does what stands above one of them: it
+    is that table's.
     """
 
     table: Element
@@ -157,35 +157,39 @@ class Lines:
     def read(self, roots: Iterable[Element]) -> None:
         """Collect the lines of a whole page."""
         for root in roots:
-            self._add(root, is_marked=False)
+            self._add(root)
         self._end_line()
 
-    def _add(self, element: Element, is_marked: bool) -> None:
-        tag = element.tag
-        if tag in LINE_ENDS:
+    def _add(self, element: Element) -> None:
+        is_ours = element is self.table
+        is_beside = not is_ours and element not in self._around
+        if is_beside and _is_marked(element):
+            return
+        ends_line = element.tag in LINE_ENDS
+        if ends_line:
             self._end_line()
-        elif tag in CELLS:
-            self._write(" ", is_marked)
-        is_marked = is_marked or _is_marked(element)
-        is_table, is_inside = tag == "table", True
-        if element is self.table:
+        elif element.tag in CELLS:
+            self._write(" ")
+        if is_ours:
             for caption in element.iterchildren("caption"):
-                self._add(caption, is_marked)
-            self._is_above, is_inside = False, False
-        elif is_table and element not in self._around:
-            is_inside = self._is_above
-        if is_inside:
-            self._write(element.text, is_marked)
-            for child in element:
-                self._add(child, is_marked)
-                self._write(child.tail, is_marked)
-        if tag in LINE_ENDS:
-            self._end_line()
-        if element in self.data_tables and element not in self._around:
+                self._add(caption)
+            self._is_above = False
+            # Rows with tables in their cells are kept out: what these say counts as notes below.
+            for inner in element.iterdescendants("table"):
+                if next(inner.iterancestors("table")) is element:
+                    self._add(inner)
+        elif is_beside and element in self.data_tables:
             (self.above if self._is_above else self.below).clear()
+        else:
+            self._write(element.text)
+            for child in element:
+                self._add(child)
+                self._write(child.tail)
+        if ends_line:
+            self._end_line()
 
-    def _write(self, text: str | None, is_marked: bool) -> None:
-        if text and not is_marked and self._room > 0:
+    def _write(self, text: str | None) -> None:
+        if text and self._room > 0:
             text = SPACES.sub(" ", text[: 2 * LINE_CHARACTERS])[: self._room]
             self._line.append(text)
             self._room -= len(text)

@@ -1521,9 +1521,9 @@ def amount(tmp_path):
         path = tmp_path / "export"
         path.write_bytes(f"<html>{sent}".encode())
         reading = open_delivery(path, "html", source, None, LIMIT, tmp_path)
-        (batch,) = reading.batches
+        amounts = [text for batch in reading.batches for text in batch["amount"].to_pylist()]
         words = "".join(reason.value for reason in reading.holds)
-        return batch["amount"][0].as_py(), words
+        return next(filter(None, amounts)), words
 
     return reader
 
@@ -1556,6 +1556,7 @@ def test_a_scaled_unit_of_a_page_above_its_table_is_held_or_declared(amount, bef
         "<br>注：数据均以万条计<p>x",
         f"{OTHERS}<p>单位：万条",
         "<table><tr><td>x</table>单位均为万条",
+        "<table><tr><td>单位：万条</table>",
         f"{'<p>说明' * 150}<p>单位：万条",
     ],
 )
@@ -1578,6 +1579,11 @@ def test_a_scaled_unit_of_a_page_below_its_table_is_held(amount, below):
 )
 def test_what_a_page_says_below_of_other_things_is_no_unit(amount, below):
     assert amount(f"<table>{IN_ITEMS}</table>{below}") == ("5", "")
+
+
+def test_a_scaled_unit_of_a_table_in_a_cell_is_held(amount):
+    inner = "<table><caption>单位：万条</caption><tr><td>x</table>"
+    assert amount(f"<table>{IN_ITEMS}<tr><td>{inner}</table>") == ("5", "万条")
 
 
 def test_below_a_table_in_a_table_stands_what_is_in_the_outer_one(amount):
