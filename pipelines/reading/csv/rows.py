@@ -83,7 +83,7 @@ def rows_of_any_width(table: Table, block: list[tuple[int, str, int]]) -> Iterat
     Rows that only lack empty cells, or have only empty ones too many, are data; others are faults.
     `pad` is not for a row of one filled cell: it may be a note below the table.
     """
-    width, breaks = table.header.width, re.compile("[\r\n]")
+    width = table.header.width
     numbers: list[int] = []
     taken: list[list[str]] = []
     faults: list[Fault] = []
@@ -106,10 +106,7 @@ def rows_of_any_width(table: Table, block: list[tuple[int, str, int]]) -> Iterat
         filled = as_far_as_filled(cells)
         check_row(table.source, table.header, number, filled)
         # A cell that swallows rows would make them a footer if it began with 合计.
-        swallows = width > 1 and any(
-            breaks.search(cell) and cell.count(table.dialect.delimiter) >= width - 1
-            for cell in cells
-        )
+        swallows = any(_swallowed_lines(table, cell) for cell in cells)
         first = "" if swallows else first_of(table.header, cells)
         faults.append(Fault(number, str(len(filled) if beyond else sent), first, is_blank, filled))
     if taken:
@@ -129,22 +126,39 @@ def rows_of_one_width(
     if table.scan.has_formulas:
         columns = [_unwrapped_column(column) for column in columns]
     batch = from_columns(table.source, table.header, columns, numbers)
-    swallowed = pa.nulls(len(numbers), pa.int32())
-    if table.scan.quotes and table.header.width > 1:
-        swallowed = _swallowed_lines(table, columns)
-        first = pc.if_else(pc.is_valid(swallowed), "", batch["_first"])  # it is no footer
-        batch = batch.set_column(batch.schema.get_field_index("_first"), "_first", first)
     if table.scan.has_nul:
-        first_nul = pa.nulls(len(numbers), pa.int32())  # the first cell with NUL, from 1
-        for number, column in enumerate(columns, start=1):
-            place = pc.if_else(
-                pc.match_substring(column, "\0"), pa.scalar(number, pa.int32()), None
-            )
-            first_nul = pc.coalesce(first_nul, place)
+        first_nul = np.zeros(len(numbers), int)  # the first cell with NUL, from 1
+        for number in reversed(range(len(columns))):
+            first_nul[np.array(pc.match_substring(columns[number], "\0"), dtype=bool)] = number + 1
         batch = _faulted(table, batch, columns, "nul", first_nul)
-    if swallowed.null_count < len(numbers):
-        batch = _faulted(table, batch, columns, "swallowed", swallowed)
-    return batch
+    if not table.scan.quotes:
+        return batch
+    lines = np.zeros(len(numbers), int)
+    for column in columns:
+        has_breaks = pc.or_(pc.match_substring(column, "\n"), pc.match_substring(column, "\r"))
+        if has_breaks.true_count:
+            rows = np.flatnonzero(has_breaks)
+            counts = [
+                _swallowed_lines(table, cell) for cell in column.filter(has_breaks).to_pylist()
+            ]
+            lines[rows] = np.maximum(lines[rows], counts)
+    if not lines.any():
+        return batch
+    # Such a row is no footer, were its first cell 合计: the rows in it would go with it.
+    first = pc.if_else(pa.array(lines > 0), "", batch["_first"])
+    batch = batch.set_column(batch.schema.get_field_index("_first"), "_first", first)
+    return _faulted(table, batch, columns, "swallowed", lines)
+
+
+def _swallowed_lines(table: Table, cell: str) -> int:
+    """Count the lines of a cell that a pair of stray quotes made of several rows; 0 for others.
+
+    Such a cell has line breaks and as many separators as a row has.
+    """
+    if table.header.width < 2 or cell.count(table.dialect.delimiter) < table.header.width - 1:
+        return 0
+    breaks = len(re.findall(BREAK, cell))
+    return breaks + 1 if breaks else 0
 
 
 def _unwrapped_column(cells: pa.Array) -> pa.Array:
@@ -155,36 +169,16 @@ def _unwrapped_column(cells: pa.Array) -> pa.Array:
     return pc.replace_with_mask(cells, formulas, pc.replace_substring(texts, '""', '"'))
 
 
-def _swallowed_lines(table: Table, columns: Sequence[pa.Array]) -> pa.Array:
-    """Count the lines of rows in which a pair of stray quotes made one cell of several rows.
-
-    Such a cell has line breaks and as many separators as a row has; other rows give null.
-    """
-    lines = pa.nulls(len(columns[0]), pa.int32())
-    for column in columns:
-        has_breaks = [pc.match_substring(column, letter) for letter in "\r\n"]
-        if not pc.or_(*has_breaks).true_count:
-            continue
-        breaks = pc.count_substring_regex(column, BREAK)
-        separators = pc.count_substring(column, table.dialect.delimiter)
-        swallows = pc.and_(
-            pc.greater(breaks, 0), pc.greater_equal(separators, table.header.width - 1)
-        )
-        count = pc.if_else(swallows, pc.add(breaks, pa.scalar(1, pa.int32())), None)
-        lines = pc.max_element_wise(lines, count)
-    return lines
-
-
 def _faulted(
-    table: Table, batch: pa.RecordBatch, columns: Sequence[pa.Array], code: str, values: pa.Array
+    table: Table, batch: pa.RecordBatch, columns: Sequence[pa.Array], code: str, values: np.ndarray
 ) -> pa.RecordBatch:
     """Return `batch` with the rows that have a value as faults, unless they are noise or faults.
 
     A row that looks like a note is named by what is wrong with its line.
     """
     is_fault = pc.not_equal(pc.fill_null(batch["_fault"], NOTE), NOTE)
-    rows = pc.and_not(pc.is_valid(values), pc.or_(is_fault, batch["_noise"]))
+    rows = pc.and_not(pa.array(values > 0), pc.or_(is_fault, batch["_noise"]))
     if not rows.true_count:
         return batch
-    shown = [str(value) for value in values.filter(rows).to_pylist()]
+    shown = [str(value) for value in values[np.array(rows, dtype=bool)]]
     return with_faults(table.source, batch, columns, rows, code, values=shown)
