@@ -27,7 +27,7 @@ def test_a_broken_contract_takes_its_metrics_and_targets_and_nothing_else(
     assert rest.configuration_hash != whole.configuration_hash
 
 
-def test_what_the_source_itself_lacks_is_named(broken_config: Path) -> None:
+def test_a_broken_or_missing_contract_is_named(broken_config: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"video_channels.yaml: max_quarantin: nobody"):
         sound_catalog(broken_config, "video_channels")
     with pytest.raises(ConfigurationError, match=r"no_such.yaml: -: the contract is not there"):
@@ -53,7 +53,7 @@ def test_a_broken_suite_takes_its_source(tmp_path: Path) -> None:
         ("metrics.yaml", "name: x\n", r"metrics.yaml: -: the file must be a list"),
     ],
 )
-def test_what_all_sources_share_fails_closed(
+def test_a_broken_shared_file_stops_every_source(
     tmp_path: Path, broken_config: Path, file: str, text: str, message: str
 ) -> None:
     for path in broken_config.iterdir():

@@ -131,7 +131,7 @@ def test_two_first_runs_at_once_take_everything_once(city: Busy) -> None:
     assert not list((city.data / "staging").glob("*"))
 
 
-def test_who_has_the_warehouse_is_said_and_a_killed_one_has_it_no_more(city: Busy) -> None:
+def test_the_holder_of_the_warehouse_is_named_and_a_killed_process_releases_it(city: Busy) -> None:
     city.land(2)
     city.took_in()
     city.took_in()

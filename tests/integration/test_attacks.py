@@ -74,7 +74,9 @@ def clash_in_the_order_of_work(city: City) -> None:
         clash_in_the_order_of_work,
     ],
 )
-def test_a_rebuild_tells_the_same_story(city: City, history: Callable[[City], None]) -> None:
+def test_a_rebuild_of_any_history_gives_the_same_rows(
+    city: City, history: Callable[[City], None]
+) -> None:
     city.source(RECORDS)
     history(city)
     before = city.rows("SELECT item, amount, part FROM records ORDER BY ALL")
@@ -82,7 +84,7 @@ def test_a_rebuild_tells_the_same_story(city: City, history: Callable[[City], No
     assert city.rows("SELECT item, amount, part FROM records ORDER BY ALL") == before
 
 
-def test_what_a_later_receipt_made_void_is_told(city: City) -> None:
+def test_a_delivery_older_than_the_loaded_one_is_reported_as_late(city: City) -> None:
     city.source(RECORDS)
     city.send([("new", 1, "")], minute=10)
     late = city.send([("old", 1, "")], minute=5)
@@ -90,7 +92,7 @@ def test_what_a_later_receipt_made_void_is_told(city: City) -> None:
     assert city.items() == {"new"}
 
 
-def test_a_file_from_the_future_is_received_now(city: City) -> None:
+def test_a_file_with_a_future_time_is_received_now(city: City) -> None:
     city.source(RECORDS)
     city.send([("wrong clock", 1, "")], minute=60 * 24 * 365 * 30)
     later = city.settings.landing / str(DAY) / "a" / "records.csv"
@@ -100,7 +102,7 @@ def test_a_file_from_the_future_is_received_now(city: City) -> None:
     assert city.items() == {"right"}
 
 
-def test_numbers_beyond_reason_are_kept_out_and_harm_nobody(city: City) -> None:
+def test_numbers_beyond_every_bound_are_quarantined_and_harm_no_other_delivery(city: City) -> None:
     city.source(RECORDS)
     city.metrics(
         {
@@ -130,7 +132,7 @@ def test_numbers_beyond_reason_are_kept_out_and_harm_nobody(city: City) -> None:
     assert city.items() == {"ok", "good"}
 
 
-def test_pairs_of_nothing_are_left_out_as_gx_leaves_them_out(city: City) -> None:
+def test_pairs_of_empty_cells_are_ignored_as_gx_ignores_them(city: City) -> None:
     other = {"name": "other", "header": ["其他"], "type": "integer"}
     rule = expectation("column_pair_values_to_be_equal", column_A="amount", column_B="other")
     city.source(with_columns(RECORDS, other), [rule])
@@ -165,7 +167,9 @@ def floats() -> bytes:
 @pytest.mark.parametrize(
     ("content", "suffix"), [(sparse_workbook(), ".xlsx"), (strange_parquet(), ".parquet")]
 )
-def test_a_file_made_to_hurt_hurts_only_itself(city: City, content: bytes, suffix: str) -> None:
+def test_a_hostile_file_harms_only_its_own_delivery(
+    city: City, content: bytes, suffix: str
+) -> None:
     city.source(OPEN)
     city.land(content, suffix=suffix)
     city.land([("good", 1, "")], department="b")
@@ -183,7 +187,7 @@ def test_floats_of_a_frame_are_read_without_exponents(city: City) -> None:
 PHONE, NAME = "13812345678", "张三丰"
 
 
-def test_people_in_the_wrong_place_are_not_told(city: City) -> None:
+def test_personal_data_in_a_wrong_column_is_in_no_message(city: City) -> None:
     contact = {"name": "contact", "header": ["联系人"], "type": "text", "pii": "name"}
     dated = {"name": "held_on", "header": ["日期"], "type": "date"}
     city.source(with_columns(RECORDS, contact, dated))
@@ -204,7 +208,7 @@ def test_people_in_the_wrong_place_are_not_told(city: City) -> None:
     assert "138****5678" in rows
 
 
-def test_words_that_slipped_into_a_column_of_figures_are_not_told(city: City) -> None:
+def test_words_in_a_column_of_figures_are_in_no_message(city: City) -> None:
     contact = {"name": "contact", "header": ["联系电话"], "type": "text", "pii": "phone"}
     count = {"name": "count", "header": ["件数"], "type": "decimal", "unit": ["万件"]}
     held = {"name": "held_on", "header": ["日期"], "type": "date"}
@@ -268,7 +272,7 @@ def test_a_source_without_people_shows_what_was_refused(city: City) -> None:
     assert "城管局" in " ".join(reason.chinese() for reason in judgement.reasons)
 
 
-def test_what_departments_write_is_no_markup_and_no_line_of_ours(city: City) -> None:
+def test_texts_of_departments_cannot_forge_markup_or_message_lines(city: City) -> None:
     city.source(with_columns(RECORDS, {"name": "day", "header": ["日"], "type": "date"}))
     city.send([("k", 1, "", "[/red]x")], header=("事项", "数量", "领域", "日"))
     screen = Console(file=io.StringIO(), width=200)
@@ -328,7 +332,7 @@ STRAYED = [
 ]
 
 
-def test_a_number_that_slipped_into_another_column_is_told_and_kept_masked(city: City) -> None:
+def test_a_personal_number_in_another_column_is_reported_and_stored_masked(city: City) -> None:
     contact = {"name": "contact", "header": ["联系电话"], "type": "text", "pii": "phone"}
     columns = [
         {"name": "count", "header": ["件数"], "type": "decimal", "maximum": 10_000},

@@ -105,7 +105,7 @@ def test_every_dash_is_the_null_of_the_contract(city: City) -> None:
     ]
 
 
-def test_a_unit_left_blank_below_another_than_the_contracts_is_not_guessed(city: City) -> None:
+def test_a_blank_unit_below_a_foreign_unit_is_not_guessed(city: City) -> None:
     city.source(CONTRACT)
     city.send(
         [
@@ -127,7 +127,7 @@ def test_a_unit_left_blank_below_another_than_the_contracts_is_not_guessed(city:
     assert reasons(city, "still") == [("unit", "amount", "4万（未注明计量单位）", "条")]
 
 
-def test_a_unit_said_holds_for_blanks_that_are_staged_later_but_for_no_other_file(
+def test_a_unit_holds_for_later_blank_cells_of_its_own_file_only(
     city: City, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(chunk, "FLUSH_ROWS", 1)
@@ -152,7 +152,7 @@ def test_a_unit_said_holds_for_blanks_that_are_staged_later_but_for_no_other_fil
     assert reasons(city, "d") == [("unit", "amount", "4（未注明计量单位）", "条")]
 
 
-def test_codes_that_a_spreadsheet_shortened_and_lines_of_totals_are_told(city: City) -> None:
+def test_codes_shortened_by_a_spreadsheet_and_total_lines_are_reported(city: City) -> None:
     city.source(
         {
             **CONTRACT,
@@ -196,7 +196,7 @@ def test_codes_that_a_spreadsheet_shortened_and_lines_of_totals_are_told(city: C
     assert reasons(city, "合计") == [("total_row", "item", "合计", "")]
 
 
-def test_what_cannot_be_read_is_told_by_its_cause(city: City) -> None:
+def test_an_unreadable_cell_is_reported_by_its_cause(city: City) -> None:
     city.source(CONTRACT)
     city.send(
         [
@@ -305,7 +305,7 @@ def test_codes_are_stored_in_one_spelling_and_masked(city: City) -> None:
     assert any("统一社会信用代码（18 位，含校验码），可能有错漏" in text for text in messages)
 
 
-def test_a_cell_that_was_refused_is_not_missing_besides(city: City) -> None:
+def test_a_refused_cell_is_not_reported_as_missing_too(city: City) -> None:
     required = [
         column | {"required": column["name"] in ("item", "amount", "company")}
         for column in CONTRACT["columns"]

@@ -52,7 +52,7 @@ def test_every_row_of_a_clerks_export_has_one_fate(city: City) -> None:
     assert PHONE not in str(city.rows("SELECT * FROM quarantine"))
 
 
-def test_a_header_in_another_unit_rejects_the_delivery_and_says_so(city: City) -> None:
+def test_a_header_in_another_unit_rejects_the_delivery_with_a_reason(city: City) -> None:
     city.source(COUNTED)
     judgement = city.send([("a", 1, "")], header=("事项", "数量（万元）", "领域"))
     assert judgement.verdict is Verdict.REJECTED
@@ -105,7 +105,7 @@ def test_a_declared_unit_above_the_table_is_read_and_another_is_held(city: City)
     assert city.rows("SELECT item, amount FROM records") == [("a", 10_000)]
 
 
-def test_a_footer_is_known_with_blanks_in_it_and_before_it(city: City) -> None:
+def test_a_footer_is_recognised_with_blanks_in_it_and_before_it(city: City) -> None:
     city.source(COUNTED, footer=["合计", "制表"])
     totals = ",合计,5,\n 合 计,,5,\n合\u3000计,,5,\n\u00a0合计,,5,\n,制表人：张三,,\n,合计,5\n"
     rows = f"1,a,5,\n{totals}2,合计生育率,7,\n3,合计,12,\n"

@@ -53,7 +53,7 @@ def test_an_accepted_delivery_loads_its_good_rows_and_rebuilds_honour_it(city: C
     assert len(city.rows("FROM decision")) == 1
 
 
-def test_accepting_what_was_never_split_displaces_nothing(city: City) -> None:
+def test_accepting_a_delivery_without_split_rows_replaces_nothing(city: City) -> None:
     """Accept a delivery that lacks columns: it has no good rows, and a decision makes none."""
     city.send(A)
     rejected = city.send("数量\n1\n2\n")

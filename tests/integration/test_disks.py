@@ -265,7 +265,7 @@ def test_the_data_folder_is_write_protected(city: City, disk: MakeDisk) -> None:
     mended(city, {"records": 1, "visits": 2}, entries=3)
 
 
-def test_every_command_that_changes_something_says_what_keeps_it_from_it(
+def test_every_changing_command_reports_why_it_cannot_write(
     city: City, disk: MakeDisk, tmp_path: Path
 ) -> None:
     data = disk(city.settings.data_dir)
@@ -375,7 +375,9 @@ def test_memory_runs_out(city: City) -> None:
     mended(city, {"records": 300_002, "visits": 3}, entries=4)
 
 
-def test_a_file_that_a_full_disk_has_broken_is_let_go(city: City, disk: MakeDisk) -> None:
+def test_a_database_broken_by_a_full_disk_is_closed_and_reopened(
+    city: City, disk: MakeDisk
+) -> None:
     """Reopen the file: after a full disk DuckDB refuses even a rollback."""
     place = disk(city.settings.data_dir, "8m")
     file = city.settings.warehouse
@@ -395,7 +397,7 @@ def test_a_file_that_a_full_disk_has_broken_is_let_go(city: City, disk: MakeDisk
 
 
 @pytest.mark.parametrize("cause", ["memory", "disk"])
-def test_what_the_machine_refuses_gx_is_no_verdict(
+def test_a_machine_failure_inside_gx_is_no_verdict(
     tmp_path: Path, disk: MakeDisk, cause: str
 ) -> None:
     """Let the machine's error through as it was, though GX catches every exception."""
@@ -424,7 +426,7 @@ def test_what_the_machine_refuses_gx_is_no_verdict(
     assert failures.describe_machine_failure(raised.value)
 
 
-def test_files_that_cannot_be_read_are_told_and_stop_nobody(city: City) -> None:
+def test_files_without_read_permission_are_reported_and_stop_no_other_file(city: City) -> None:
     secret = city.land(OLD)
     closed = city.land(OLD, department="b").parent
     pipe = city.settings.landing / str(DAY) / "c" / "records.csv"
@@ -498,7 +500,7 @@ def test_a_file_is_sent_again_and_again_while_runs_take_it(city: City, manners: 
     assert city.landed() == []
 
 
-def test_what_replaces_a_file_before_it_is_cleared_is_taken_next(city: City) -> None:
+def test_a_file_that_replaces_another_before_clearing_is_taken_next(city: City) -> None:
     city.land([("a", 1, "")])
     deployment = city.deployment
     discovery = intake.discover(deployment, "first")

@@ -79,7 +79,7 @@ def files(folder: Path) -> dict[str, tuple[int, int]]:
     }
 
 
-def test_a_healthy_city_is_told_so_and_left_as_it_is(deployment: Deployment) -> None:
+def test_a_healthy_city_is_reported_healthy_and_left_unchanged(deployment: Deployment) -> None:
     before = files(deployment.settings.data_dir)
     findings = deployment.findings()
     assert bad(findings) == []
@@ -159,7 +159,7 @@ def test_a_new_machine_is_told_to_run(well: City, tmp_path: Path) -> None:
         (ailments.unknown_year, "calendars", "warning", "holidays of 2031", "holidays.csv"),
     ],
 )
-def test_what_is_broken_is_found_with_its_mend(
+def test_every_ailment_is_reported_with_its_mend(
     suffer: Callable[[Ailment], Deployment],
     ailment: Ailment,
     check: str,
@@ -208,13 +208,13 @@ def test_a_run_at_work_is_seen_from_the_published_copy(deployment: Deployment) -
     assert "finished" in of(findings, "last run")[0].message
 
 
-def test_the_doctor_lets_nobody_in_while_it_looks(deployment: Deployment) -> None:
+def test_the_doctor_holds_the_lock_while_it_examines(deployment: Deployment) -> None:
     path = deployment.settings.data_dir / "warehouse.lock"
     with lock(path) as free, lock(path) as free_for_another:
         assert (free, free_for_another) == (True, False)
 
 
-def test_what_this_user_may_not_see_is_named(
+def test_a_path_that_this_user_may_not_read_is_named(
     deployment: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def forbidden(visit: Visit) -> Iterator[Finding]:
@@ -281,7 +281,7 @@ def test_another_programs_database_is_not_touched(deployment: Deployment) -> Non
         pass
 
 
-def test_what_the_next_run_migrates_is_told_before(deployment: Deployment) -> None:
+def test_a_migration_of_the_next_run_is_announced(deployment: Deployment) -> None:
     with duckdb.connect(deployment.settings.warehouse) as connection:
         connection.execute("UPDATE alembic_version SET version_num = 'w0001'")
     set_operations_revision(deployment, "o0001")
@@ -449,7 +449,7 @@ def test_steps_that_failed_when_last_tried(deployment: Deployment, then_well: bo
     assert messages == ([] if then_well else ["step stage records of run one failed: StorageError"])
 
 
-def test_what_waits_in_landing(deployment: Deployment) -> None:
+def test_files_that_wait_in_landing_are_reported(deployment: Deployment) -> None:
     for name in ("records.csv", "records.east.csv"):
         _land(deployment, f"{DAY}/b/{name}")
     [young] = of(deployment.findings(), "landing")
@@ -458,7 +458,7 @@ def test_what_waits_in_landing(deployment: Deployment) -> None:
     assert (old.check, old.level) == ("landing", "warning")
 
 
-def test_what_is_nobodys_in_landing_and_what_is_still_coming(deployment: Deployment) -> None:
+def test_unknown_files_and_files_being_uploaded_are_reported(deployment: Deployment) -> None:
     for number in range(5):
         _land(deployment, f"readme{number}.txt")
     _land(deployment, f"{DAY}/b/records.csv", age=0)
@@ -468,7 +468,7 @@ def test_what_is_nobodys_in_landing_and_what_is_still_coming(deployment: Deploym
     assert findings[1].message == "1 file still being uploaded"
 
 
-def test_what_a_killed_run_left_in_staging(deployment: Deployment) -> None:
+def test_folders_that_a_killed_run_left_in_staging_are_reported(deployment: Deployment) -> None:
     (deployment.settings.staging / "20251102T180000-0a1b2c").mkdir(parents=True)
     assert bad(deployment.findings()) == []
     [finding] = bad(deployment.later(timedelta(hours=25)).findings())

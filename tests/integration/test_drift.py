@@ -89,7 +89,7 @@ VOLUMES = (980, 1000, 1020, 1040)  # the median is 1010, MAD 20, 5 % of the medi
         ((50, 100, 150, 100, 50), 400, ("400 (z = +4.0, n = 5)", "0–359")),
     ],
 )
-def test_volume_is_held_against_a_robust_range(
+def test_volume_is_compared_with_a_robust_range(
     tmp_path: Path, past: Sequence[int], rows: int, expected: tuple[str, str] | None
 ) -> None:
     with in_memory(CONTRACT, tmp_path) as memory:
@@ -120,7 +120,7 @@ def daily(memory: Memory, first: date, volumes: Sequence[int]) -> dict[date, Jud
     }
 
 
-def test_a_daily_source_is_held_against_the_same_weekday(tmp_path: Path) -> None:
+def test_a_daily_source_is_compared_with_the_same_weekday(tmp_path: Path) -> None:
     """Learn soon that a Monday is twice as long as other days, and a weekend short."""
     start = date(2021, 5, 10)  # four weeks without a holiday
     with in_memory(CONTRACT | {"due": DAILY}, tmp_path) as memory:
@@ -134,7 +134,7 @@ def test_a_daily_source_is_held_against_the_same_weekday(tmp_path: Path) -> None
     assert codes(tuesday) == []
 
 
-def test_a_daily_source_is_held_against_days_alike_before_its_weekdays_are_known(
+def test_a_daily_source_is_compared_with_similar_days_until_weekdays_have_a_history(
     tmp_path: Path,
 ) -> None:
     with in_memory(CONTRACT | {"due": DAILY}, tmp_path) as memory:
@@ -150,7 +150,7 @@ def test_a_daily_source_is_held_against_days_alike_before_its_weekdays_are_known
 
 
 @pytest.mark.parametrize("goes_by", ["holidays", "weekdays"])
-def test_holidays_and_days_worked_instead_are_no_drift(tmp_path: Path, goes_by: str) -> None:
+def test_holidays_and_make_up_workdays_are_no_drift(tmp_path: Path, goes_by: str) -> None:
     start, days = date(2021, 8, 2), 75  # the moon festival, the National Day, four days made up
     calendar = WorkCalendar()
 
@@ -167,14 +167,14 @@ def test_holidays_and_days_worked_instead_are_no_drift(tmp_path: Path, goes_by: 
         assert codes(memory.load(holiday)[0]) == ["drift_volume_kind"]
 
 
-def test_departments_and_parts_are_not_held_against_each_other(tmp_path: Path) -> None:
+def test_departments_and_parts_are_not_compared_with_each_other(tmp_path: Path) -> None:
     with after(tmp_path, [looks()] * 4) as memory:
         [other] = memory.load(week(4, department="b", profile=looks(5000, extra=["new"])))
         [part] = memory.load(week(4, part="p", profile=looks(5000, extra=["new"])))
     assert codes(other) == codes(part) == []
 
 
-def test_columns_that_appear_or_vanish_are_told_once(tmp_path: Path) -> None:
+def test_columns_that_appear_or_vanish_are_reported_once(tmp_path: Path) -> None:
     with after(tmp_path, [looks()]) as memory:
         [judged] = memory.load(week(1, profile=looks(columns=("item", "amount"), extra=["经办人"])))
         assert [(warning.code, warning.value) for warning in drifts(judged)] == [
@@ -187,7 +187,7 @@ def test_columns_that_appear_or_vanish_are_told_once(tmp_path: Path) -> None:
         assert codes(many).count("drift_column_new") == 20
 
 
-def test_a_category_that_nobody_ever_sent_is_told(tmp_path: Path) -> None:
+def test_a_category_that_nobody_ever_sent_is_reported(tmp_path: Path) -> None:
     with after(tmp_path, [looks(domains=["交通", "教育"])] * 4) as memory:
         profile = looks(domains=["交通", "医疗", "体育"])
         [judged] = memory.load(week(4, profile=profile))
@@ -216,7 +216,7 @@ def test_a_category_is_new_only_after_the_first_days(tmp_path: Path) -> None:
     assert [codes(judgement) for judgement in judged] == [[]] * 8 + [["drift_category"]] * 4
 
 
-def test_a_share_of_empty_cells_that_jumped_is_told(tmp_path: Path) -> None:
+def test_a_jump_in_the_share_of_empty_cells_is_reported(tmp_path: Path) -> None:
     with after(tmp_path, [looks(empty=n) for n in (0, 5, 10, 5)]) as memory:
         [usual] = memory.load(week(4, profile=looks(empty=25)))
         assert codes(usual) == []
@@ -226,7 +226,7 @@ def test_a_share_of_empty_cells_that_jumped_is_told(tmp_path: Path) -> None:
     assert (drift.value, drift.expected) == ("26.0% (26/100)", "5.0%")
 
 
-def test_what_a_contract_leaves_out_is_not_compared(tmp_path: Path) -> None:
+def test_drift_that_a_contract_switches_off_is_not_reported(tmp_path: Path) -> None:
     quiet = {"volume": None, "null_share": None, "columns": False}
     with after(tmp_path, [looks()] * 5, quiet) as memory:
         [judged] = memory.load(
@@ -238,7 +238,7 @@ def test_what_a_contract_leaves_out_is_not_compared(tmp_path: Path) -> None:
     assert "drift_column_new" not in codes(judged)
 
 
-def test_the_past_is_what_was_received_before_and_stands(tmp_path: Path) -> None:
+def test_the_history_is_what_was_received_earlier_and_is_in_force(tmp_path: Path) -> None:
     """Leave deliveries that are no longer in force out of the history."""
     with after(tmp_path, [looks()] * 4) as memory:
         for _ in range(3):  # corrected in time: the wrong version is forgotten
@@ -262,7 +262,7 @@ def send(city: City, number: int, rows: Sequence[Sequence[object]], **where: Any
     return city.send(rows, day=MONDAY + timedelta(weeks=number), **where)
 
 
-def test_staging_sees_what_a_delivery_looks_like(city: City) -> None:
+def test_staging_profiles_every_delivery(city: City) -> None:
     city.source(CONTRACT)
     judged = send(
         city,
@@ -312,12 +312,12 @@ def test_staging_sees_what_a_delivery_looks_like(city: City) -> None:
     ]
 
 
-def test_without_a_word_of_drift_nothing_is_profiled(city: City) -> None:
+def test_without_declared_drift_nothing_is_profiled(city: City) -> None:
     assert city.send([("x", 1, "")]).profile is None
     assert city.rows("SELECT count(*) FROM profile") == [(0,)]
 
 
-def test_a_rebuild_tells_what_the_nights_told_and_readers_see_it(city: City) -> None:
+def test_a_rebuild_reports_the_same_drift_as_the_nights_and_readers_see_it(city: City) -> None:
     city.source(CONTRACT)
     for number in range(4):
         send(city, number, [(f"x{n}", 1, "交通") for n in range(30)])

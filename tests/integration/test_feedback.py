@@ -276,7 +276,7 @@ def test_a_mended_workbook_loads_fully_and_leaves_a_trace(sent: City) -> None:
     assert not path.exists(), "a workbook that nobody needs is removed"
 
 
-def test_what_is_not_touched_stays_as_it_was(sent: City) -> None:
+def test_rows_that_nobody_edited_stay_unchanged(sent: City) -> None:
     """Keep ragged rows, too, though the workbook shows them aligned."""
     path = written(sent)["a"]
     judged = returned(sent, path, {})
@@ -286,7 +286,7 @@ def test_what_is_not_touched_stays_as_it_was(sent: City) -> None:
     assert sent.rows(reasons, 1) == sent.rows(reasons, 2)
 
 
-def test_a_return_of_a_return_is_laid_upon_it(sent: City) -> None:
+def test_a_return_of_a_return_is_applied_to_it(sent: City) -> None:
     path = written(sent)["a"]
     some = {number: cells for number, cells in MENDED.items() if number < 8}
     first = returned(sent, path, some)
@@ -363,7 +363,7 @@ def test_a_return_never_brings_back_what_was_withdrawn(city: City) -> None:
     assert desks(city) == LOADED
 
 
-def test_what_was_withdrawn_and_sent_again_is_mended_as_ever(city: City) -> None:
+def test_a_delivery_withdrawn_and_sent_again_can_still_be_mended(city: City) -> None:
     sent = send(city, as_csv(EVERYTHING))
     repairs.withdraw(city.deployment, sent.delivery.delivery_id, "误报")
     send(city, as_csv(EVERYTHING))
@@ -371,7 +371,7 @@ def test_what_was_withdrawn_and_sent_again_is_mended_as_ever(city: City) -> None
     assert desks(city) == LOADED
 
 
-def test_it_is_outdated_too_when_both_come_together(city: City) -> None:
+def test_a_return_is_outdated_too_when_it_comes_with_a_newer_file(city: City) -> None:
     send(city, as_csv(EVERYTHING))
     path = written(city)["a"]
     content = mend(path, MENDED)
@@ -381,7 +381,7 @@ def test_it_is_outdated_too_when_both_come_together(city: City) -> None:
     assert desks(city) == {"00001"}
 
 
-def test_a_file_that_came_again_as_it_was_is_mended_as_ever(city: City) -> None:
+def test_a_file_sent_again_unchanged_can_still_be_mended(city: City) -> None:
     """Mend a file that a system sends unchanged every night."""
     send(city, as_csv(EVERYTHING))
     path = written(city)["a"]
@@ -396,7 +396,7 @@ def test_a_file_that_came_again_as_it_was_is_mended_as_ever(city: City) -> None:
 
 
 @pytest.mark.parametrize("is_bulk", [False, True])
-def test_what_was_received_between_counts_in_whatever_order_it_is_taken(
+def test_a_file_received_between_export_and_return_counts_in_any_order(
     city: City, is_bulk: bool
 ) -> None:
     """Treat a return's rows as old as the file that it mends."""
@@ -417,7 +417,7 @@ def test_what_was_received_between_counts_in_whatever_order_it_is_taken(
     assert city.rows(CURRENT) == rows
 
 
-def test_a_return_of_a_clock_that_is_slow_counts(city: City) -> None:
+def test_a_return_from_a_slow_clock_is_accepted(city: City) -> None:
     send(city, as_csv(EVERYTHING), minute=50)
     path = written(city)["a"]
     content = mend(path, MENDED)
@@ -442,7 +442,7 @@ def test_a_newer_file_that_was_refused_replaces_nothing(city: City) -> None:
     assert desks(city) == LOADED
 
 
-def test_what_can_never_be_taken_cannot_be_accepted(city: City) -> None:
+def test_a_return_that_can_never_load_cannot_be_accepted(city: City) -> None:
     send(city, as_csv(EVERYTHING))
     path = written(city)["a"]
     give_back(city, path.name, forged(mend(path, MENDED), _strange))
@@ -476,7 +476,7 @@ def test_an_acceptance_takes_nothing_of_other_returns_that_were_refused(city: Ci
     assert desks(city) == {"00001", "00003"}
 
 
-def test_what_came_and_could_not_be_read_replaces_nothing(city: City) -> None:
+def test_an_unreadable_newer_file_replaces_nothing(city: City) -> None:
     send(city, as_csv(EVERYTHING))
     path = written(city)["a"]
     content = mend(path, MENDED)
@@ -515,7 +515,9 @@ def renamed(name: str, of: str, by: str) -> str:
         ("survey", "surveys"),
     ],
 )
-def test_a_name_that_names_no_delivery_is_nobodys(city: City, of: str, by: str) -> None:
+def test_a_workbook_name_without_a_delivery_is_reported_as_unknown(
+    city: City, of: str, by: str
+) -> None:
     send(city, as_csv(EVERYTHING))
     path = written(city)["a"]
     give_back(city, renamed(path.name, of, by), mend(path, MENDED))
@@ -527,7 +529,7 @@ def test_a_name_that_names_no_delivery_is_nobodys(city: City, of: str, by: str) 
     assert desks(city) == {"00001"}
 
 
-def test_a_stranger_of_the_right_form_is_told_of(city: City) -> None:
+def test_a_workbook_named_like_a_return_of_no_delivery_is_reported(city: City) -> None:
     send(city, as_csv(EVERYTHING))
     path = written(city)["a"]
     [(known,)] = city.rows("SELECT delivery_id FROM delivery")
@@ -577,7 +579,7 @@ def _no_identity(book: Any) -> None:
         (_no_identity, feedback_form.ORIGIN_ROW),
     ],
 )
-def test_a_workbook_that_is_not_as_it_was_is_unreadable(
+def test_a_workbook_whose_structure_was_changed_is_unreadable(
     city: City, change: Callable[[Any], None], named: str
 ) -> None:
     send(city, as_csv(EVERYTHING))
@@ -593,7 +595,7 @@ def test_a_workbook_that_is_not_as_it_was_is_unreadable(
     assert returned(city, path, MENDED).verdict is Verdict.ACCEPTED
 
 
-def test_properties_that_a_program_dropped_are_made_up_for_by_the_summary(city: City) -> None:
+def test_the_summary_sheet_replaces_properties_that_a_program_dropped(city: City) -> None:
     send(city, as_csv(EVERYTHING))
     path = written(city)["a"]
     bare = forged(mend(path, MENDED), lambda book: book.custom_doc_props.props.clear())
@@ -613,7 +615,7 @@ def _strange(book: Any) -> None:
     sheet["B7"] = "2"  # a row of the file that was never in the workbook
 
 
-def test_rows_that_name_none_are_told_by_their_row(city: City) -> None:
+def test_rows_that_name_no_original_row_are_reported_by_their_position(city: City) -> None:
     send(city, as_csv(EVERYTHING))
     path = written(city)["a"]
     give_back(city, path.name, forged(mend(path, MENDED), _strange))
@@ -648,7 +650,7 @@ def test_a_row_that_was_never_in_the_workbook_is_not_replaced(city: City) -> Non
         assert desks(city) == {"00001"}
 
 
-def test_what_is_pasted_into_our_columns_is_told_nowhere(city: City) -> None:
+def test_text_pasted_into_our_columns_is_in_no_message(city: City) -> None:
     send(city, as_csv(EVERYTHING))
     path = written(city)["a"]
     pasted = "王小石电话13987654321"
@@ -700,7 +702,9 @@ def _deleted(sheet: Any) -> None:
 
 
 @pytest.mark.parametrize("change", [_renamed, _doubled, _deleted])
-def test_a_column_that_is_not_there_once_is_told(city: City, change: Callable[[Any], None]) -> None:
+def test_a_column_that_is_missing_or_repeated_is_reported(
+    city: City, change: Callable[[Any], None]
+) -> None:
     send(city, as_csv(EVERYTHING))
     path = written(city)["a"]
     give_back(city, path.name, forged(mend(path, MENDED), lambda book: change(book["待更正数据"])))
@@ -712,7 +716,7 @@ def test_a_column_that_is_not_there_once_is_told(city: City, change: Callable[[A
     assert desks(city) == {"00001"}
 
 
-def test_a_column_that_a_clerk_inserted_counts_for_nothing(city: City) -> None:
+def test_a_column_that_a_clerk_inserted_is_ignored(city: City) -> None:
     send(city, as_csv(EVERYTHING))
     path = written(city)["a"]
 
@@ -729,7 +733,7 @@ def test_a_column_that_a_clerk_inserted_counts_for_nothing(city: City) -> None:
     assert judged.accounting.quarantined == 9, "the torn row, too, is as it was"
 
 
-def test_a_torn_row_that_is_right_as_it_is_shown_is_confirmed(city: City) -> None:
+def test_a_torn_row_that_is_right_as_shown_can_be_confirmed(city: City) -> None:
     send(city, as_csv(EVERYTHING))
     confirmed = {RAGGED: {feedback_form.ACTION: feedback_form.CONFIRM}}
     judged = returned(city, written(city)["a"], confirmed)
@@ -747,7 +751,7 @@ def test_numbers_and_dates_as_office_programs_type_them(city: City) -> None:
     assert desks(city) == LOADED
 
 
-def test_what_figures_count_in_is_said_and_kept(city: City) -> None:
+def test_the_workbook_states_units_and_a_return_keeps_them(city: City) -> None:
     """Read units of a header, and shares as office programs store them: 98% typed is 0.98."""
     cases = {"name": "cases", "header": ["办件量"], "type": "integer", "unit": "件"}
     rate = {
@@ -1020,7 +1024,7 @@ def test_a_mended_row_does_not_replace_a_whole_day_that_another_delivery_provide
     assert city.rows(query) == [("00100",), ("00101",), ("00102",)]
 
 
-def test_a_later_return_takes_back_what_an_earlier_one_put_elsewhere(city: City) -> None:
+def test_a_later_return_removes_rows_that_an_earlier_return_moved(city: City) -> None:
     send(city, as_csv(WHOLE), department="all", day="bulk")
     path = written(city)["a"]
     slip = mend(path, {3: {"办件量": "4", "日期": "2021-09-20"}})
@@ -1076,7 +1080,7 @@ def test_files_of_other_days_leave_each_others_rows_to_mend(city: City) -> None:
     assert written(city) == {}
 
 
-def test_what_a_return_left_alone_needs_no_mending(city: City) -> None:
+def test_rows_that_a_return_left_alone_need_no_mending(city: City) -> None:
     send(city, as_csv(WHOLE), department="all", day="bulk")
     path = written(city)["a"]
     content = mend(path, {3: {"办件量": "4"}})
@@ -1089,7 +1093,7 @@ def test_what_a_return_left_alone_needs_no_mending(city: City) -> None:
 
 
 @pytest.mark.parametrize("part", ["", "1"])
-def test_a_return_is_held_against_what_was_known_when_it_came(city: City, part: str) -> None:
+def test_a_return_is_compared_with_what_was_known_when_it_came(city: City, part: str) -> None:
     """Let later deliveries replace a return, or share its day, as they would any delivery."""
     send(city, as_csv(WHOLE), department="all", day="bulk")
     first = returned(city, written(city)["a"], {3: {"办件量": "4"}, 5: {"办件量": "5"}})
@@ -1143,7 +1147,7 @@ def test_days_that_something_newer_provides_need_no_mending(bulk: City) -> None:
     assert numbers(written(bulk)["b"]) == [6]
 
 
-def test_bytes_that_a_return_is_laid_upon_are_kept(city: City) -> None:
+def test_bytes_that_a_return_corrects_are_not_removed(city: City) -> None:
     first = send(city, as_csv(EVERYTHING))
     path = written(city)["a"]
     half = returned(city, path, {3: MENDED[3]})
@@ -1238,7 +1242,7 @@ def test_the_command(city: City, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     assert "no published delivery has an id that starts with zzz" in unknown.output
 
 
-def test_programs_are_told_what_a_return_corrects(
+def test_programs_can_read_what_a_return_corrects(
     city: City, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     send(city, as_csv(EVERYTHING))
@@ -1292,7 +1296,7 @@ def test_rows_of_several_sheets_go_back_to_theirs(city: City) -> None:
     assert rows == [("东区", "00002", 8), ("西区", "00004", 8)]
 
 
-def test_sheets_that_count_otherwise_are_not_mixed_up(city: City) -> None:
+def test_sheets_with_different_units_are_not_mixed_up(city: City) -> None:
     """Keep headers of different units apart, lest figures come back as ten thousandths."""
     header = tuple("办件量(万件)" if cell == "办件量" else cell for cell in HEADER)
     assert send(with_sheets(city), of_sheets(header, BAD[5][0]), suffix=".xlsx").accounting
@@ -1372,7 +1376,9 @@ PERSONAL = {
 
 
 @pytest.mark.parametrize("suffix", [".zip", ".xlsx"])
-def test_personal_numbers_in_names_are_masked_and_rows_found_again(city: City, suffix: str) -> None:
+def test_personal_numbers_in_file_names_are_masked_and_rows_still_match(
+    city: City, suffix: str
+) -> None:
     """Tell two names apart that look alike once they are masked."""
     names = ["报送-张三13812345678", "报送-张三13822225678", "20211008083000"]
     masked = ["20211008083000", "报送-张三138****5678", "报送-张三138****5678 (2)"]

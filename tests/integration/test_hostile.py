@@ -41,7 +41,7 @@ def night(tmp_path_factory: pytest.TempPathFactory) -> Night:
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_it_is_refused_in_words(night: Night, name: str) -> None:
+def test_a_hostile_file_is_refused_with_its_reason(night: Night, name: str) -> None:
     verdict, reason = night.verdicts[name]
     assert verdict in ("unreadable", "rejected", "accepted_with_quarantine")
     assert FILES[name].words in reason

@@ -174,7 +174,7 @@ def test_compressed_bytes_are_the_same_bytes(city: City) -> None:
     assert clean(city, 7.1) == []
 
 
-def test_what_is_dense_already_stays_as_it_is(city: City) -> None:
+def test_files_that_are_already_compressed_stay_as_they_are(city: City) -> None:
     content = b"PK\x03\x04" + bytes(10_000)
     judged = city.send(content, suffix=".xlsx")
     assert clean(city, 30) == []
@@ -265,7 +265,7 @@ def test_damaged_archived_bytes_are_no_verdict_on_a_department(city: City) -> No
     assert city.rows(CURRENT) == rows
 
 
-def test_damaged_raw_bytes_are_told_of_and_not_compressed(city: City) -> None:
+def test_damaged_raw_bytes_are_reported_and_not_compressed(city: City) -> None:
     judged = city.send(many("x"))
     raw = place(city, judged.delivery.sha256)
     raw.chmod(0o600)
@@ -284,7 +284,7 @@ def orphan(city: City, content: bytes) -> Path:
     return path
 
 
-def test_bytes_that_nothing_names_go_unless_they_are_young_or_in_landing(city: City) -> None:
+def test_bytes_without_a_ledger_entry_are_removed_unless_young_or_in_landing(city: City) -> None:
     city.send([("x", 1, "")])
     lost, waiting = orphan(city, b"lost"), orphan(city, b"waiting")
     foreign = city.settings.archive / "readme.txt"
@@ -308,13 +308,13 @@ def test_an_archive_without_its_ledger_is_kept(city: City, loss: str) -> None:
     assert place(city, first.delivery.sha256).exists()
 
 
-def test_by_default_nothing_that_the_ledger_names_goes(city: City) -> None:
+def test_by_default_no_bytes_in_the_ledger_are_removed(city: City) -> None:
     city.send([("x", 1, "")])
     city.send([("x", 2, "")])
     assert clean(city, 4000, dry_run=True) == []
 
 
-def test_superseded_bytes_go_when_told_to_and_a_rebuild_is_the_same(city: City) -> None:
+def test_superseded_bytes_are_removed_on_request_and_a_rebuild_is_the_same(city: City) -> None:
     city.source(RECORDS, max_quarantine=0.0)
     common: dict[str, Any] = {"content": [("same", 1, "")]}
     shared: dict[str, Any] = {"department": "old", "day": "2021-05-05"}
@@ -376,7 +376,7 @@ def test_a_history_file_whose_days_were_all_sent_again_stays_as_the_newest_of_it
     assert len(clean(city, 1, settings={"archive_days": 1})) == 1
 
 
-def test_told_purges_take_needed_bytes_and_rebuilds_say_so(city: City) -> None:
+def test_a_requested_purge_removes_needed_bytes_and_rebuilds_report_it(city: City) -> None:
     first = city.send(many("x"))
     superseded = city.send([("y", 1, "")], department="b")
     city.send([("y", 2, "")], department="b")
@@ -418,7 +418,7 @@ def test_told_purges_take_needed_bytes_and_rebuilds_say_so(city: City) -> None:
     ]
 
 
-def test_what_was_purged_cannot_be_accepted_until_it_comes_again(city: City) -> None:
+def test_a_purged_delivery_cannot_be_accepted_until_it_comes_again(city: City) -> None:
     city.source(RECORDS, max_quarantine=0.0)
     rejected = city.send([("x", 1, ""), ("w", "?", "")])
     clean(city, 1, purge_before=date(2022, 1, 1), reason="个人信息")
@@ -429,7 +429,7 @@ def test_what_was_purged_cannot_be_accepted_until_it_comes_again(city: City) -> 
 # --- generations, leftovers, logs ---------------------------------------------------------------
 
 
-def test_yesterdays_generations_outlive_todays_many(city: City) -> None:
+def test_yesterdays_last_generation_outlives_many_of_today(city: City) -> None:
     settings = city.settings.model_copy(update={"keep_generations": 2, "keep_days": 2})
     folder = settings.published / "generations"
     folder.mkdir(parents=True)
@@ -508,7 +508,7 @@ def test_a_log_folder_that_holds_more_than_logs_is_refused(city: City, tmp_path:
     assert clean(city, 4000, extra_log_folders=[tmp_path / "none"]) == []
 
 
-def test_what_one_disk_refuses_keeps_no_other_part_from_being_done(
+def test_a_refusal_of_one_disk_does_not_stop_the_rest_of_the_cleaning(
     littered: City, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: object) -> None:

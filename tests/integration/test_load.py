@@ -62,7 +62,9 @@ def test_a_b_a_loads_three_times_when_b_and_a_arrive_together(city: City) -> Non
         ("事项,数量\n早,1\n".encode("gb18030"), Verdict.UNREADABLE),
     ],
 )
-def test_worse_never_displaces_better(city: City, worse: str | bytes, verdict: Verdict) -> None:
+def test_a_worse_delivery_never_replaces_a_better_one(
+    city: City, worse: str | bytes, verdict: Verdict
+) -> None:
     city.send(A)
     assert city.send(worse).verdict is verdict
     assert city.items() == {"x", "y"}
@@ -100,7 +102,7 @@ def test_same_bytes_are_judged_again_after_a_contract_change(city: City) -> None
     assert city.items() == set()
 
 
-def test_newest_is_by_receipt_not_by_processing(city: City) -> None:
+def test_the_newest_delivery_is_the_last_received_not_the_last_processed(city: City) -> None:
     city.send(B, minute=20)
     judged = city.send(A, minute=10)
     assert judged.verdict is Verdict.ACCEPTED
@@ -236,7 +238,7 @@ def test_parts_add_up_and_share_their_keys(city: City) -> None:
     assert judged.delivery.delivery_id not in set(still["delivery_id"])
 
 
-def test_a_part_that_is_contradicted_no_more_but_repeated_is_judged_anew(city: City) -> None:
+def test_a_part_is_judged_again_when_its_conflict_becomes_a_repetition(city: City) -> None:
     """Keep out as many rows as before, for another reason."""
     city.send([("x", 1, "")], part="p1")
     city.send([("x", 2, ""), ("y", 2, "")], part="p2")

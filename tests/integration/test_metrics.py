@@ -148,7 +148,7 @@ def test_every_kind_of_metric_agrees_with_pandas(city: City) -> None:
                 assert actual == pytest.approx(float(wanted), abs=1e-6), key
 
 
-def test_a_breakdown_says_unsaid_once(city: City) -> None:
+def test_a_breakdown_counts_an_empty_cell_and_the_word_for_it_together(city: City) -> None:
     """Count an empty cell and the very word that stands for it as the same breakdown."""
     city.metrics(METRICS[0])
     city.send([("x", 1, ""), ("y", 2, "未填")])
@@ -158,7 +158,7 @@ def test_a_breakdown_says_unsaid_once(city: City) -> None:
     ]
 
 
-def test_what_was_known_then_stays_known(city: City) -> None:
+def test_a_figure_that_was_published_stays_known(city: City) -> None:
     """Keep a published figure when a later correction changes today's figure."""
     city.source(RECORDS, due={"frequency": "daily", "time": "02:00", "from": DAY})
     city.metrics(METRICS[0])

@@ -130,7 +130,7 @@ def make_bulk_city(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Cit
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(drawn=receipts, seed=st.integers(0, 1_000_000))
-def test_what_stands_is_the_same_in_whatever_order_it_was_processed(
+def test_partitions_in_force_are_the_same_in_every_order_of_processing(
     make_bulk_city: Callable[[], City], drawn: list[Receipt], seed: int
 ) -> None:
     in_order, shuffled = make_bulk_city(), make_bulk_city()

@@ -243,7 +243,7 @@ def make_survey(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], City]:
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(history=histories, seed=st.integers(0, 1_000_000))
-def test_what_stands_with_returns_is_the_same_in_whatever_order_it_was_processed(
+def test_partitions_in_force_are_the_same_in_every_order_with_returns(
     make_survey: Callable[[], City],
     tmp_path_factory: pytest.TempPathFactory,
     history: list[File | Return],
@@ -277,7 +277,7 @@ MENDED = Return(60, 0, [1])
         ),
     ],
 )
-def test_orders_that_once_made_a_difference(
+def test_orders_that_once_gave_different_results_agree(
     make_survey: Callable[[], City],
     tmp_path: Path,
     history: list[File | Return],

@@ -89,7 +89,7 @@ def test_rows_of_json_and_xml_are_accounted_for(city: City) -> None:
     assert (two.accounting.accepted, two.accounting.ignored) == (1, 1)
 
 
-def test_a_misnamed_file_is_loaded_and_told(city: City) -> None:
+def test_a_misnamed_file_is_loaded_and_reported(city: City) -> None:
     city.source(OPEN)
     judgement = city.send(csv("k"), suffix=".xls")
     assert judgement.verdict is Verdict.ACCEPTED

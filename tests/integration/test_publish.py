@@ -203,7 +203,7 @@ def test_without_a_channel_the_digest_is_only_kept(late_city: City) -> None:
     ]
 
 
-def test_a_second_writer_is_told_who_writes_while_readers_read(city: City) -> None:
+def test_a_second_writer_learns_who_writes_while_readers_read(city: City) -> None:
     city.send(A)
     night.publish(city.deployment)
     read = (

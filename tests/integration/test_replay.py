@@ -57,7 +57,9 @@ def run_night(city: City, first: date, last: date) -> None:
     assert report.generation is not None
 
 
-def test_backfills_of_days_in_any_order_leave_the_same(make_tracked: Callable[[], City]) -> None:
+def test_backfills_of_days_in_any_order_give_the_same_rows(
+    make_tracked: Callable[[], City],
+) -> None:
     straight, slices = make_tracked(), make_tracked()
     for city in (straight, slices):
         sent(city)

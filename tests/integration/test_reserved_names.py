@@ -169,7 +169,7 @@ def figure(memory: Memory, source: Source) -> int:
     return int(value)
 
 
-def test_a_source_may_have_any_name_that_the_check_lets_pass(
+def test_a_source_may_have_any_name_that_the_check_accepts(
     city: City, memory: Memory, catalogue: tuple[set[str], set[str]]
 ) -> None:
     relations, _ = catalogue
@@ -242,7 +242,7 @@ def filled(columns: Sequence[Mapping[str, Any]], item: str, amount: int) -> dict
 PARTS = [[("x", 1), ("y", 2), ("c", 3)], [("x", 5), ("z", 4), ("c", 3)], [("w", 8)]]
 
 
-def test_loading_bears_every_column_name_that_the_check_lets_pass(
+def test_loading_works_with_every_column_name_that_the_check_accepts(
     city: City, catalogue: tuple[set[str], set[str]], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     _, names = catalogue
@@ -277,7 +277,7 @@ def totals_known(memory: Memory) -> set[int]:
     return {int(value) for (value,) in rows(memory.connection, query)}
 
 
-def test_a_delivery_bears_every_column_name_beside_which_staging_names_its_own(city: City) -> None:
+def test_a_delivery_works_with_column_names_that_staging_uses_itself(city: City) -> None:
     """Test a third of the names from landing to the published copy: staging takes half a minute."""
     beside = names_in_sql("alias", "qualifier", mentioning="${") | {"why", "now", "breakdown"}
     columns = accepted_columns(city, declarable(set(sorted(beside)[::3])))

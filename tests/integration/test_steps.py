@@ -35,7 +35,7 @@ def stored_steps(city: City) -> list[sa.Row[Any]]:
     return rows
 
 
-def test_a_run_keeps_its_steps(city: City) -> None:
+def test_a_run_stores_its_steps(city: City) -> None:
     city.metrics(METRIC)
     city.targets(TARGET)
     city.source(RECORDS | {"name": "visits"})
@@ -66,7 +66,7 @@ def test_a_run_keeps_its_steps(city: City) -> None:
         assert datetime.fromisoformat(row.started_at) >= before
 
 
-def test_each_delivery_is_told_of_in_the_log_of_its_run(city: City, logged: Path) -> None:
+def test_each_delivery_is_logged_in_the_log_of_its_run(city: City, logged: Path) -> None:
     city.land([("x", 1, ""), ("y", "?", "")])
     report = night.run(city.deployment, DAY)
     [judgement] = report.judgements

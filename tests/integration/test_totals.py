@@ -134,7 +134,7 @@ def rows_of(*rows: tuple[object, ...]) -> list[dict[str, object]]:
         ("tolerant", 3, ("x", 0, 97), "fallen_total"),
     ],
 )
-def test_what_is_said_of_a_total(
+def test_a_total_is_judged_by_its_history(
     memories: Callable[[str], Memory],
     request: pytest.FixtureRequest,
     kind: str,
@@ -227,7 +227,7 @@ def test_a_total_follows_from_the_day_before_on_which_it_was_due(
     assert codes_of(judged) == ([] if code is None else [code])
 
 
-def test_a_start_from_nothing_is_told_with_its_figures(city: City) -> None:
+def test_a_start_from_nothing_is_reported_with_its_figures(city: City) -> None:
     declare(city, **TOTALS, resets="monthly")
     send(city, -1, ("x", 1, 100))
     [warning] = send(city, 0, ("x", 20, 120)).warnings
@@ -279,7 +279,7 @@ def test_a_rebuild_holds_by_due_days_and_periods_as_the_nights_did(city: City) -
     assert totals(city) == before
 
 
-def test_a_key_is_sought_farther_than_the_nearest_day_and_not_for_ever(
+def test_a_key_is_searched_beyond_the_nearest_day_but_not_without_limit(
     memories: Callable[[str], Memory],
 ) -> None:
     """Count days on which the department sent anything: its silence hides nothing."""
@@ -294,7 +294,7 @@ def test_a_key_is_sought_farther_than_the_nearest_day_and_not_for_ever(
     assert codes_of(judged) == []
 
 
-def test_a_break_is_told_with_its_figures_in_both_languages(city: City) -> None:
+def test_a_break_is_reported_with_its_figures_in_both_languages(city: City) -> None:
     declare(city, **TOTALS)
     send(city, 0, ("x", 1, "100.5"), ("y", 1, 7), ("z", 1, 9))
     judged = send(city, 1, ("y", 1, 8), ("x", 20, 130), ("z", 2, 12))
@@ -345,7 +345,7 @@ def test_the_days_after_a_held_one_are_judged_without_it(city: City) -> None:
     assert totals(city) == {day(0): 100, day(2): 240, day(4): 280}
 
 
-def test_what_a_held_correction_would_have_replaced_is_the_day_before(city: City) -> None:
+def test_a_held_correction_leaves_its_predecessor_as_the_day_before(city: City) -> None:
     """Judge the next day of a wave by what is in force, not by the held correction."""
     declare(city)
     send(city, 0, ("x", 1, 100))
@@ -421,7 +421,7 @@ def test_a_day_that_came_after_a_held_one_stands_when_that_is_accepted_and_rebui
     assert totals(city) == before == {day(0): 100, day(1): 130, day(2): 140}
 
 
-def test_what_was_held_against_a_wrong_day_is_judged_again_when_sent_again(city: City) -> None:
+def test_a_delivery_compared_with_a_wrong_day_is_judged_again_when_resent(city: City) -> None:
     declare(city)
     send(city, 0, ("x", 20, 100))
     send(city, 1, ("x", 20, 120))
@@ -468,7 +468,7 @@ def test_a_day_is_not_judged_by_what_was_received_after_it(city: City) -> None:
     assert totals == stood
 
 
-def test_a_contract_that_holds_more_takes_nothing_away_unasked(city: City) -> None:
+def test_a_rebuild_under_a_stricter_contract_removes_nothing_without_force(city: City) -> None:
     declare(city, **TOTALS)
     send(city, 0, ("x", 20, 100))
     send(city, 1, ("x", 20, 130))
@@ -480,7 +480,7 @@ def test_a_contract_that_holds_more_takes_nothing_away_unasked(city: City) -> No
     assert totals(city) == {day(0): 100}
 
 
-def test_a_bulk_file_is_held_as_a_whole_and_judged_within(city: City) -> None:
+def test_a_bulk_file_is_held_as_a_whole_and_its_days_are_compared(city: City) -> None:
     bulk = with_columns(
         CONTRACT | {"partition": {"department": "unit", "business_date": "day"}},
         {"name": "unit", "header": ["单位"], "type": "text"},
@@ -653,7 +653,7 @@ def histories(draw: st.DrawFn) -> list[list[tuple[Day, dict[str, Figures], bool]
 @pytest.mark.parametrize("kind", ["corrected", "told"])
 @settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
-def test_the_warehouse_says_what_the_oracle_says(
+def test_the_warehouse_agrees_with_the_oracle(
     memories: Callable[[str], Memory], kind: str, data: st.DataObject
 ) -> None:
     memory, waves = memories(kind), data.draw(histories())

@@ -139,7 +139,7 @@ def test_every_row_outlives_every_upgrade_of_the_operational_store(city: City) -
         assert in_operations(city).keys() >= before.keys()
 
 
-def test_since_when_a_partition_has_been_there_is_known_after_the_upgrade(city: City) -> None:
+def test_the_first_receipt_of_a_partition_is_known_after_the_upgrade(city: City) -> None:
     to_warehouse(city, "w0002")
     known = city.rows(
         "SELECT position, strftime(first_received_at, '%M'), is_standby "
@@ -203,7 +203,7 @@ def test_a_rebuild_comes_first_when_the_contract_has_changed_with_the_version(ci
     ]
 
 
-def test_readers_of_a_former_generation_are_told_what_to_do(city: City) -> None:
+def test_readers_of_a_former_generation_get_advice(city: City) -> None:
     """Let readers open the former version's generation between the upgrade and the publication."""
     generations = city.settings.published / "generations"
     generations.mkdir(parents=True)

@@ -85,14 +85,14 @@ def test_a_marked_file_is_taken_at_once_and_its_marker_goes_with_it(city: City) 
     assert not (city.settings.landing / "2021-09-23").exists()
 
 
-def test_markers_that_nobody_came_for_go_after_a_day(city: City) -> None:
+def test_orphaned_markers_are_removed_after_a_day(city: City) -> None:
     marker = city.land([("k1", 1, "交通")]).rename(city.settings.landing / "records.csv.done")
     assert marker.stat().st_mtime < time.time() - 86_400
     intake.discover(city.deployment, "night")
     assert not marker.exists()
 
 
-def test_only_what_a_run_would_take_is_said_to_wait(city: City) -> None:
+def test_only_files_that_a_run_would_take_are_reported_as_waiting(city: City) -> None:
     for day in ("2021-09-23", "2021-09-24"):
         os.utime(city.land([("k1", 1, "交通")], day=day))
     discovery = intake.discover(city.deployment, "one", (DAY, DAY), "records", settle_seconds=60)
@@ -101,9 +101,7 @@ def test_only_what_a_run_would_take_is_said_to_wait(city: City) -> None:
     assert other.waiting == []
 
 
-def test_an_upload_that_begins_between_the_look_and_the_receipt_waits(
-    city: City, monkeypatch
-) -> None:
+def test_an_upload_that_begins_between_listing_and_receipt_waits(city: City, monkeypatch) -> None:
     path = city.land([("k1", 1, "交通")])
     receive = receipts.receive
 
@@ -139,9 +137,7 @@ def test_a_file_that_another_run_takes_meanwhile_is_no_problem(city: City, monke
     assert city.items() == {"k1", "k2"}
 
 
-def test_a_file_that_vanishes_between_listing_and_looking_is_not_even_seen(
-    city: City, monkeypatch
-) -> None:
+def test_a_file_that_vanishes_after_listing_is_ignored(city: City, monkeypatch) -> None:
     path = city.land([("k1", 1, "交通")])
     listed = list(files._walk(city.settings.landing, []))
     assert listed == [path]
@@ -150,7 +146,7 @@ def test_a_file_that_vanishes_between_listing_and_looking_is_not_even_seen(
     assert files.look(city.settings.landing, city.catalog) == ([], [], [])
 
 
-def test_what_waits_is_told_by_the_run_and_raises_no_alert(city: City) -> None:
+def test_waiting_files_are_reported_by_the_run_and_raise_no_alert(city: City) -> None:
     os.utime(city.land([("k1", 1, "交通")]))
     report = night.run(city.deployment, DAY, settle_seconds=60)
     assert report.waiting == [Path("2021-09-23/a/records.csv")]
@@ -162,7 +158,7 @@ def test_what_waits_is_told_by_the_run_and_raises_no_alert(city: City) -> None:
 
 
 @pytest.mark.parametrize("by_option", [True, False])
-def test_the_command_waits_when_it_is_told_to_and_names_what_it_left(
+def test_the_command_waits_on_request_and_names_the_files_it_left(
     city: City, monkeypatch, by_option: bool
 ) -> None:
     for number in range(7):
@@ -183,5 +179,5 @@ def test_the_command_waits_when_it_is_told_to_and_names_what_it_left(
     assert (record["problems"], record["deliveries"]) == ([], {})
 
 
-def test_nobody_waits_for_less_than_no_time() -> None:
+def test_a_negative_settling_time_is_refused() -> None:
     assert CliRunner().invoke(app, ["run", "--settle", "-1"]).exit_code == 2

@@ -237,7 +237,7 @@ def test_a_triggered_ingest_is_published_by_the_night_that_its_change_makes(stac
     assert stack.published("SELECT DISTINCT as_of FROM marts.target_pace") == [(AS_OF,)]
 
 
-def test_what_has_landed_is_taken_when_somebody_says_so(stack: Stack) -> None:
+def test_landed_files_are_taken_after_a_triggered_watch_or_an_announcement(stack: Stack) -> None:
     stack.airflow.let_run("landing_watch")  # there is nothing yet
     since = datetime.now(UTC)
     land_records(stack.data, DAY_BEFORE, "wjw", [8])
@@ -259,9 +259,7 @@ def test_what_has_landed_is_taken_when_somebody_says_so(stack: Stack) -> None:
     assert stack.published(PACE) == [(None, 433.0), ("gaj", 390.0), ("wjw", 43.0)]
 
 
-def test_days_taken_backwards_are_what_the_command_takes_at_once(
-    stack: Stack, tmp_path: Path
-) -> None:
+def test_a_backfill_in_reverse_equals_one_run_of_the_command(stack: Stack, tmp_path: Path) -> None:
     files = [
         land_records(stack.data, EARLIER[0], "gaj", [1] * 3),
         land_records(stack.data, EARLIER[0], "wjw", [2, "待核实", *[2] * 30]),

@@ -207,7 +207,7 @@ def test_every_variable_of_airflows_is_a_key_of_its_configuration() -> None:
     assert airflows - known == {"AIRFLOW_HOME"}
 
 
-def test_no_variable_is_anybody_elses() -> None:
+def test_no_service_has_a_variable_of_another_program() -> None:
     for name, service in SERVICES.items():
         strange = {
             variable
@@ -318,7 +318,9 @@ def test_what_the_image_copies_lies_where_the_image_has_it(prepared: Deployment)
         assert (inside / "data").resolve() == prepared.volume("data")
 
 
-def test_ports_are_the_loopbacks_and_the_published_one_is_the_pages(prepared: Deployment) -> None:
+def test_the_page_listens_on_the_loopback_and_unknown_ports_are_refused(
+    prepared: Deployment,
+) -> None:
     page = int(prepared.variables["AIRFLOW_PORT"])
     assert prepared.port(*PAGE) == page
     given = prepared.environment("api-server")
@@ -415,7 +417,7 @@ def test_a_health_check_fails_unless_the_part_is_well(
         (("services", "scheduler", "healthcheck"), "timeout", "soon", "no duration"),
     ],
 )
-def test_what_nobody_has_thought_of_is_refused(
+def test_unknown_keys_of_the_compose_file_are_refused(
     place: tuple[str, ...], key: str, value: Any, message: str
 ) -> None:
     def change(content: dict[str, Any]) -> None:
@@ -465,7 +467,7 @@ def test_a_variable_that_is_missing_or_strange_is_an_error(text: str, message: s
         substituted(text, {"A": "a", "EMPTY": ""})
 
 
-def test_durations() -> None:
+def test_durations_are_read_as_seconds() -> None:
     assert [seconds(text) for text in ("90s", "1m30s", "500ms", "1h")] == [90, 90, 0.5, 3600]
 
 

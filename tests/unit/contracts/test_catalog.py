@@ -509,7 +509,7 @@ def test_an_entry_without_a_name_is_named_by_its_position(config):
     problem_of(config, CAMERAS, "columns[1].name", "missing")
 
 
-def test_successors_that_go_round_are_told_of_each(config):
+def test_every_department_in_a_circle_of_successors_is_named(config):
     config.edit(
         DEPARTMENTS, "市卫健委,政府部门,市本级,,,", "市卫健委,政府部门,市本级,,2021-12-01,wsj"
     )
@@ -594,7 +594,7 @@ def test_a_misshapen_expectation_is_a_problem_and_no_crash(config, expectation):
 
 
 @pytest.mark.parametrize("text", ["", "[]", "nul", '"x"', '{"name": "records"'])
-def test_a_suite_that_is_no_suite_is_a_problem(config, text):
+def test_a_file_that_is_not_a_suite_is_a_problem(config, text):
     config.write(SUITE, text)
     problem_of(config, SUITE, "-")
 
@@ -607,7 +607,7 @@ def test_a_missing_suite_says_what_to_write(config):
     assert config.problems() == []
 
 
-def test_a_suite_named_otherwise_is_a_problem(config):
+def test_a_suite_with_another_name_than_its_source_is_a_problem(config):
     config.write(SUITE, '{"name": "cameras", "expectations": []}')
     problem_of(config, SUITE, "name", "cameras")
 
@@ -620,7 +620,7 @@ def test_a_file_that_is_not_utf8_is_named(config, file):
 
 @pytest.mark.parametrize("file", [METRICS, TARGETS])
 @pytest.mark.parametrize("text", ["name: x\n", "just text\n", "3\n"])
-def test_a_list_that_is_none_is_named(config, file, text):
+def test_a_file_that_should_be_a_list_is_named(config, file, text):
     config.write(file, text)
     problem_of(config, file, "-", "must be a list")
 
@@ -704,7 +704,7 @@ def test_holidays_are_optional_and_checked(config):
 # --- hashes -------------------------------------------------------------------------------------
 
 
-def test_a_contracts_hash_follows_what_judges_and_nothing_else(config):
+def test_a_contracts_hash_changes_only_with_keys_that_judge_rows(config):
     before = config.catalog()
     config.edit(METRICS, "title: 数据量", "title: 新增")
     config.edit(TARGETS, "title: 攻坚", "title: 百日攻坚")

@@ -29,7 +29,7 @@ def test_every_reason_has_two_languages(code: str) -> None:
         ("it reads as utf-8", "文件编码不是 gb18030：实际为 utf-8 编码；"),
     ],
 )
-def test_what_was_found_of_an_encoding_is_told_in_chinese(detected: str, beginning: str) -> None:
+def test_a_detected_encoding_is_reported_in_chinese(detected: str, beginning: str) -> None:
     reason = Reason(code="encoding", value=detected, expected="gb18030")
     assert detected in reason.english()
     assert reason.chinese().startswith(beginning)

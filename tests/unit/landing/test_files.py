@@ -52,7 +52,9 @@ def put(folder: Path, relative: str | bytes, data: bytes = b"x") -> Path:
         ("2024-02-29/wsj/cameras.ndjson", "cameras", "wsj", date(2024, 2, 29), "", "jsonl"),
     ],
 )
-def test_a_name_that_makes_sense(folder, catalog, name, source, department, day, part, format_name):
+def test_a_valid_name_is_understood(
+    folder, catalog, name, source, department, day, part, format_name
+):
     path = put(folder, name)
     landed, problems, _ = look(folder, catalog)
     assert problems == []
@@ -91,7 +93,7 @@ def test_a_name_that_makes_sense(folder, catalog, name, source, department, day,
         (b"2021-10-01/gaj/records.\xb9.csv", "part"),
     ],
 )
-def test_a_name_that_makes_none_is_told_in_printable_words(folder, catalog, name, message):
+def test_an_invalid_name_is_reported_in_printable_words(folder, catalog, name, message):
     path = put(folder, name)
     landed, (problem,), _ = look(folder, catalog)
     assert landed == []
@@ -116,7 +118,7 @@ def test_a_name_that_makes_none_is_told_in_printable_words(folder, catalog, name
         ".part",
     ],
 )
-def test_hidden_and_unfinished_files_are_not_ours(folder, catalog, name):
+def test_hidden_and_unfinished_files_are_ignored(folder, catalog, name):
     put(folder, f"{DAY}/gaj/{name}")
     assert look(folder, catalog) == ([], [], [])
 
@@ -133,7 +135,7 @@ def test_deliveries_come_in_the_order_of_their_names(folder, catalog):
     assert paths == sorted(names)
 
 
-def test_links_and_pipes_are_told_of_and_neither_followed_nor_opened(folder, catalog, tmp_path):
+def test_links_and_pipes_are_reported_and_neither_followed_nor_opened(folder, catalog, tmp_path):
     outside = tmp_path / "outside"
     put(outside, "records.csv")
     office = folder / DAY / "gaj"
@@ -181,7 +183,7 @@ def test_a_contracts_own_file_names(folder, config, name, department, day, part)
     )
 
 
-def test_what_a_pattern_finds_is_checked_like_a_folders_name(folder, config):
+def test_a_department_from_a_pattern_is_checked_like_a_folders_name(folder, config):
     config.edit(
         "sources/records.yaml",
         "footer:",

@@ -67,14 +67,14 @@ def test_a_marker_says_that_the_file_it_lies_beside_is_whole(
     assert is_taken(folder, catalog) is taken
 
 
-def test_the_marker_of_another_file_says_nothing(folder, catalog):
+def test_the_marker_of_another_file_is_ignored(folder, catalog):
     path = put(folder)
     mark(path.with_name("records.a.csv"))
     mark(path.with_suffix(""))
     assert not is_taken(folder, catalog)
 
 
-def test_files_wait_one_by_one_and_what_is_nobodys_is_told_at_once(folder, catalog):
+def test_files_wait_one_by_one_and_unknown_files_are_reported_at_once(folder, catalog):
     waits = put(folder, "2021-10-01/gaj/records.csv")
     still = put(folder, "2021-10-01/wjw/records.csv", age=99)
     put(folder, "2021-10-01/gaj/recs.csv")
@@ -111,7 +111,7 @@ def test_a_name_too_long_to_have_a_marker_settles_by_its_age(folder, config):
 # --- receive ------------------------------------------------------------------------------------
 
 
-def test_an_upload_that_begins_after_the_look_is_not_received(folder, catalog, settings):
+def test_an_upload_that_begins_after_listing_is_not_received(folder, catalog, settings):
     path = put(folder, age=99)
     (landed,), *_ = look(folder, catalog, MINUTE)
     path.write_bytes(b"the first half of a correct")
@@ -120,7 +120,7 @@ def test_an_upload_that_begins_after_the_look_is_not_received(folder, catalog, s
     assert not settings.archive.exists()
 
 
-def test_a_file_that_another_run_has_taken_is_not_there(folder, catalog, settings):
+def test_a_file_that_another_run_has_taken_is_ignored(folder, catalog, settings):
     path = put(folder)
     (landed,), *_ = look(folder, catalog)
     path.unlink()

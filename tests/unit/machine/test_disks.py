@@ -51,5 +51,5 @@ def test_a_note_that_was_cut_short_is_made_anew(
     assert (settings.data_dir / disks.MOUNTS).read_text() == '["landing"]'
 
 
-def test_room_is_told_of_places_that_are_not_there_yet(tmp_path: Path) -> None:
+def test_free_space_is_reported_for_folders_that_do_not_exist_yet(tmp_path: Path) -> None:
     assert "MB free of" in disks.describe_free_space(tmp_path / "not" / "yet")

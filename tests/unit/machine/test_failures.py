@@ -139,7 +139,9 @@ def test_a_database_that_may_only_be_read(settings: Settings, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("content", [b"", b"nothing of the kind" * 1000])
-def test_a_database_that_is_none(settings: Settings, tmp_path: Path, content: bytes) -> None:
+def test_a_file_that_is_no_database_is_named(
+    settings: Settings, tmp_path: Path, content: bytes
+) -> None:
     place = tmp_path / "warehouse.duckdb"
     place.write_bytes(content)
     error = raised(fill_table, place)
@@ -149,7 +151,7 @@ def test_a_database_that_is_none(settings: Settings, tmp_path: Path, content: by
         assert failures.describe_machine_failure(error) == "is not a database"
 
 
-def test_memory(settings: Settings, tmp_path: Path) -> None:
+def test_exhausted_memory_is_reported_with_advice(settings: Settings, tmp_path: Path) -> None:
     """Advise to raise our limit, or to ask for less memory than the machine has."""
 
     def sort(_: Path) -> None:
@@ -218,13 +220,15 @@ def test_an_operational_server_that_does_not_answer(settings: Settings) -> None:
         lambda _: [][0],
     ],
 )
-def test_what_a_delivery_or_we_are_to_blame_for_is_no_refusal(fail: Fail, tmp_path: Path) -> None:
+def test_faults_of_a_delivery_or_of_our_code_are_no_machine_failure(
+    fail: Fail, tmp_path: Path
+) -> None:
     """Ignore the words of an error: a cell may say anything."""
     error = raised(fail, tmp_path)
     assert failures.describe_machine_failure(error) is None
 
 
-def test_errors_of_ours_are_told_as_they_are(settings: Settings) -> None:
+def test_our_own_errors_pass_unchanged(settings: Settings) -> None:
     ours = UsageError("No space left on device")
     assert failures.describe_machine_failure(ours) is None
     with pytest.raises(UsageError) as caught, failures.translating(settings, "load"):
@@ -245,6 +249,6 @@ def test_which_of_the_two_files_of_an_operation_is_named(
 @pytest.mark.parametrize(
     ("number", "ours"), [(errno.EIO, True), (errno.EACCES, True), (errno.EINVAL, False)]
 )
-def test_what_a_damaged_file_raises_is_not_the_machines(number: int, ours: bool) -> None:
+def test_an_error_of_a_damaged_file_is_no_machine_failure(number: int, ours: bool) -> None:
     assert failures.is_disk_failure(OSError(number, os.strerror(number))) is ours
     assert not failures.is_disk_failure(OSError("Corrupt snappy compressed data."))

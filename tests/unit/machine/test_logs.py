@@ -28,7 +28,7 @@ def lines(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in file.read_text("utf-8").splitlines()]
 
 
-def test_a_step_is_told_with_its_run_when_it_begins_and_ends(tmp_path: Path) -> None:
+def test_a_step_is_logged_with_its_run_when_it_begins_and_ends(tmp_path: Path) -> None:
     logs.to_folder(tmp_path / "logs")
     with logs.step("run-1", "load", "records") as step:
         with logs.part("metrics"):
@@ -54,7 +54,7 @@ def test_a_step_that_fails_says_why_and_lets_the_error_through(tmp_path: Path) -
     assert "13800001111" not in next(tmp_path.glob("*.jsonl")).read_text("utf-8")
 
 
-def test_of_an_exception_only_its_kind_and_its_way_are_told(
+def test_only_the_kind_and_the_frames_of_an_exception_are_logged(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     logs.to_folder(tmp_path)
@@ -78,7 +78,7 @@ def test_events_below_a_warning_are_not_shown(
     assert capsys.readouterr().err == ""
 
 
-def test_a_folder_that_takes_no_log_keeps_nobody_from_work(
+def test_a_folder_that_takes_no_log_does_not_stop_a_run(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "file").touch()

@@ -330,7 +330,7 @@ def test_no_goal_divides_by_zero(
         (120, 100, 80, "behind", None, 100),
     ],
 )
-def test_no_way_to_go_is_a_standard_to_hold(
+def test_a_goal_that_the_baseline_meets_is_a_standard_to_hold(
     baseline: float,
     goal: float,
     actual: float,
@@ -523,7 +523,7 @@ def test_a_stock_is_carried_until_the_successor_is_observed() -> None:
     assert (paces["new"].actual, paces[None].actual) == (230, 230)
 
 
-def test_who_is_not_there_yet_owes_nothing_and_counts() -> None:
+def test_a_department_before_its_start_owes_nothing_but_counts() -> None:
     day = HANDOVER - DAY
     paces = rows(merged({"new": observed_on(5, day), "mzj": observed_on(150, day)}, day))
     assert "new" not in paces

@@ -148,7 +148,9 @@ def test_due_dates_only_grow(
         ("09-01", 0, "09-22", "fresh"),  # not due before its start
     ],
 )
-def test_freshness(last: str | None, grace: int, as_of: str, word: str) -> None:
+def test_freshness_follows_due_dates_and_the_last_delivery(
+    last: str | None, grace: int, as_of: str, word: str
+) -> None:
     promise = due(calendar="workdays", grace_days=grace)
     assert freshness(last and day(last), promise, day(as_of), CALENDAR) == word
 
