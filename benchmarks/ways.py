@@ -1,6 +1,6 @@
 """Count what three ways through the code pass: files, functions, SQL files, as the code runs.
 
-    python benchmarks/ways.py [--json]
+    python benchmarks/ways.py [--json | --list in|back|status]
 
 A delivery in: from landing to `metric_daily`. A bad row out and back: into a feedback workbook,
 mended there, returned and loaded. A target to its status: from `metric_daily` to
@@ -31,12 +31,8 @@ HEADERS = "统计日期,目录编码,目录名称,数据领域,新增数据量,�
 INTAKE = ("discover", "stage", "load")
 calls: dict[str, set[CodeType]] = defaultdict(set)
 scripts: dict[str, set[str]] = defaultdict(set)
-
-
-def current_step(command: str) -> str:
-    from structlog.contextvars import get_contextvars
-
-    return f"{command}:{get_contextvars().get('parent', get_contextvars().get('step', ''))}"
+passed: dict[str, list[str]] = {}
+WAYS = {"in": "a delivery in", "back": "a bad row out and back", "status": "a target to its status"}
 
 
 class Trace:
@@ -106,8 +102,13 @@ def forget_statements() -> None:
             clear()
 
 
-def counted(*keys: str) -> dict[str, int]:
+def counted(way: str, *keys: str) -> dict[str, int]:
+    """Count what the steps `keys` passed, and keep its list under the way's name."""
     codes = {code for key in keys for code in calls[key]}
+    passed[way] = sorted(
+        {f"{code.co_filename.removeprefix(CODE)} {code.co_qualname}" for code in codes}
+        | {path.removeprefix(SQL) for key in keys for path in scripts[key]}
+    )
     return {
         "files": len({code.co_filename for code in codes}),
         "functions": len({(code.co_filename, code.co_qualname) for code in codes}),
@@ -133,8 +134,8 @@ def take_ways(folder: Path) -> dict[str, dict[str, int]]:
     run("run", "--as-of", DAY, "--fail-on", "never")
     run("status", "--json")
     ways = {
-        "a delivery in": counted(*(f"run:{step}" for step in INTAKE)),
-        "a target to its status": counted("run:track", "status:"),
+        "a delivery in": counted("a delivery in", *(f"run:{step}" for step in INTAKE)),
+        "a target to its status": counted("a target to its status", "run:track", "status:"),
     }
     calls.clear()
     scripts.clear()
@@ -156,7 +157,9 @@ def take_ways(folder: Path) -> dict[str, dict[str, int]]:
     landing.mkdir(parents=True, exist_ok=True)
     book.save(landing / workbook.name)
     run("run", "--as-of", DAY, "--fail-on", "never")
-    back = counted("feedback:feedback", *(f"run:{step}" for step in INTAKE))
+    back = counted(
+        "a bad row out and back", "feedback:feedback", *(f"run:{step}" for step in INTAKE)
+    )
     answer = run("deliveries", "--json")
     assert json.loads(answer)[0]["accepted"] == 32, answer
     return {
@@ -169,7 +172,7 @@ def take_ways(folder: Path) -> dict[str, dict[str, int]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--json", action="store_true", help="print JSON")
-    parser.add_argument("--list", metavar="WAY", help="list a way's functions, by step")
+    parser.add_argument("--list", choices=WAYS, help="list a way's functions and SQL files")
     options = parser.parse_args()
     sys.path.insert(0, str(PROJECT))
     sys.addaudithook(watch)
@@ -177,10 +180,9 @@ def main() -> None:
         os.environ["CITYBRAIN_DATA_DIR"] = folder
         os.environ["CITYBRAIN_AS_OF"] = DAY
         ways = take_ways(Path(folder))
-        if options.list:
-            for key, codes in calls.items():
-                for code in sorted(codes, key=lambda code: (code.co_filename, code.co_firstlineno)):
-                    print(key, code.co_filename.removeprefix(CODE), code.co_qualname)
+    if options.list:
+        print("\n".join(passed[WAYS[options.list]]))
+        return
     if options.json:
         print(json.dumps(ways, ensure_ascii=False, indent=2))
         return

@@ -30,7 +30,9 @@ class Settings(BaseSettings):
     lock_seconds: float = Field(600, ge=0, description="how long a writer waits for another")
     chunk_deliveries: int = Field(500, ge=1, description="deliveries staged and judged together")
     chunk_bytes: int = Field(64 << 20, ge=1, description="bytes staged and judged together")
-    max_uncompressed_bytes: int = Field(2 << 30, ge=1, description="limit of one unpacked file")
+    max_uncompressed_bytes: int = Field(
+        2 << 30, ge=1, description="limit of what one delivery unpacks to"
+    )
     max_archive_ratio: int = Field(
         200, ge=1, description="how many times its size an archive above 10 MB may unpack to"
     )

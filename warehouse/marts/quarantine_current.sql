@@ -152,7 +152,7 @@ WHERE
     );
 
 COMMENT ON VIEW marts.quarantine_current IS '待更正的隔离行及理由：各报送位置最新一次报送中的（个人信息已脱敏）';
-COMMENT ON COLUMN marts.quarantine_current.position IS '台账位置';
+COMMENT ON COLUMN marts.quarantine_current.position IS '台账序号';
 COMMENT ON COLUMN marts.quarantine_current.delivery_id IS '报送编号';
 COMMENT ON COLUMN marts.quarantine_current.source IS '数据源';
 COMMENT ON COLUMN marts.quarantine_current.department IS '单位代码';
