@@ -102,10 +102,10 @@ def forget_statements() -> None:
             clear()
 
 
-def counted(way: str, *keys: str) -> dict[str, int]:
-    """Count what the steps `keys` passed, and keep its list under the way's name."""
+def counted(journey: str, *keys: str) -> dict[str, int]:
+    """Count what the steps `keys` passed, and keep the list under the journey's name."""
     codes = {code for key in keys for code in calls[key]}
-    passed[way] = sorted(
+    passed[journey] = sorted(
         {f"{code.co_filename.removeprefix(CODE)} {code.co_qualname}" for code in codes}
         | {path.removeprefix(SQL) for key in keys for path in scripts[key]}
     )
