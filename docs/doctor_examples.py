@@ -23,15 +23,15 @@ HEAD = """\
 <!-- Written by docs/doctor_examples.py; do not edit it by hand. -->
 # The doctor
 
-`citybrain doctor` says what is wrong with a deployment before the night finds out: each morning, on
-a new machine, after an upgrade. It looks and changes nothing: it never migrates, takes in or
-removes anything, and waits for nobody (a database that does not answer has three seconds). While
-a run is at work on the warehouse it goes by the published copy. It needs no configuration that is
-sound: what is broken is said, and everything else is examined all the same.
+`citybrain doctor` finds what is wrong with a deployment before the night does. Run it each morning,
+on a new machine and after an upgrade. It changes nothing: it never migrates, takes in or removes
+anything, and it waits for nobody (a database has three seconds to answer). While a run works on the
+warehouse it reads the published copy instead. Mistakes in the configuration are findings like
+others, and everything else is examined all the same.
 
-Every finding has a level, and what is not `ok` has its mend below it. The last line is the verdict:
-`healthy`, or how many failures and warnings there are. The exit code is 1 when there is a failure,
-0 otherwise, 2 when the environment itself makes no sense (`CITYBRAIN_THREADS=x`).
+Every finding has a level; below each that is not `ok` stands its mend. The last line is `healthy`, or
+the numbers of failures and warnings. The exit code is 1 when there is a failure, 0 otherwise, and 2
+when the environment itself makes no sense (`CITYBRAIN_THREADS=x`).
 
 | check | failure | warning |
 |---|---|---|
@@ -61,10 +61,11 @@ failures. A monitor that should be silent about warnings goes by the exit code.
 """  # noqa: E501 - rows of a table
 
 
-def section(title: str, there: Deployment, only_bad: bool) -> str:
-    """Return a section of the page: a deployment's state, and what the doctor says of it."""
-    findings = [one for one in there.findings() if not only_bad or one.mend]
-    return f"{'###' if only_bad else '##'} {title}\n\n```\n{ailments.shown(there, findings)}\n```\n"
+def section(title: str, deployment: Deployment, only_bad: bool) -> str:
+    """Return a section of the page: a heading, and what the doctor says of a deployment."""
+    findings = [finding for finding in deployment.findings() if not only_bad or finding.mend]
+    level = "###" if only_bad else "##"
+    return f"{level} {title}\n\n```\n{ailments.shown(deployment, findings)}\n```\n"
 
 
 def main() -> None:
@@ -73,11 +74,10 @@ def main() -> None:
         (well := Path(folder, "well")).mkdir()
         city = ailments.healthy_city(well)
         parts = [HEAD, section("A healthy deployment", Deployment(city.settings), only_bad=False)]
-        parts.append("## What is wrong, and how it is said\n\nWithout the lines that are `ok`.\n")
-        for ailment in ailments.SHOWN:
+        parts.append("## Broken deployments\n\nLines that are `ok` are left out.\n")
+        for ailment, title in ailments.SHOWN.items():
             (root := Path(folder, ailment.__name__)).mkdir()
             with ailment(ailments.copy_of(city, root)) as broken:
-                title = " ".join((ailment.__doc__ or "").split()).removesuffix(".")
                 parts.append(section(title, broken, only_bad=True))
     sys.stdout.write("\n".join(parts))
 
